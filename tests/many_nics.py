@@ -243,7 +243,7 @@ def hindered(count: int, size: int) -> VmiView:
     )
 
 
-def taken_back(count: int, size: int) -> VmiView:
+def rolled_back(count: int, size: int) -> VmiView:
     """Every NIC was taken back, and the rollout strategy is Stage."""
     names = _names(count)
     digests = dict.fromkeys(names, "0123456789")
@@ -280,7 +280,7 @@ VMI_VIEWS: tuple[Callable[[int, int], VmiView], ...] = (
     settled,
     migrating,
     hindered,
-    taken_back,
+    rolled_back,
     starting,
 )
 """By how many NICs, and by how many bytes beside them."""

@@ -107,8 +107,8 @@ EXAMPLES = (
     replace(_NO_CONTROLLER, failed_migrations=5, migration_error=_EVICTED),
     replace(
         _NO_CONTROLLER,
-        hindrance=sentences.hindered_by("green", network="default/green-net", error="no such bridge"),
-        hindered_until=ASKED_AT + timedelta(seconds=900),
+        blocking_network=sentences.blocked_by("green", network="default/green-net", error="no such bridge"),
+        blocked_until=ASKED_AT + timedelta(seconds=900),
     ),
     replace(
         _NO_CONTROLLER,

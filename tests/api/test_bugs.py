@@ -12,7 +12,7 @@ from tests.api.world import POD, VM, VMI, World
 from tests.manifests import pod_interface
 
 from nicplug.app import App
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.reconcile import reconciler
 
 

@@ -42,7 +42,7 @@ def spec_patches(world: World) -> list[str]:
     ]
 
 
-async def is_taken_back(world: World, name: str = "a") -> None:
+async def is_rolled_back(world: World, name: str = "a") -> None:
     """It is in neither spec nor pod, and nobody does anything more."""
     await world.until(lambda: world.record(name, "blue").get("reason") == "RolledBack" and note(world, name))
     await world.at_rest()
@@ -54,7 +54,7 @@ async def is_taken_back(world: World, name: str = "a") -> None:
 
 async def test_a_nic_is_taken_back_by_one_patch(world: World) -> None:
     name = await asked(world)
-    await is_taken_back(world)
+    await is_rolled_back(world)
     assert len(spec_patches(world)) == 2, "it came, and it went"
     assert len([item for item in world.work() if (item.resource, item.subresource) == (POD, "")]) == 2
     assert world.condition(name, "InterfacesReady") == "False"
@@ -69,7 +69,7 @@ async def test_a_nic_is_taken_back_by_one_patch(world: World) -> None:
 async def test_an_answer_that_is_lost_takes_nothing_back_twice(world: World) -> None:
     await asked(world)
     world.server.inject(Fault(resource=VMI, verb="patch", subresource="", when="after", drop=True))
-    await is_taken_back(world)
+    await is_rolled_back(world)
     assert len(spec_patches(world)) <= 2
 
 
@@ -80,7 +80,7 @@ async def test_the_next_operator_leaves_it_as_it_is(world: World) -> None:
     body["metadata"]["annotations"] = dict(POLICY)
     await world.running(body)
     world.plug(VM, "a", "blue")
-    await is_taken_back(world)
+    await is_rolled_back(world)
     await world.at_rest(seconds=1)  # its last reports may still wait, on a busy machine longer than rest is waited for
     await world.stop(first)
     world.server.clear_requests()
@@ -102,12 +102,12 @@ async def test_an_operator_that_dies_before_it_has_told_leaves_it_taken_back(wor
     await world.stop(first)
     world.server.heal()
     await world.operator()
-    await is_taken_back(world)
+    await is_rolled_back(world)
 
 
 async def test_a_nic_that_its_owner_changes_is_served_anew(world: World) -> None:
     name = await asked(world)
-    await is_taken_back(world)
+    await is_rolled_back(world)
 
     def correct(body: Json) -> None:
         devices = body["spec"]["template"]["spec"]["domain"]["devices"]

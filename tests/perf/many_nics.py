@@ -39,10 +39,10 @@ from tests.perf.world import (
 )
 from tests.whole_pass import WHOLE_PASSES, WholePass
 
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug_sandbox.node.api import JSON_PATCH, MERGE_PATCH, VIRTUAL_MACHINE_INSTANCES, Api, Json
 from nicplug_sandbox.node.multus import NAD_FAULT
 

@@ -68,8 +68,8 @@ def _check_vm(cluster: Cluster, vm: Json, *, had_two_leaders: bool, stuck: froze
     assert status["printableStatus"] == "Running", status["printableStatus"]
     assert status["ready"] is True
     running = _interfaces(vmi["spec"])
-    taken_back = json.loads(vmi["metadata"]["annotations"].get(ROLLED_BACK, "{}")).keys() & stuck
-    assert template.keys() - taken_back <= running.keys(), "a NIC of the template has not reached the VMI"
+    rolled_back = json.loads(vmi["metadata"]["annotations"].get(ROLLED_BACK, "{}")).keys() & stuck
+    assert template.keys() - rolled_back <= running.keys(), "a NIC of the template has not reached the VMI"
     by_policy = _is_declarative(cluster)
     surplus = running.keys() - template.keys() - {ALONE}
     assert (had_two_leaders and not by_policy) or not surplus - stuck, "the VMI has a NIC that the template has not"

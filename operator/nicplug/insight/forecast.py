@@ -41,7 +41,7 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vm.restart_required import RestartField
 from nicplug.plan.vmi.nics import AT_ONCE, Foreseen, foresee
 from nicplug.reconcile.gather import Gatherer

@@ -77,14 +77,14 @@ class MigrationFailures:
         migrations: their uids, oldest first.
         reason: how the last one ended.
         message: the same, for a person; "" when nobody said.
-        is_apart: one failed that was for other NICs too, and nobody can tell for which: it is tried by itself next.
+        retry_alone: one failed that was for other NICs too, and nobody can tell for which: it is tried by itself next.
     """
 
     cause: str = ""
     migrations: tuple[str, ...] = ()
     reason: str = ""
     message: str = ""
-    is_apart: bool = False
+    retry_alone: bool = False
 
     @property
     def count(self) -> int:
@@ -93,7 +93,7 @@ class MigrationFailures:
 
     def to_row(self) -> dict[str, Any]:
         """As it stands in the record."""
-        known = {"cause": self.cause, "reason": self.reason, "message": self.message, "apart": self.is_apart}
+        known = {"cause": self.cause, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
         return {"migrations": list(self.migrations), **{member: value for member, value in known.items() if value}}
 
 
@@ -107,7 +107,7 @@ def _parse_failures(value: Any) -> MigrationFailures:
         migrations=uids,
         reason=text(row.get("reason")),
         message=text(row.get("message")),
-        is_apart=row.get("apart") is True,
+        retry_alone=row.get("apart") is True,
     )
 
 

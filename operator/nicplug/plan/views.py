@@ -72,7 +72,7 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmView:
-    """What `plan.vm.decide` sees.
+    """What `plan.vm.plan_vm` sees.
 
     Attributes:
         vmi: the VMI of the VM's name, whoever owns it.
@@ -96,7 +96,7 @@ class VmView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmiView:
-    """What `plan.vmi.decide` sees.
+    """What `plan.vmi.plan_vmi` sees.
 
     Attributes:
         pods: every pod that nicplug has made for this VMI (`plan.vmi.own_pods`).
@@ -167,7 +167,7 @@ class VmiView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationView:
-    """What `plan.migration.decide` sees.
+    """What `plan.migration.plan_migration` sees.
 
     Attributes:
         vmi: the VMI that the migration names; None when there is none.

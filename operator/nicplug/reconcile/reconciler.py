@@ -33,9 +33,9 @@ from nicplug.plan.actions import (
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject, pass_rest
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import BudgetView, MigrationView, Refusal, VmiView, VmView
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vmi.disruption_budget import plan_budget
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.reconcile.announce import Announcer, Recorder
 from nicplug.reconcile.execute import Executor, OnDirty
 from nicplug.reconcile.gather import MIGRATION_GENERATION, Gatherer

@@ -20,7 +20,7 @@ from nicplug.model.keys import SLOTS, MigrationKey, SlotsKey, WorkKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.slot_ledger import LEDGER_NAME, Contender, Entries, MigrationSlot, SlotEntry, format_entries
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.migration.slots import MigrationPlan, SlotsView, contender_of, plan_slots
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView

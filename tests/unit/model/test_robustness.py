@@ -33,8 +33,8 @@ from tests.build import (
 from nicplug.model.network_status import parse_network_status
 from nicplug.model.networks_annotation import UnreadableAnnotation, parse_annotation, render_annotation
 from nicplug.plan.views import PlanSettings, VmiView, VmView
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 # Surrogates cannot come from an API server: Go replaces them.
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -40,7 +40,7 @@ from nicplug.plan.migration.eligibility import find_obstacle
 from nicplug.plan.migration.target import create_target_pod
 from nicplug.plan.nic.observed import plan_rows
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 OWN_ONLY = AttachmentAccess(shared=frozenset(), rule="nadPolicy SameNamespace (the default)")

@@ -31,7 +31,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.plan.actions import PatchNetworksAnnotation
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 HAS = pod(networks=[element("blue")], attached=["blue"])
 PLUGGED = row("blue", "domain", "multus-status")

@@ -58,8 +58,8 @@ from nicplug.plan.actions import (
     PatchNetworksAnnotation,
 )
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.plan.vmi.pod_networks import refuse_spec
 
 NAMES = ("red", "blue", "green")

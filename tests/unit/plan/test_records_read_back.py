@@ -8,7 +8,7 @@ from tests.build import later
 from tests.unit.plan.outcome import status_of
 
 from nicplug.kube.object_text import ObjectText
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 INSTANCES = ObjectText("virtualmachineinstances")
 

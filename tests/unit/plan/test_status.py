@@ -29,10 +29,10 @@ from nicplug.model.frozen_json import NULL, freeze, thaw
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import StatusDecision, changed_members, decide_status, patience
+from nicplug.plan.status_patches import StatusDecision, changed_members, decide_status, patience
 from nicplug.plan.views import PlanSettings, Refusal
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 DELAY = timedelta(milliseconds=300)
 

@@ -12,8 +12,8 @@ from nicplug.plan.migration.actions import normal, warning
 from nicplug.plan.nic.transitions import Transitions, announce
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.phase import announce_end
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.reconcile.announce import Announcer
 
 

@@ -9,11 +9,11 @@ from tests.build import NOW
 from tests.steps import count_steps
 from tests.whole_pass import WHOLE_PASSES, WholePass
 
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import MigrationView, VmiView, VmView
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 View = VmView | VmiView | MigrationView
 Build = Callable[[int, int], WholePass]

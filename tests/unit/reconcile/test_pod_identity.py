@@ -9,8 +9,8 @@ from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.errors import Stale, Unavailable
 from nicplug.model.keys import BudgetKey, MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory
 

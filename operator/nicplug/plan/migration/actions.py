@@ -12,7 +12,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
 from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchAnnotations, patch_finalizers, patch_label
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target import create_target_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
@@ -44,7 +44,7 @@ class Effects:
     announcements: tuple[Announcement, ...] = ()
 
 
-def adopt(facts: Facts) -> Iterator[Action]:
+def adopt(facts: MigrationFacts) -> Iterator[Action]:
     """What KubeVirt's webhooks see to: the finalizer is there before anything is made, the label stays right."""
     migration = facts.migration
     if MIGRATION_FINALIZER not in migration.finalizers and not migration.deleting:
@@ -54,7 +54,7 @@ def adopt(facts: Facts) -> Iterator[Action]:
         yield patch_label(migration, MIGRATION_VMI_LABEL, wanted)
 
 
-def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+def make_target_pod(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """In Pending, once nothing stands against it and there is room."""
     if facts.vmi is None or facts.target is not None:
         return Effects()
@@ -76,14 +76,14 @@ def make_target_pod(view: MigrationView, facts: Facts, *, now: datetime) -> Effe
     )
 
 
-def delete_leftover_targets(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+def delete_leftover_targets(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """While it has to wait for another reason: a pod that was not recorded in time is used by nobody."""
     if waits_for_record(view, leftover_targets(view, facts), now=now) is not None:
         return Effects()
     return give_up_leftover_targets(view, facts)
 
 
-def give_up_leftover_targets(view: MigrationView, facts: Facts) -> Effects:
+def give_up_leftover_targets(view: MigrationView, facts: MigrationFacts) -> Effects:
     """Nobody waits for their record any more.
 
     Only while the migration is as it was looked at: a leader that was held up may have recorded one since.
@@ -96,7 +96,7 @@ def give_up_leftover_targets(view: MigrationView, facts: Facts) -> Effects:
     )
 
 
-def _check_unrecorded(facts: Facts, deletions: tuple[Delete, ...]) -> tuple[CheckUnchanged, ...]:
+def _check_unrecorded(facts: MigrationFacts, deletions: tuple[Delete, ...]) -> tuple[CheckUnchanged, ...]:
     """One request more, and only where there is something to delete."""
     migration = facts.migration
     check = CheckUnchanged(
@@ -105,7 +105,7 @@ def _check_unrecorded(facts: Facts, deletions: tuple[Delete, ...]) -> tuple[Chec
     return (check,) if deletions else ()
 
 
-def delete_replaced_targets(view: MigrationView, facts: Facts) -> tuple[Action, ...]:
+def delete_replaced_targets(view: MigrationView, facts: MigrationFacts) -> tuple[Action, ...]:
     """The pods whose place the next target pod takes; that they are replaced has been written down."""
     if facts.vmi is None:
         return ()
@@ -113,14 +113,14 @@ def delete_replaced_targets(view: MigrationView, facts: Facts) -> tuple[Action, 
     return tuple(action for pod in replaced_pods(view) for action in delete_target(vmi, pod))
 
 
-def leftover_targets(view: MigrationView, facts: Facts) -> tuple[LauncherPod, ...]:
+def leftover_targets(view: MigrationView, facts: MigrationFacts) -> tuple[LauncherPod, ...]:
     """Pods that say that they were made for this migration, by nicplug, and that nobody has recorded."""
     if facts.vmi is None:
         return ()
     return tuple(pod for pod in leftovers(view, facts.vmi) if pod.migration_uid == facts.migration.uid)
 
 
-def act(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+def act(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """What the phase asks for of a migration that has a target pod and goes on."""
     match facts.migration.phase:
         case MigrationPhase.SCHEDULED:
@@ -133,7 +133,7 @@ def act(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
             return Effects()
 
 
-def _hand_off(view: MigrationView, facts: Facts) -> Effects:
+def _hand_off(view: MigrationView, facts: MigrationFacts) -> Effects:
     vmi, source, target = facts.vmi, facts.source, facts.target
     if vmi is None or source is None or target is None or facts.is_handed_off or facts.migration.deleting:
         return Effects()
@@ -158,7 +158,7 @@ def _hand_off(view: MigrationView, facts: Facts) -> Effects:
     )
 
 
-def _before_copy(facts: Facts, *, now: datetime) -> Effects:
+def _before_copy(facts: MigrationFacts, *, now: datetime) -> Effects:
     """Nothing has begun: a cancelled migration, or one that is not answered, is ended here.
 
     KubeVirt only notes the cancellation until the copy has begun, and waits for an answer without end.
@@ -179,14 +179,14 @@ def _before_copy(facts: Facts, *, now: datetime) -> Effects:
     return Effects(actions=(label,)) if label is not None else Effects()
 
 
-def _unanswered(facts: Facts) -> str:
+def _unanswered(facts: MigrationFacts) -> str:
     state, seconds = facts.state, NODE_AGENT_PATIENCE.total_seconds()
     if facts.migration.phase is MigrationPhase.PREPARING_TARGET:
         return f"virt-handler on {state.target_node} did not prepare the target pod within {seconds:.0f} s"
     return f"virt-handler on {state.source_node} did not begin the copy within {seconds:.0f} s"
 
 
-def _during_copy(facts: Facts) -> Effects:
+def _during_copy(facts: MigrationFacts) -> Effects:
     state, vmi, pod = facts.state, facts.vmi, facts.target
     if vmi is None or not facts.is_ours:
         return Effects()

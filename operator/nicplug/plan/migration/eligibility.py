@@ -10,9 +10,9 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import demand_of, find_candidates
 from nicplug.plan.migration.ending import Ending
-from nicplug.plan.migration.facts import Facts, first_in_line, gather_facts
+from nicplug.plan.migration.facts import MigrationFacts, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
-from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, told_of, unschedulable_timeout
+from nicplug.plan.migration.timeouts import pending_timeout, progressing_condition, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.backoff import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -23,7 +23,7 @@ from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregis
 # A webhook that is down blocks the API; this cannot. Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
 
-def refuse_unlike(facts: Facts) -> Ending | None:
+def refuse_unlike(facts: MigrationFacts) -> Ending | None:
     """What is wrong with the request itself, whatever the VMI."""
     migration = facts.migration
     spec = migration.read_spec()
@@ -36,7 +36,7 @@ def refuse_unlike(facts: Facts) -> Ending | None:
     return None
 
 
-def refuse_missing(facts: Facts) -> Ending | None:
+def refuse_missing(facts: MigrationFacts) -> Ending | None:
     """There is no VMI to move; one that was created a moment earlier may not have been heard of yet."""
     if facts.vmi is not None:
         return None
@@ -115,29 +115,29 @@ def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
     Args:
         now: current time, UTC.
     """
-    facts = gather_facts(view)
+    facts = gather_migration_facts(view)
     found = (check(view, facts, now) for check in _CHECKS)
     return next((obstacle for obstacle in found if obstacle is not None), None)
 
 
-def _has_vmi(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     if facts.vmi is not None:
         return None
     return Obstacle(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
 
 
-def _goes_on(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     if not facts.migration.deleting:
         return None
     return Obstacle(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
 
 
-def _is_first(view: MigrationView, _facts: Facts, _now: datetime) -> Obstacle | None:
+def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     second = refuse_second(view)
     return Obstacle(reason=second.reason, message=second.told) if second is not None else None
 
 
-def _runs(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None:
+def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     """A guest that has still to start is waited for."""
     if facts.vmi is None or facts.can_move:
         return None
@@ -145,12 +145,12 @@ def _runs(_view: MigrationView, facts: Facts, _now: datetime) -> Obstacle | None
     return Obstacle(reason=Reason.VMI_NOT_RUNNING, message=f"VMI {facts.vmi.key.name} {state}")
 
 
-def _is_migratable(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+def _is_migratable(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     why = not_migratable(facts.vmi) if facts.vmi is not None else ""
     return _stuck(view, now, Reason.NOT_LIVE_MIGRATABLE, f"Cannot migrate VMI, {why}") if why else None
 
 
-def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
+def _has_waited(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Obstacle | None:
     backoff = backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
     if backoff is None or now >= backoff[0]:
         return None
@@ -160,7 +160,7 @@ def _has_waited(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle |
     return Obstacle(reason=Reason.MIGRATION_BACKOFF, message=message, again_at=until)
 
 
-def _is_spaced(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | None:
+def _is_spaced(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Obstacle | None:
     spacing = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
     if spacing is None or now >= spacing[0]:
         return None
@@ -170,7 +170,7 @@ def _is_spaced(view: MigrationView, _facts: Facts, now: datetime) -> Obstacle | 
     return Obstacle(reason=Reason.MIGRATION_RATE_LIMITED, message=message, again_at=until)
 
 
-def _has_one_pod(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     if facts.target is not None or facts.source is not None:
         return None
     names = ", ".join(sorted(pod.key.name for pod in facts.others)) or "none"
@@ -178,7 +178,7 @@ def _has_one_pod(view: MigrationView, facts: Facts, now: datetime) -> Obstacle |
     return _stuck(view, now, Reason.SEVERAL_LAUNCHER_PODS, message)
 
 
-def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     """The guest needs on the other side every NIC that it has; the others come later when they cannot come now."""
     if facts.vmi is None:
         return None
@@ -195,7 +195,7 @@ def _has_networks(view: MigrationView, facts: Facts, now: datetime) -> Obstacle 
     return _stuck(view, now, Reason.FAILED_CREATE, f"failed to render launch manifest: {refusal.message}")
 
 
-def _has_candidates(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     if facts.vmi is None or facts.target is not None:
         return None
     demand = demand_of(
@@ -210,9 +210,9 @@ def _has_candidates(view: MigrationView, facts: Facts, now: datetime) -> Obstacl
     return _stuck(view, now, Reason.NO_CANDIDATE_NODE, candidates.message)
 
 
-def _is_not_refused(view: MigrationView, facts: Facts, now: datetime) -> Obstacle | None:
+def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     """The API server refused the target pod, and is not asked again yet."""
-    refusal, told = view.refusal, told_of(view.migration)
+    refusal, told = view.refusal, progressing_condition(view.migration)
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
@@ -233,7 +233,7 @@ def is_quota(message: str) -> bool:
     return "exceeded quota" in message
 
 
-_CHECKS: tuple[Callable[[MigrationView, Facts, datetime], Obstacle | None], ...] = (
+_CHECKS: tuple[Callable[[MigrationView, MigrationFacts, datetime], Obstacle | None], ...] = (
     _has_vmi,
     _goes_on,
     _is_first,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from nicplug.model.conditions import FALSE, TRUE
 from nicplug.model.networks import Network
 from nicplug.model.networks_annotation import hashed_interface_name, plugin_interface_name
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.nic.path.migration_history import cause_at_fault, causes_of
 from nicplug.plan.reasons import Reason
@@ -56,7 +56,7 @@ class Progress:
 # Which NICs a migration has failed of, where the failure names an interface or a network.
 
 
-def nics_at_fault(facts: Facts, ending: Ending) -> list[str]:
+def nics_at_fault(facts: MigrationFacts, ending: Ending) -> list[str]:
     """In spec order; [] when nothing is named. Not only of those that it was for: each target pod has the others, too.
 
     Multus's report is heeded as far as possible for the NICs that the migration was for: where it lists none at all,
@@ -74,7 +74,7 @@ def nics_at_fault(facts: Facts, ending: Ending) -> list[str]:
     return [name for name in missing if name in made_for] or missing
 
 
-def causes_at_fault(view: MigrationView, facts: Facts, names: list[str]) -> dict[str, str]:
+def causes_at_fault(view: MigrationView, facts: MigrationFacts, names: list[str]) -> dict[str, str]:
     """What those of them are that the migration was not for, so that a correction of them is noticed."""
     vmi, made_for = facts.vmi, causes_of(facts.migration)
     if vmi is None:

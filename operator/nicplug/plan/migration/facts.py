@@ -50,7 +50,7 @@ def _is_named(network: Network, name: str, view: MigrationView) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class MigrationFacts:
     """The facts of one migration.
 
     Attributes:
@@ -110,17 +110,17 @@ class Facts:
         return self.vmi is not None and self.vmi.phase is VmiPhase.RUNNING and not self.vmi.deleting
 
 
-def gather_facts(view: MigrationView) -> Facts:
+def gather_migration_facts(view: MigrationView) -> MigrationFacts:
     """Read the facts from a view."""
     migration, vmi = view.migration, view.vmi
     is_replaced = vmi is not None and not migration.is_for(vmi_uid=vmi.uid)
     if vmi is None or is_replaced:
-        return Facts(
+        return MigrationFacts(
             migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
         )
     target = find_target(view, migration)
     failure = _start_failure(view, target)
-    return Facts(
+    return MigrationFacts(
         migration=migration,
         vmi=vmi,
         is_replaced=False,

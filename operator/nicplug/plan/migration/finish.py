@@ -18,11 +18,11 @@ from nicplug.plan.migration.actions import (
     normal,
     warning,
 )
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.phases import copied_state
 from nicplug.plan.migration.slots import MigrationPlan
-from nicplug.plan.migration.timeouts import tell_lost_node, told_of
+from nicplug.plan.migration.timeouts import progressing_condition, tell_lost_node
 from nicplug.plan.outcome import Subject
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -57,7 +57,7 @@ KEPT_WITHOUT_VMI = timedelta(minutes=10)
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
-def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
+def plan_end(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """What is left to do for a migration that has ended."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
@@ -74,7 +74,7 @@ def plan_end(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPl
     return _without_vmi(view, MigrationPlan(actions=actions, announcements=announcements, again_at=again_at), now=now)
 
 
-def _abort_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime | None:
+def _abort_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> datetime | None:
     """None: it is not known when it failed, or it is forged, as clocks do not differ so much.
 
     While a node is away nobody can say where the guest is, and nothing is ended (`plan.migration.timeouts`).
@@ -85,7 +85,7 @@ def _abort_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime 
     return (now if tell_lost_node(view, facts) else failed_at) + ABORT_PATIENCE
 
 
-def _is_aborting(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
+def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
     """The copy runs, which only its node agents can break off: the guest may be in the target before they say so.
 
     Two leaders: one has handed off what the other has failed. Told that it has failed, the agents would forget a guest
@@ -96,10 +96,10 @@ def _is_aborting(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
         return False
     if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
         return False
-    return text(told_of(facts.migration).get("reason")) != Reason.TARGET_POD_LOST  # else nobody answers
+    return text(progressing_condition(facts.migration).get("reason")) != Reason.TARGET_POD_LOST  # else nobody answers
 
 
-def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
+def _is_told_now(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
     """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since.
 
     With its pod it ends for certain: its node was lost, and its node agent will say nothing any more.
@@ -111,7 +111,7 @@ def _is_told_now(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     return state.target_ready_at is None or vmi.is_final or is_gone
 
 
-def _is_arriving(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
+def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
     """The guest comes by what has failed here: it holds its slot until the target's node agent says that it is there.
 
     Two leaders: one has handed off what the other has failed, and both would forget a migration that is let go.
@@ -119,13 +119,13 @@ def _is_arriving(view: MigrationView, facts: Facts, *, now: datetime) -> bool:
     return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts, now=now)
 
 
-def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """No node agent may go on with what has failed here."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _is_told_now(view, facts, now=now):
         return Effects()
-    told = told_of(facts.migration)
+    told = progressing_condition(facts.migration)
     is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
     reason = TARGET_IS_DOWN if is_down else text(told.get("message")) or TARGET_IS_DOWN
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
@@ -135,7 +135,7 @@ def _tell_node_agents(view: MigrationView, facts: Facts, *, now: datetime) -> Ef
     )
 
 
-def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effects:
+def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """Never the pod that the guest is in, whatever the status of the migration says.
 
     Two leaders may have disagreed: one has handed off what the other has failed, and hears of it later than the guest
@@ -154,7 +154,7 @@ def _delete_target(view: MigrationView, facts: Facts, *, now: datetime) -> Effec
     )
 
 
-def _delete_leftovers(view: MigrationView, facts: Facts) -> Effects:
+def _delete_leftovers(view: MigrationView, facts: MigrationFacts) -> Effects:
     """Pods for this migration that nobody has recorded, and nobody will: no guest runs in one."""
     left = leftover_targets(view, facts)
     return Effects(
@@ -163,7 +163,7 @@ def _delete_leftovers(view: MigrationView, facts: Facts) -> Effects:
     )
 
 
-def _may_be_home(facts: Facts, target: LauncherPod) -> bool:
+def _may_be_home(facts: MigrationFacts, target: LauncherPod) -> bool:
     """The guest's node is the target's, and no other live pod is there, on which a target may have been put by mistake.
 
     A guest that has ended needs none: what still runs there was made in the moment of its end.
@@ -177,7 +177,7 @@ def _may_be_home(facts: Facts, target: LauncherPod) -> bool:
 def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
     if migration.deleting:
         return f"migration canceled and pod {pod.key} is deleted"
-    match text(told_of(migration).get("reason")):
+    match text(progressing_condition(migration).get("reason")):
         case Reason.TARGET_POD_UNSCHEDULABLE:
             return f"unschedulable pod {pod.key} timeout period exceeded"
         case Reason.TARGET_POD_NOT_READY | Reason.TARGET_POD_LATE | Reason.NO_SLOT_IN_TIME:
@@ -186,7 +186,7 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
             return f"migration failed and pod {pod.key} is deleted"
 
 
-def _delete_source(view: MigrationView, facts: Facts) -> Effects:
+def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
     """The pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
     vmi, state = facts.vmi, facts.migration.migration_state
     if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
@@ -207,7 +207,7 @@ def _delete_source(view: MigrationView, facts: Facts) -> Effects:
     return Effects(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
-def _last_writes(view: MigrationView, facts: Facts, *, now: datetime) -> Iterator[Action]:
+def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Iterator[Action]:
     """What the node agents say last, for whoever looks later; then nothing holds it any more."""
     migration = facts.migration
     seen = migration.read_status().get("migrationState")

@@ -19,7 +19,7 @@ from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import refuse_second
 from nicplug.plan.migration.ending import Ending, Progress
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -33,7 +33,7 @@ ABORT_REQUESTED = "migrationAbortRequested"
 _WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 
 
-def find_ending(view: MigrationView, facts: Facts, *, now: datetime) -> Ending | None:
+def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
     """Why a migration that has been accepted fails now; None when it goes on."""
     return (
         _vmi_lost(facts)
@@ -45,7 +45,7 @@ def find_ending(view: MigrationView, facts: Facts, *, now: datetime) -> Ending |
     )
 
 
-def _vmi_lost(facts: Facts) -> Ending | None:
+def _vmi_lost(facts: MigrationFacts) -> Ending | None:
     """Rows 2 and 3."""
     if facts.vmi is None:
         event = "Migration failed because vmi does not exist."
@@ -57,14 +57,14 @@ def _vmi_lost(facts: Facts) -> Ending | None:
     return None
 
 
-def _cancelled(facts: Facts) -> Ending | None:
+def _cancelled(facts: MigrationFacts) -> Ending | None:
     """Row 4."""
     if not facts.migration.deleting or facts.migration.is_handed_off or facts.is_handed_off:
         return None
     return Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 
 
-def _pod_lost(facts: Facts) -> Ending | None:
+def _pod_lost(facts: MigrationFacts) -> Ending | None:
     """Rows 5 and 6; a pod that is being deleted is as good as gone before the copy has begun."""
     pod, phase = facts.target, facts.migration.phase
     if pod is not None and pod.is_down:
@@ -78,7 +78,7 @@ def _pod_lost(facts: Facts) -> Ending | None:
     return None
 
 
-def _state_lost(facts: Facts) -> Ending | None:
+def _state_lost(facts: MigrationFacts) -> Ending | None:
     """Rows 7 and 8."""
     state = facts.state
     if facts.migration.is_handed_off and not state.migration_uid:
@@ -90,7 +90,7 @@ def _state_lost(facts: Facts) -> Ending | None:
     return _forged_end(facts)
 
 
-def _reported_failed(facts: Facts) -> Ending | None:
+def _reported_failed(facts: MigrationFacts) -> Ending | None:
     """Row 9, before row 5: after a failure the target's virt-launcher ends by itself, and it is not what went wrong."""
     state = facts.state
     if not facts.is_ours or not state.failed:
@@ -101,7 +101,7 @@ def _reported_failed(facts: Facts) -> Ending | None:
     return Ending(reason=reason, event=event, message=message)
 
 
-def _forged_end(facts: Facts) -> Ending | None:
+def _forged_end(facts: MigrationFacts) -> Ending | None:
     """The target's node agent says where the guest is before it says `completed`."""
     state, vmi = facts.state, facts.vmi
     if not facts.is_ours or not state.completed or state.target_ready_at is not None:
@@ -112,7 +112,7 @@ def _forged_end(facts: Facts) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
 
 
-def _given_up(view: MigrationView, facts: Facts, *, now: datetime) -> Ending | None:
+def _given_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
     """Before the node agents have it: another migration goes first, or the target pod has had its time."""
     if facts.is_handed_off or facts.migration.is_handed_off:
         return None
@@ -125,7 +125,7 @@ def _given_up(view: MigrationView, facts: Facts, *, now: datetime) -> Ending | N
     return give_up_pod(facts, now=now) if facts.migration.phase in _WAITING_FOR_POD else None
 
 
-def steps(facts: Facts) -> list[MigrationPhase]:
+def steps(facts: MigrationFacts) -> list[MigrationPhase]:
     """The phases that it enters now, in order; several when the facts have run ahead of the status."""
     entered: list[MigrationPhase] = []
     phase = facts.migration.phase
@@ -135,7 +135,7 @@ def steps(facts: Facts) -> list[MigrationPhase]:
     return entered
 
 
-def _next(phase: MigrationPhase, facts: Facts) -> MigrationPhase | None:
+def _next(phase: MigrationPhase, facts: MigrationFacts) -> MigrationPhase | None:
     pod, state = facts.target, facts.state
     match phase:
         case MigrationPhase.PENDING if pod is not None:
@@ -154,7 +154,7 @@ def _next(phase: MigrationPhase, facts: Facts) -> MigrationPhase | None:
             return None
 
 
-def is_complete(facts: Facts) -> bool:
+def is_complete(facts: MigrationFacts) -> bool:
     """The guest runs on the target, and nothing that the migration was for is still wanted.
 
     The node as well: the target's node agent writes it before `completed`, so one without the other is forged.
@@ -164,7 +164,7 @@ def is_complete(facts: Facts) -> bool:
     return vmi is not None and is_done and vmi.node_name == state.target_node and not still_wanted(facts)
 
 
-def still_wanted(facts: Facts) -> str:
+def still_wanted(facts: MigrationFacts) -> str:
     """The condition of the VMI that a finished migration should have taken away; "" for none.
 
     Not MigrationRequired, which KubeVirt counts too: the target's node agent has taken it away before `completed`, and
@@ -218,7 +218,7 @@ def with_phases(migration: Migration, entered: Sequence[MigrationPhase], *, now:
     return {"phase": str(entered[-1]), "phaseTransitionTimestamps": rows}
 
 
-def copied_state(facts: Facts) -> Mapping[str, Any]:
+def copied_state(facts: MigrationFacts) -> Mapping[str, Any]:
     """The VMI's migration state, while it is about this migration."""
     if facts.vmi is None or not facts.is_ours:
         return {}

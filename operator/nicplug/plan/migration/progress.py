@@ -9,10 +9,16 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
 from nicplug.plan.migration.ending import Progress
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, tell_lost_node, told_of, unready_containers
+from nicplug.plan.migration.timeouts import (
+    agent_deadline,
+    pod_deadline,
+    progressing_condition,
+    tell_lost_node,
+    unready_containers,
+)
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
@@ -21,7 +27,7 @@ ASKS_FOR_A_SLOT = "a slot for it is looked for"
 
 
 def describe(
-    view: MigrationView, facts: Facts, phase: MigrationPhase, obstacle: Obstacle | None, *, now: datetime
+    view: MigrationView, facts: MigrationFacts, phase: MigrationPhase, obstacle: Obstacle | None, *, now: datetime
 ) -> Progress:
     """Say what is waited for.
 
@@ -36,7 +42,7 @@ def describe(
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
             return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
-        case MigrationPhase.PENDING if (told := told_of(facts.migration)).get("reason") in POD_REFUSED:
+        case MigrationPhase.PENDING if (told := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
             # Its time counts on until there is a pod.
             return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
         case MigrationPhase.PENDING:
@@ -49,10 +55,10 @@ def describe(
             return _handed_off(facts, phase)
 
 
-def _pending(view: MigrationView, facts: Facts) -> Progress:
+def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     if not view.slot.is_granted and (queued := _queued(view)) is not None:
         return queued
-    told = told_of(facts.migration)
+    told = progressing_condition(facts.migration)
     if told.get("reason") == Reason.REJECTED_BY_QUOTA:
         # Each try takes a moment, and may end as the last one did.
         return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
@@ -74,13 +80,13 @@ def _queued(view: MigrationView) -> Progress | None:
     return Progress(reason=slot.reason or Reason.WAITING_FOR_SLOT, message=slot.message) if slot.message else None
 
 
-def _canceling(facts: Facts) -> Progress:
+def _canceling(facts: MigrationFacts) -> Progress:
     node = facts.state.source_node
     whom = f"virt-handler on {node} is to stop the copy" if node else "it is being cancelled"
     return Progress(reason=Reason.CANCELING, message=whom)
 
 
-def _starting(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
+def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Progress:
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
@@ -104,7 +110,7 @@ def _starting(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=f"target pod {pod.key.name} starts{where}")
 
 
-def _not_ready(facts: Facts, pod: LauncherPod, end: str) -> Progress:
+def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
     """A container that only takes its time is no trouble, unless it was ready before: time counts from its telling."""
     message = f"target pod {pod.key.name} runs on {pod.node_name} and is not ready: {unready_containers(pod)}{end}"
     if facts.migration.phase is MigrationPhase.SCHEDULED or any(item.why for item in pod.unready):
@@ -112,12 +118,12 @@ def _not_ready(facts: Facts, pod: LauncherPod, end: str) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
 
 
-def _given_up(facts: Facts, pod: LauncherPod, *, now: datetime) -> str:
+def _given_up(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
     due = pod_deadline(facts, pod, now=now)
     return f"; given up at {format_time(due)}" if due is not None and pod.created is not None else ""
 
 
-def _ready(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
+def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Progress:
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not pod.is_ready:
         return _starting(view, facts, now=now)
@@ -139,12 +145,12 @@ def _ready(view: MigrationView, facts: Facts, *, now: datetime) -> Progress:
     )
 
 
-def _agents_given_up(facts: Facts, phase: MigrationPhase) -> str:
+def _agents_given_up(facts: MigrationFacts, phase: MigrationPhase) -> str:
     due = agent_deadline(facts) if phase is facts.migration.phase else None
     return f"; given up at {format_time(due)}" if due is not None else ""
 
 
-def _handed_off(facts: Facts, phase: MigrationPhase) -> Progress:
+def _handed_off(facts: MigrationFacts, phase: MigrationPhase) -> Progress:
     """Whose turn it is among the node agents."""
     state, end = facts.state, _agents_given_up(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:

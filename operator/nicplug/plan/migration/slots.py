@@ -11,7 +11,7 @@ from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, Migration
 from nicplug.model.migration_configuration import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
 from nicplug.model.slot_ledger import Contender, Entries, MigrationSlot, SlotEntry
-from nicplug.plan.migration.facts import gather_facts
+from nicplug.plan.migration.facts import gather_migration_facts
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -140,7 +140,7 @@ def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | Non
     migration = view.migration
     if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
         return None
-    facts = gather_facts(view)
+    facts = gather_migration_facts(view)
     state, vmi, pod = facts.state, facts.vmi, facts.target
     # A state with our uid that names other pods is forged, and gives nobody a slot.
     is_handed_off = migration.is_handed_off or (facts.is_handed_off and state.is_active)

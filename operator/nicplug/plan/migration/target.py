@@ -29,7 +29,7 @@ from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, FindPod, Kind
 from nicplug.plan.migration.eligibility import find_obstacle
-from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.migration.facts import MigrationFacts, gather_migration_facts
 from nicplug.plan.migration.target_networks import (
     as_it_moves,
     nics_given,
@@ -52,7 +52,7 @@ from nicplug.plan.vmi.pod_networks import elements_at_birth
 # target pod behind for ever, or take it from under a guest that is just arriving.
 
 
-def find_unseen_pod(view: MigrationView, facts: Facts) -> FindPod | None:
+def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | None:
     """Ask for the pod that the next decision is about; None when it is in sight, or known not to exist."""
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
@@ -87,7 +87,7 @@ def _find_replaced(view: MigrationView, vmi: VirtualMachineInstance) -> FindPod 
     )
 
 
-def _needed(view: MigrationView, facts: Facts) -> PodKey | None:
+def _needed(view: MigrationView, facts: MigrationFacts) -> PodKey | None:
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
         return None
@@ -144,7 +144,7 @@ def _with_its_networks(
     view: MigrationView, vmi: VirtualMachineInstance
 ) -> tuple[VirtualMachineInstance, frozenset[str]]:
     """The VMI as it moves, and the networks that the pod is made without."""
-    vmi = with_networks_that_work(vmi, view.migration, source=gather_facts(view).source)
+    vmi = with_networks_that_work(vmi, view.migration, source=gather_migration_facts(view).source)
     left_out = nics_not_brought(view, vmi) | unusable_networks(vmi, known=view.attachments).keys()
     return as_it_moves(vmi), left_out
 
@@ -197,7 +197,7 @@ class Renewal:
     message: str
 
 
-def find_renewal(view: MigrationView, facts: Facts, *, now: datetime) -> Renewal | None:
+def find_renewal(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Renewal | None:
     """Compare the target pod with one that is made now; None while it may stay."""
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not facts.can_move or facts.migration.deleting:
@@ -246,7 +246,7 @@ def _is_obstructed(view: MigrationView, pod: LauncherPod, *, now: datetime) -> b
     return find_obstacle(without, now=now) is not None
 
 
-def _renewal(facts: Facts, pod: LauncherPod, nics: tuple[str, ...], *, now: datetime) -> Renewal:
+def _renewal(facts: MigrationFacts, pod: LauncherPod, nics: tuple[str, ...], *, now: datetime) -> Renewal:
     migration = facts.migration
     before, is_free = migration.renewal, migration.is_stuck
     # Else whoever goes on changing NICs would keep a slot for as long.

@@ -10,7 +10,7 @@ from nicplug.model.node import Node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import parse_time
 from nicplug.plan.migration.ending import Ending
-from nicplug.plan.migration.facts import Facts
+from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -21,7 +21,7 @@ from nicplug.plan.views import MigrationView
 # decides.
 
 
-def tell_lost_node(view: MigrationView, facts: Facts) -> str:
+def tell_lost_node(view: MigrationView, facts: MigrationFacts) -> str:
     """Which node the migration cannot do without is not ready, or gone, and what to do; "" when there is none.
 
     Once the guest has arrived, the node that it has left does not matter any more.
@@ -83,19 +83,19 @@ def _seconds(value: str | None, *, default: int) -> timedelta:
     return timedelta(seconds=min(int(value), _LONGEST_SECONDS) if value and is_number else default)
 
 
-def told_of(migration: Migration) -> Row:
+def progressing_condition(migration: Migration) -> Row:
     """The condition `Progressing` as it was last written; empty without one."""
     return find_condition(objects(migration.read_status().get("conditions")), PROGRESSING) or {}
 
 
 def stuck_since(migration: Migration, *, now: datetime) -> datetime:
     """Since when `Progressing` has been False; now, when it is not."""
-    row = told_of(migration)
+    row = progressing_condition(migration)
     since = parse_time(row.get("lastTransitionTime")) if text(row.get("status")) == FALSE else None
     return since or now
 
 
-def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime | None:
+def pod_deadline(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> datetime | None:
     """When a target pod that the VM has not moved to yet is given up; None when it is handed off, or is to be now."""
     if facts.is_handed_off:
         return None
@@ -108,7 +108,7 @@ def pod_deadline(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime |
     return min(due, since + unschedulable_timeout(migration)) if is_hopeless else due
 
 
-def _turn_deadline(facts: Facts, pod: LauncherPod) -> datetime | None:
+def _turn_deadline(facts: MigrationFacts, pod: LauncherPod) -> datetime | None:
     """When a target pod that is ready, and waits for its turn, gives back the slot that others need."""
     since = facts.migration.entered_at(MigrationPhase.SCHEDULED) or pod.created
     if since is None or (facts.has_turn and facts.can_move):
@@ -118,7 +118,7 @@ def _turn_deadline(facts: Facts, pod: LauncherPod) -> datetime | None:
     return since + pending_timeout(facts.migration)
 
 
-def waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
+def waits_since(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> datetime:
     """Since when the target pod, or one whose place it has taken while that was stuck, has been waited for.
 
     One that was ready may have waited long for its turn: its time begins when it is told that it is ready no more. By
@@ -130,7 +130,7 @@ def waits_since(facts: Facts, pod: LauncherPod, *, now: datetime) -> datetime:
     return min(since, before) if before is not None else since
 
 
-def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
+def give_up_pod(facts: MigrationFacts, *, now: datetime) -> Ending | None:
     """The target pod has had its time; its deletion follows from the failure."""
     migration, pod = facts.migration, facts.target
     if pod is None or (due := pod_deadline(facts, pod, now=now)) is None or now < due:
@@ -153,19 +153,19 @@ def give_up_pod(facts: Facts, *, now: datetime) -> Ending | None:
     return Ending(reason=reason, event=event, message=message)
 
 
-def _had_no_turn(facts: Facts, pod: LauncherPod) -> str:
+def _had_no_turn(facts: MigrationFacts, pod: LauncherPod) -> str:
     seconds = pending_timeout(facts.migration).total_seconds()
     why = "the VM could not move" if facts.has_turn else facts.queue or "the list of migrations under way has no answer"
     return f"target pod {pod.key.name} was ready on {pod.node_name}, and waited for its turn for {seconds:.0f} s: {why}"
 
 
-def _waited_for(facts: Facts, pod: LauncherPod) -> str:
+def _waited_for(facts: MigrationFacts, pod: LauncherPod) -> str:
     if pod.image_error is not None:
         return f"{pod.image_error.reason}: {pod.image_error.message}"
     return facts.start_failure or facts.node_trouble or _HINT
 
 
-def _needs_correction(facts: Facts, pod: LauncherPod) -> bool:
+def _needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
     """A network cannot be attached, or a container beside the VM's is broken: the next pod would meet the same.
 
     An image is pulled when the networks are there. Where nobody says why (events cannot be read), what Multus has not
@@ -179,7 +179,7 @@ def _needs_correction(facts: Facts, pod: LauncherPod) -> bool:
     return not facts.node_trouble and (is_unready or bool(missing_interfaces(pod, facts.vmi)))
 
 
-def _lacks(facts: Facts, pod: LauncherPod) -> str:
+def _lacks(facts: MigrationFacts, pod: LauncherPod) -> str:
     """What a target pod that runs is without, for a sentence; "" when the VM could move to it."""
     if pod.phase in ("", "Pending") or facts.vmi is None:
         return ""
@@ -202,7 +202,7 @@ def unready_containers(pod: LauncherPod) -> str:
 _HINT = "its events tell what it waited for, such as a network or an image"
 
 
-def agent_deadline(facts: Facts) -> datetime | None:
+def agent_deadline(facts: MigrationFacts) -> datetime | None:
     """When the node agents, which have been handed the migration and have not begun, are given up."""
     phase = facts.migration.phase
     if phase not in (MigrationPhase.PREPARING_TARGET, MigrationPhase.TARGET_READY):

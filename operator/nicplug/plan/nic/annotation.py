@@ -162,10 +162,10 @@ class _Decider:
         turn = take_turns(self.waiting, removing=removing, stored_bytes=request.vmi.stored_bytes, now=now)
         admitted = {item.name for item in turn.admitted}
         additions = [item.element for item in turn.admitted]
-        is_hasty = bool(leaving and additions) and now < request.additions_due
-        kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if is_hasty else ())]
+        defers_removals = bool(leaving and additions) and now < request.additions_due
+        kept = [*self._in_spec_order([*self.staying, *additions]), *(leaving if defers_removals else ())]
         again = overdue_withdrawals(taken_out, now=now)
-        asked = turn.asked | self._ask_to_detach(detaching, leaving=() if is_hasty else leaving) | again
+        asked = turn.asked | self._ask_to_detach(detaching, leaving=() if defers_removals else leaving) | again
         for item in self.waiting:
             self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item.name in admitted)
         for nic in again:
@@ -175,7 +175,7 @@ class _Decider:
         if text is None and asked:
             text = touched(seen, elements)
         asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
-        moments = [turn.again_at, request.additions_due if is_hasty else None]
+        moments = [turn.again_at, request.additions_due if defers_removals else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
         moments += withdrawal_moments(taken_out, now=now)
         moments += [over_at(request.records.get(name)) for name in request.superseded]

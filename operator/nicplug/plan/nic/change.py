@@ -130,8 +130,12 @@ def link_differs(situation: Situation) -> Finding | None:
         return _link_is_set(link) if _was_linking(situation) else None
     if blocked := first_finding(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
-    journey = situation.journey
-    later = f"; {journey.name} migrates the VM, which comes first" if journey is not None and journey.leaves_pod else ""
+    in_progress = situation.in_progress
+    later = (
+        f"; {in_progress.name} migrates the VM, which comes first"
+        if in_progress is not None and in_progress.leaves_pod
+        else ""
+    )
     message = f"waiting for the node agent on {situation.node_phrase} to set the link {link}{later}"
     return _link_finding(OperationPath.DYNAMIC, OperationPhase.PENDING, Reason.WAITING_FOR_LINK, message)
 
@@ -278,9 +282,13 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
     """For the message, and the remedy."""
-    journey, attempts, name = situation.journey, situation.attempts, situation.interface.name
-    if journey is not None and name in (journey.networks or {}):
-        return f"; {journey.name} migrates the VM to a pod that has it", ""
+    in_progress, attempts, name = (
+        situation.in_progress,
+        situation.attempts,
+        situation.interface.name,
+    )
+    if in_progress is not None and name in (in_progress.networks or {}):
+        return f"; {in_progress.name} migrates the VM to a pod that has it", ""
     if (refusal := situation.annotation.withheld.get(name)) is not None:
         return f". It cannot be asked for again: {refusal.message}", refusal.remedy
     if (denied := situation.view.refusal) is not None:

@@ -22,9 +22,9 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attachments import refuse_hotplug
 from nicplug.plan.nic.attempts import Attempts
-from nicplug.plan.nic.observed import Journey
+from nicplug.plan.nic.observed import MigrationInProgress
 from nicplug.plan.nic.path.chooser import Chooser, Chosen
-from nicplug.plan.nic.rollback import is_taken_back
+from nicplug.plan.nic.rollback import is_rolled_back
 from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
@@ -51,7 +51,7 @@ class Finding:
         next_attempt: when the pod is asked again, or a migration is made again; None when only a change helps, or
             nothing was tried in vain.
         wants_migration: a migration is to be made for it, or, being under way, to go on.
-        is_taken_back: nothing more is tried, and what works is to be restored, or has been.
+        is_rolled_back: nothing more is tried, and what works is to be restored, or has been.
         cause: what the change is, for that migration; "" when none is wanted.
         failures: the migrations that were made for it in vain; None when nobody looked.
         migration: name of the one that is under way for it; "" when none is.
@@ -70,7 +70,7 @@ class Finding:
     remedy: str = ""
     next_attempt: datetime | None = None
     wants_migration: bool = False
-    is_taken_back: bool = False
+    is_rolled_back: bool = False
     cause: str = ""
     failures: MigrationFailures | None = None
     migration: str = ""
@@ -92,7 +92,7 @@ class Situation:
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
         annotation: what the pod is asked for.
         chooser: chooses the path.
-        journey: the migration that is under way; None when there is none.
+        in_progress: the migration that is under way; None when there is none.
         record: as it was before this pass.
     """
 
@@ -104,7 +104,7 @@ class Situation:
     row: Mapping[str, Any] | None
     annotation: AnnotationDecision
     chooser: Chooser
-    journey: Journey | None
+    in_progress: MigrationInProgress | None
     record: InterfaceOperation | None
 
     @property
@@ -129,12 +129,12 @@ class Situation:
     @property
     def is_on_its_way(self) -> bool:
         """The pod that the VM moves or has just moved to was made with the NIC, which the guest has not got yet."""
-        journey = self.journey
+        in_progress = self.in_progress
         if self.in_guest or self.interface.is_absent or not self.reference:
             return False
-        if journey is None:
+        if in_progress is None:
             return bool(self.arrived_with) and has_source(self.row, MULTUS_STATUS)
-        return journey.has_target and (journey.networks or {}).get(self.interface.name) == self.reference
+        return in_progress.has_target and (in_progress.networks or {}).get(self.interface.name) == self.reference
 
     @property
     def operation(self) -> OperationType:
@@ -354,7 +354,7 @@ def keeps_from_vmi(situation: Situation) -> bool:
     view = situation.view
     if view.config is None or not view.config.stages_changes:
         return False
-    return not (view.keeps_rollbacks and is_taken_back(situation.interface.name, vm=view.vm, vmi=view.vmi))
+    return not (view.keeps_rollbacks and is_rolled_back(situation.interface.name, vm=view.vm, vmi=view.vmi))
 
 
 def staged(situation: Situation, operation: OperationType, wish: str) -> Finding:

@@ -40,7 +40,7 @@ from nicplug.plan.nic.attachments import refuse_use
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Journey:
+class MigrationInProgress:
     """One migration on its way.
 
     Attributes:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from nicplug.model.hotplug_policy import MigrationPolicy
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.findings import Finding, Situation
-from nicplug.plan.nic.observed import Journey
+from nicplug.plan.nic.observed import MigrationInProgress
 from nicplug.plan.nic.path.chooser import Chosen
 from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.path.rules import Verdict
@@ -35,19 +35,19 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     Args:
         network: `<namespace>/<definition>` that the NIC is to be on.
     """
-    journey, name = situation.journey, situation.interface.name
-    if journey is not None and journey.has_target:
+    in_progress, name = situation.in_progress, situation.interface.name
+    if in_progress is not None and in_progress.has_target:
         is_settled = chosen.choice.verdict in _NOTHING_MORE
-        believed = not is_settled and not _waits_for_turn(chosen, journey, name=name)
-        is_brought = journey.brings(operation, name=name, network=network, unless_seen=believed)
-        if journey.is_renewable and _goes_in_place(situation, chosen, is_brought=is_brought):
+        believed = not is_settled and not _waits_for_turn(chosen, in_progress, name=name)
+        is_brought = in_progress.brings(operation, name=name, network=network, unless_seen=believed)
+        if in_progress.is_renewable and _goes_in_place(situation, chosen, is_brought=is_brought):
             return None
         if is_brought:
-            return _on_its_way(situation, chosen, journey)
-        if journey.is_renewable and believed and situation.is_in_spec and operation is not OperationType.UNPLUG:
-            return _comes_with_next_pod(chosen, journey)
+            return _on_its_way(situation, chosen, in_progress)
+        if in_progress.is_renewable and believed and situation.is_in_spec and operation is not OperationType.UNPLUG:
+            return _comes_with_next_pod(chosen, in_progress)
         # What is settled is not served after it either.
-        return settled_by(chosen) if is_settled else _after_its_end(chosen, journey)
+        return settled_by(chosen) if is_settled else _after_its_end(chosen, in_progress)
     if not _wants_migration(situation, chosen):
         return None
     return _to_be_migrated(situation, chosen)
@@ -76,19 +76,19 @@ def settled_by(chosen: Chosen) -> Finding:
     """What is said when nothing more is done, or only the controller goes on being asked."""
     verdict, choice = chosen.choice.verdict, chosen.choice
     finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
-    is_taken_back = verdict is Verdict.ROLL_BACK
+    is_rolled_back = verdict is Verdict.ROLL_BACK
     # What a network change failed of is found again: the NIC still has its record, and its migrations.
-    is_remembered = is_taken_back and finding.operation is OperationType.PLUG
+    is_remembered = is_rolled_back and finding.operation is OperationType.PLUG
     return replace(
         finding,
-        is_taken_back=is_taken_back,
+        is_rolled_back=is_rolled_back,
         rollback_cause=choice.message if is_remembered else "",
         next_attempt=choice.next_attempt,
         again_at=choice.again_at,
     )
 
 
-def was_taken_back(situation: Situation) -> Finding | None:
+def was_rolled_back(situation: Situation) -> Finding | None:
     """Before anything else that could be said of its network: nobody is asked for it any more."""
     chosen = situation.choose()
     return settled_by(chosen) if chosen.evidence.rolled_back else None
@@ -96,11 +96,11 @@ def was_taken_back(situation: Situation) -> Finding | None:
 
 def left_by_migration(situation: Situation) -> Finding | None:
     """Neither guest nor pod has it, but the pod that the VM moves to was made with it."""
-    journey = situation.journey
-    if journey is None or situation.interface.name not in (journey.networks or {}):
+    in_progress = situation.in_progress
+    if in_progress is None or situation.interface.name not in (in_progress.networks or {}):
         return None
     chosen = situation.choose()
-    return settled_by(chosen) if chosen.choice.verdict in _NOTHING_MORE else _after_its_end(chosen, journey)
+    return settled_by(chosen) if chosen.choice.verdict in _NOTHING_MORE else _after_its_end(chosen, in_progress)
 
 
 def _goes_in_place(situation: Situation, chosen: Chosen, *, is_brought: bool) -> bool:
@@ -116,82 +116,89 @@ def _goes_in_place(situation: Situation, chosen: Chosen, *, is_brought: bool) ->
 
 def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
     """Chosen now, or before: a controller that becomes ready meanwhile gets the NIC, but has not brought it yet."""
-    journey, record = situation.journey, situation.record
+    in_progress, record = situation.in_progress, situation.record
     if chosen.choice.verdict is Verdict.MIGRATE:
         return True
     return (
         chosen.choice.verdict is Verdict.DYNAMIC
-        and journey is not None
-        and journey.is_own
-        and not journey.foreign_phase
+        and in_progress is not None
+        and in_progress.is_own
+        and not in_progress.foreign_phase
         and record is not None
         and record.phase == OperationPhase.MIGRATING
-        and record.migration == journey.name
+        and record.migration == in_progress.name
     )
 
 
 def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
-    journey, choice = situation.journey, chosen.choice
-    if journey is not None and journey.foreign_phase:
-        return _held_by_foreign(situation, chosen, journey)
-    if journey is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
+    in_progress, choice = situation.in_progress, chosen.choice
+    if in_progress is not None and in_progress.foreign_phase:
+        return _held_by_foreign(situation, chosen, in_progress)
+    if in_progress is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
         return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)
-    if _waits_for_turn(chosen, journey, name=situation.interface.name):
-        message = f"{choice.message}, after {journey.name}"
+    if _waits_for_turn(chosen, in_progress, name=situation.interface.name):
+        message = f"{choice.message}, after {in_progress.name}"
         return replace(_finding(chosen, phase=OperationPhase.PENDING, message=message), wants_migration=True)
-    waits = f" ({journey.waits_for})" if journey.waits_for else ""
-    why = _why_moved(chosen, journey)
-    moving = _migrating(chosen, journey, message=f"{why}{waits}", wants_migration=True)
-    is_ahead = journey.next_try is not None and journey.next_try > situation.chooser.now
-    return replace(moving, why_moved=why, remedy=journey.remedy, next_attempt=journey.next_try if is_ahead else None)
+    waits = f" ({in_progress.waits_for})" if in_progress.waits_for else ""
+    why = _why_moved(chosen, in_progress)
+    moving = _migrating(chosen, in_progress, message=f"{why}{waits}", wants_migration=True)
+    is_ahead = in_progress.next_try is not None and in_progress.next_try > situation.chooser.now
+    return replace(
+        moving,
+        why_moved=why,
+        remedy=in_progress.remedy,
+        next_attempt=in_progress.next_try if is_ahead else None,
+    )
 
 
-def _held_by_foreign(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
+def _held_by_foreign(situation: Situation, chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
     """One at a time, and this one goes on only if somebody else carries it on."""
-    message = f"the VM is to be migrated for it, and migration {journey.name} of the VM {_not_carried_on(journey)}"
+    message = (
+        f"the VM is to be migrated for it, and migration {in_progress.name} of the VM {_not_carried_on(in_progress)}"
+    )
     finding = _finding(chosen, phase=OperationPhase.BLOCKED, message=message)
     return replace(
         finding,
         reason=Reason.FOREIGN_MIGRATION,
-        remedy=_delete(journey),
+        remedy=_delete(in_progress),
         wants_migration=situation.is_in_spec,
     )
 
 
-def _not_carried_on(journey: Journey) -> str:
-    return f"is in phase {journey.foreign_phase}, which nicplug does not carry on"
+def _not_carried_on(in_progress: MigrationInProgress) -> str:
+    return f"is in phase {in_progress.foreign_phase}, which nicplug does not carry on"
 
 
-def _delete(journey: Journey) -> str:
-    return f"If nobody else carries on migration {journey.name}, delete it" if journey.foreign_phase else ""
+def _delete(in_progress: MigrationInProgress) -> str:
+    return f"If nobody else carries on migration {in_progress.name}, delete it" if in_progress.foreign_phase else ""
 
 
-def _waits_for_turn(chosen: Chosen, journey: Journey, *, name: str) -> bool:
+def _waits_for_turn(chosen: Chosen, in_progress: MigrationInProgress, *, name: str) -> bool:
     """It is tried apart, and this is another NIC's migration."""
-    return chosen.failures.is_apart and not journey.takes(name)
+    return chosen.failures.retry_alone and not in_progress.takes(name)
 
 
-def _on_its_way(situation: Situation, chosen: Chosen, journey: Journey) -> Finding:
+def _on_its_way(situation: Situation, chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
     """Goes on though the choice were another one now: what was begun is sooner there than what would be begun anew."""
-    why = _why_moved(chosen, journey)
-    pod = f" to pod {journey.target}" if journey.target else ""
-    waits = f" ({journey.waits_for})" if journey.is_stuck and journey.waits_for else ""
-    waits = f" (it {_not_carried_on(journey)})" if journey.foreign_phase else waits
+    why = _why_moved(chosen, in_progress)
+    pod = f" to pod {in_progress.target}" if in_progress.target else ""
+    waits = f" ({in_progress.waits_for})" if in_progress.is_stuck and in_progress.waits_for else ""
+    waits = f" (it {_not_carried_on(in_progress)})" if in_progress.foreign_phase else waits
     may_go_on = situation.view.policy.migration is not MigrationPolicy.NEVER
-    moving = _migrating(chosen, journey, message=f"{why}{pod}{waits}", wants_migration=may_go_on)
-    return replace(moving, why_moved=why, remedy=_delete(journey) or journey.remedy)
+    moving = _migrating(chosen, in_progress, message=f"{why}{pod}{waits}", wants_migration=may_go_on)
+    return replace(moving, why_moved=why, remedy=_delete(in_progress) or in_progress.remedy)
 
 
-def _why_moved(chosen: Chosen, journey: Journey) -> str:
+def _why_moved(chosen: Chosen, in_progress: MigrationInProgress) -> str:
     """As it was chosen; what was begun goes on though the choice were another one now."""
     if chosen.choice.verdict is not Verdict.MIGRATE:
-        return by(_MIGRATED, journey.name, is_tried_apart=False)
-    return by(chosen.choice.message, journey.name, is_tried_apart=chosen.evidence.is_tried_apart)
+        return by(_MIGRATED, in_progress.name, is_retried_alone=False)
+    return by(chosen.choice.message, in_progress.name, is_retried_alone=chosen.evidence.is_retried_alone)
 
 
-def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migration: bool) -> Finding:
+def _migrating(chosen: Chosen, in_progress: MigrationInProgress, *, message: str, wants_migration: bool) -> Finding:
     is_chosen = chosen.choice.verdict is Verdict.MIGRATE
     return Finding(
         operation=chosen.evidence.operation,
@@ -200,30 +207,30 @@ def _migrating(chosen: Chosen, journey: Journey, *, message: str, wants_migratio
         reason=chosen.choice.reason if is_chosen else Reason.MIGRATING,
         message=message,
         wants_migration=wants_migration,
-        migration=journey.name,
+        migration=in_progress.name,
         waiting_since=chosen.waiting_since,
         cause=chosen.cause,
         failures=chosen.failures,
     )
 
 
-def _comes_with_next_pod(chosen: Chosen, journey: Journey) -> Finding:
+def _comes_with_next_pod(chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
     """The target pod was made before this was asked for, and another one takes its place before the hand-off."""
-    pod = f"target pod {journey.target}" if journey.target else "a target pod"
-    message = f"{_why_moved(chosen, journey)}; {pod} was made before this was asked for, and is replaced"
-    return _migrating(chosen, journey, message=message, wants_migration=True)
+    pod = f"target pod {in_progress.target}" if in_progress.target else "a target pod"
+    message = f"{_why_moved(chosen, in_progress)}; {pod} was made before this was asked for, and is replaced"
+    return _migrating(chosen, in_progress, message=message, wants_migration=True)
 
 
-def _after_its_end(chosen: Chosen, journey: Journey) -> Finding:
+def _after_its_end(chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
     """What the target pod was made without is not asked of the pod that is about to end either."""
-    pod = f"pod {journey.target}" if journey.target else "a pod"
-    made = "without it" if chosen.failures.is_apart else "before this was asked for"
+    pod = f"pod {in_progress.target}" if in_progress.target else "a pod"
+    made = "without it" if chosen.failures.retry_alone else "before this was asked for"
     return Finding(
         operation=chosen.evidence.operation,
         path=OperationPath.MIGRATION if chosen.choice.verdict is Verdict.MIGRATE else OperationPath.DYNAMIC,
         phase=OperationPhase.PENDING,
         reason=Reason.AFTER_MIGRATION,
-        message=f"{journey.name} migrates the VM to {pod}, which was made {made}: it is served right after that",
+        message=f"{in_progress.name} migrates the VM to {pod}, which was made {made}: it is served right after that",
         failures=chosen.failures,
     )
 

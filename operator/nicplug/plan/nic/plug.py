@@ -20,7 +20,7 @@ from nicplug.plan.nic.findings import (
     network_status_is_unreadable,
     plug_is_staged,
 )
-from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_taken_back
+from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_rolled_back
 from nicplug.plan.nic.spec_checks import Rows, Violation, find_violations, mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -244,7 +244,7 @@ PLUG_CHECKS: tuple[Check, ...] = (
     pod_must_not_be_asked,
     guest_has_no_slot,
     pod_has_it,
-    was_taken_back,
+    was_rolled_back,
     network_cannot_be_attached,
     migration_brings_it,
     network_status_is_unreadable,

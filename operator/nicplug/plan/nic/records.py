@@ -24,9 +24,9 @@ from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.change import find_link_change
 from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation, first_finding
 from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
-from nicplug.plan.nic.observed import Journey, Rows, stray_interfaces
+from nicplug.plan.nic.observed import MigrationInProgress, Rows, stray_interfaces
 from nicplug.plan.nic.path.chooser import Chooser
-from nicplug.plan.nic.path.migration_history import next_to_ride
+from nicplug.plan.nic.path.migration_history import select_for_next_migration
 from nicplug.plan.nic.plug import find_plug, nic_is_invalid, runs_until_restart
 from nicplug.plan.nic.spec_checks import in_precedence
 from nicplug.plan.nic.unplug import find_stray, find_unplug
@@ -54,14 +54,14 @@ class NicReport:
         operations: all records as they shall be, in spec order.
         wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
             Of those that have to be tried apart only the one whose turn it is.
-        taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
+        rolled_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         why_moved: of those that come with a migration, why, for an event, where their message says more than that.
         again_at: when time alone will have changed a record.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
     wanting: Mapping[str, str] = field(default_factory=dict)
-    taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    rolled_back: Mapping[str, OperationType] = field(default_factory=dict)
     why_moved: Mapping[str, str] = field(default_factory=dict)
     again_at: datetime | None = None
 
@@ -73,7 +73,7 @@ def plan_operations(
     rows: Rows,
     annotation: AnnotationDecision,
     chooser: Chooser,
-    journey: Journey | None,
+    in_progress: MigrationInProgress | None,
     records: Records,
     now: datetime,
 ) -> NicReport:
@@ -105,7 +105,7 @@ def plan_operations(
             row=rows.get(interface.name),
             annotation=annotation,
             chooser=chooser,
-            journey=journey,
+            in_progress=in_progress,
             record=records.get(interface.name),
         )
         is_primary = interface.name in primary
@@ -117,7 +117,7 @@ def plan_operations(
     return NicReport(
         operations=tuple(wanted.values()),
         wanting=_wanting(findings),
-        taken_back={name: finding.operation for name, finding in findings.items() if finding.is_taken_back},
+        rolled_back={name: finding.operation for name, finding in findings.items() if finding.is_rolled_back},
         why_moved={name: finding.why_moved for name, finding in findings.items() if finding.why_moved},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )
@@ -125,7 +125,9 @@ def plan_operations(
 
 def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
     wanting = {name: finding for name, finding in findings.items() if finding.wants_migration}
-    riding = next_to_ride({name: finding.failures or MigrationFailures() for name, finding in wanting.items()})
+    riding = select_for_next_migration(
+        {name: finding.failures or MigrationFailures() for name, finding in wanting.items()}
+    )
     return {name: finding.cause for name, finding in wanting.items() if name in riding}
 
 

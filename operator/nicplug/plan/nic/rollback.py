@@ -23,7 +23,7 @@ def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple
     return (interface, network) if interface is not None and network is not None else None
 
 
-def is_taken_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
+def is_rolled_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
     """It was, and its owner has not changed it since."""
     digest = vmi.rolled_back.get(name)
     entry = written_entry(name, vm=vm, vmi=vmi) if digest is not None else None
@@ -36,9 +36,9 @@ def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
     return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
 
 
-def taken_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
+def rolled_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
     """The NICs of a template that do not flow to the VMI."""
-    return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_taken_back(name, vm=vm, vmi=vmi))
+    return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_rolled_back(name, vm=vm, vmi=vmi))
 
 
 def standing_rollbacks(
@@ -52,7 +52,7 @@ def standing_rollbacks(
     return {
         name: digest
         for name, digest in vmi.rolled_back.items()
-        if is_taken_back(name, vm=vm, vmi=vmi) or (is_staged and is_left_as_written(name, vmi=vmi))
+        if is_rolled_back(name, vm=vm, vmi=vmi) or (is_staged and is_left_as_written(name, vmi=vmi))
     }
 
 

@@ -29,7 +29,7 @@ from nicplug.plan.nic.live_rules import (
     may_change_network,
     never_attached,
 )
-from nicplug.plan.nic.rollback import taken_back_from
+from nicplug.plan.nic.rollback import rolled_back_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, polic
     wanted = {interface.name: interface for interface in vmi.interfaces}
     networks = {network.name: network for network in vmi.networks}
     offered = {network.name: network for network in vm.networks}
-    taken_back = taken_back_from(vm=vm, vmi=vmi)
+    rolled_back = rolled_back_from(vm=vm, vmi=vmi)
     for interface in vm.interfaces:
         mine, network = wanted.get(interface.name), offered.get(interface.name)
-        if interface.name in taken_back:
+        if interface.name in rolled_back:
             continue
         if mine is None:
             if network is not None and network.is_secondary and _may_come(interface, vmi=vmi):

@@ -133,9 +133,9 @@ def guest_holds_it(situation: Situation) -> Finding | None:
 
 def _answers_when(situation: Situation) -> str:
     """A guest that is being copied keeps its devices."""
-    journey = situation.journey
-    if journey is not None and journey.leaves_pod:
-        return f"{journey.name} migrates the VM, and it may answer only after that"
+    in_progress = situation.in_progress
+    if in_progress is not None and in_progress.leaves_pod:
+        return f"{in_progress.name} migrates the VM, and it may answer only after that"
     return "a guest that is booting or halted answers later"
 
 

@@ -23,7 +23,7 @@ from nicplug.model.same_meaning import aligned_entries, differing_members, inter
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_be_withdrawn, may_change_link
-from nicplug.plan.nic.rollback import taken_back_from
+from nicplug.plan.nic.rollback import rolled_back_from
 from nicplug.plan.outcome import Announcement, Severity, Subject
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"
@@ -206,10 +206,10 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
     """
     running = _Devices.of(vmi.interfaces, vmi.networks)
     offered, namespace = {item.name: item for item in vm.networks}, vmi.key.namespace
-    taken_back = taken_back_from(vm=vm, vmi=vmi)
+    rolled_back = rolled_back_from(vm=vm, vmi=vmi)
     for wanted in vm.interfaces:
         mine = running.interfaces.get(wanted.name)
-        if wanted.name in taken_back or (mine is not None and mine.is_absent):
+        if wanted.name in rolled_back or (mine is not None and mine.is_absent):
             continue
         if mine is None:
             if not wanted.is_absent:

@@ -83,15 +83,15 @@ def _backoff(failures: int, *, seed: str) -> timedelta:
 
 # Whether a VM's VMI is to be started, stopped or left alone: a case per run strategy.
 #
-# Pure: everything it looks at is in `Situation`. Knows nothing of names that are taken, refusals and finalizers:
-# those decide in `plan.vm.decide` whether what is wanted can be done now.
+# Pure: everything it looks at is in `RunState`. Knows nothing of names that are taken, refusals and finalizers:
+# those decide in `plan.vm.plan_vm` whether what is wanted can be done now.
 #
 # Source: KubeVirt 1.9 `vm.go` (`syncRunStrategy`, `isTrimFirstChangeRequestNeeded`); what differs is in
 # docs/differences.md.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Situation:
+class RunState:
     """What the decision depends on.
 
     Attributes:
@@ -160,11 +160,11 @@ class Nothing:
 Decision = Start | Stop | RememberStart | TurnOn | Wait | Nothing
 
 
-def situation_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> Situation:
+def run_state_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> RunState:
     """What is known of a VM and its own VMI, as far as starting and stopping goes."""
     status = vm.read_status()
     requests = parse_requests(status.get("stateChangeRequests"))
-    return Situation(
+    return RunState(
         strategy=vm.run_strategy,
         recorded=text(status.get("runStrategy")),
         vmi=vmi,
@@ -195,69 +195,69 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) ->
     return vmi is not None and not vmi.deleting and not vmi.is_final
 
 
-def decide(situation: Situation, *, now: datetime) -> Decision:
+def decide(run_state: RunState, *, now: datetime) -> Decision:
     """What is to become of the VMI.
 
     Args:
         now: current time, UTC; compared with the moment before which nothing is to be started.
     """
-    if situation.vmi is not None and situation.vmi.deleting:
+    if run_state.vmi is not None and run_state.vmi.deleting:
         return Nothing()
-    case = _CASES.get(situation.strategy)
-    return case(situation, now) if case is not None else Nothing()
+    case = _CASES.get(run_state.strategy)
+    return case(run_state, now) if case is not None else Nothing()
 
 
-def _always(situation: Situation, now: datetime) -> Decision:
+def _always(run_state: RunState, now: datetime) -> Decision:
     """One VMI after the other; a request to stop this one is a request to restart."""
-    if situation.vmi is None:
-        return _start_or_wait(situation, now)
-    return Stop() if situation.vmi.is_final or situation.is_to_stop else Nothing()
+    if run_state.vmi is None:
+        return _start_or_wait(run_state, now)
+    return Stop() if run_state.vmi.is_final or run_state.is_to_stop else Nothing()
 
 
-def _rerun_on_failure(situation: Situation, now: datetime) -> Decision:
+def _rerun_on_failure(run_state: RunState, now: datetime) -> Decision:
     """Again after a failure, and not after a guest that ended well or was stopped."""
-    vmi = situation.vmi
+    vmi = run_state.vmi
     if vmi is None:
         # Coming from another strategy counts as a request to start.
-        is_wanted = situation.start_request is not None or situation.recorded != situation.strategy
-        return _start_or_wait(situation, now) if is_wanted else Nothing()
-    is_remembered = any(request.action is StateChange.START for request in situation.requests)
+        is_wanted = run_state.start_request is not None or run_state.recorded != run_state.strategy
+        return _start_or_wait(run_state, now) if is_wanted else Nothing()
+    is_remembered = any(request.action is StateChange.START for request in run_state.requests)
     if vmi.phase is VmiPhase.FAILED and not is_remembered:
         return RememberStart()
-    return Stop() if vmi.is_final or situation.is_to_stop else Nothing()
+    return Stop() if vmi.is_final or run_state.is_to_stop else Nothing()
 
 
-def _manual(situation: Situation, now: datetime) -> Decision:
+def _manual(run_state: RunState, now: datetime) -> Decision:
     """On request only; a person who asks again need not wait."""
-    if situation.vmi is None:
-        return _start(situation) if situation.start_request is not None else Nothing()
-    return Stop() if situation.is_to_stop else Nothing()
+    if run_state.vmi is None:
+        return _start(run_state) if run_state.start_request is not None else Nothing()
+    return Stop() if run_state.is_to_stop else Nothing()
 
 
-def _halted(situation: Situation, now: datetime) -> Decision:
+def _halted(run_state: RunState, now: datetime) -> Decision:
     """Nothing runs; a request to start changes the strategy, as KubeVirt's does."""
-    if situation.vmi is not None:
+    if run_state.vmi is not None:
         return Stop()
-    return TurnOn() if situation.start_request is not None else Nothing()
+    return TurnOn() if run_state.start_request is not None else Nothing()
 
 
-def _once(situation: Situation, now: datetime) -> Decision:
+def _once(run_state: RunState, now: datetime) -> Decision:
     """Started once, whatever becomes of it."""
-    was_started = situation.vmi is not None or situation.recorded == situation.strategy
-    return Nothing() if was_started else _start(situation)
+    was_started = run_state.vmi is not None or run_state.recorded == run_state.strategy
+    return Nothing() if was_started else _start(run_state)
 
 
-def _start_or_wait(situation: Situation, now: datetime) -> Start | Wait:
-    not_before = situation.not_before
-    return Wait(not_before) if not_before is not None and now < not_before else _start(situation)
+def _start_or_wait(run_state: RunState, now: datetime) -> Start | Wait:
+    not_before = run_state.not_before
+    return Wait(not_before) if not_before is not None and now < not_before else _start(run_state)
 
 
-def _start(situation: Situation) -> Start:
-    request = situation.start_request
+def _start(run_state: RunState) -> Start:
+    request = run_state.start_request
     return Start(paused=request is not None and request.is_paused)
 
 
-_CASES: dict[RunStrategy, Callable[[Situation, datetime], Decision]] = {
+_CASES: dict[RunStrategy, Callable[[RunState, datetime], Decision]] = {
     RunStrategy.ALWAYS: _always,
     RunStrategy.RERUN_ON_FAILURE: _rerun_on_failure,
     RunStrategy.MANUAL: _manual,
@@ -266,17 +266,17 @@ _CASES: dict[RunStrategy, Callable[[Situation, datetime], Decision]] = {
 }
 
 
-def strategy_to_record(situation: Situation, decision: Decision) -> str:
+def strategy_to_record(run_state: RunState, decision: Decision) -> str:
     """`status.runStrategy` as it shall be.
 
     It follows the spec once the VM has had a VMI, but not before a start that is still due: to RerunOnFailure and
     Once it tells that there was none under them.
     """
-    if situation.strategy not in _CASES:
-        return situation.recorded
-    if situation.vmi is not None or (situation.recorded and not isinstance(decision, Start | Wait)):
-        return str(situation.strategy)
-    return situation.recorded
+    if run_state.strategy not in _CASES:
+        return run_state.recorded
+    if run_state.vmi is not None or (run_state.recorded and not isinstance(decision, Start | Wait)):
+        return str(run_state.strategy)
+    return run_state.recorded
 
 
 def is_recorded(vm: VirtualMachine) -> bool:

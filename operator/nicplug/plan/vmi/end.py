@@ -10,13 +10,13 @@ from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, patch_finalizers
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import StatusDecision, changed_members, decide_status
+from nicplug.plan.status_patches import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
 from nicplug.plan.vm.run_strategy import is_recorded
 from nicplug.plan.vmi.active_pod import active_pod, confirm_pods, restore_labels
 from nicplug.plan.vmi.own_pods import all_replaced_pods, leftovers
 from nicplug.plan.vmi.phase import announce_end, what_ends
-from nicplug.plan.vmi.status import pod_members, with_ready, with_synchronized
+from nicplug.plan.vmi.vmi_status import pod_members, with_ready, with_synchronized
 
 
 def plan_end(view: VmiView, *, now: datetime) -> Plan:

@@ -292,7 +292,7 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
     """As long as no node agent has it. A refusal of a write for the VM hides what the NICs want, and is no reason."""
     if view.vm_refusal is not None:
         return Demand()
-    found = [item for item in under_way if _may_be_taken_back(item, view)]
+    found = [item for item in under_way if _may_be_withdrawn(item, view)]
     return Demand(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
@@ -301,7 +301,7 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
     )
 
 
-def _may_be_taken_back(migration: Migration, view: VmiView) -> bool:
+def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # Heard of late, a migration may not say yet that it has been handed off, or is over: the VMI has it first.
     is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
     return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

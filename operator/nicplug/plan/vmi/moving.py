@@ -9,7 +9,7 @@ from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchMigrationState
-from nicplug.plan.nic.observed import Journey, elements_asked_for, networks_asked_for
+from nicplug.plan.nic.observed import MigrationInProgress, elements_asked_for, networks_asked_for
 from nicplug.plan.nic.path.backoff import backoff_until, remedy_of, spaced_until
 from nicplug.plan.nic.path.migration_history import causes_of
 from nicplug.plan.views import VmiView
@@ -77,7 +77,7 @@ def target_pod(view: VmiView) -> LauncherPod | None:
     return next(iter((*handed_off, *made)), None)
 
 
-def journey_of(view: VmiView) -> Journey | None:
+def journey_of(view: VmiView) -> MigrationInProgress | None:
     """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
     pod, state = target_pod(view), migration_state(view)
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
@@ -87,7 +87,11 @@ def journey_of(view: VmiView) -> Journey | None:
     networks = _networks_of(pod, view.vmi) if pod is not None else None
     if not found:
         name = f"a migration ({state.migration_uid})"
-        return Journey(name=name, is_own=False, has_target=True, networks=networks) if pod is not None else None
+        return (
+            MigrationInProgress(name=name, is_own=False, has_target=True, networks=networks)
+            if pod is not None
+            else None
+        )
     names = {item.uid: target_key(view, view.vmi, migration_uid=item.uid) for item in found}
     leading = [item for item in found if item.uid == state.migration_uid and state.is_active]
     leading += [item for item in found if pod is not None and names[item.uid] == pod.key]
@@ -97,7 +101,7 @@ def journey_of(view: VmiView) -> Journey | None:
         backoff_until(migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments),
         spaced_until(migration, migrations=view.migrations, vmi=view.vmi),
     )
-    return Journey(
+    return MigrationInProgress(
         name=migration.key.name,
         is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
         waits_for=migration.progress,

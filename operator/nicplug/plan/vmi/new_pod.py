@@ -23,7 +23,7 @@ from nicplug.plan.vmi.pod_networks import (
 
 # Whether the launcher pod of a VMI is made now, and with which networks.
 #
-# What refuses the pod is returned, not planned for: `plan.vmi.decide` reports it in the status of the VMI.
+# What refuses the pod is returned, not planned for: `plan.vmi.plan_vmi` reports it in the status of the VMI.
 
 
 def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:

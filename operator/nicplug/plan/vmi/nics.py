@@ -41,7 +41,7 @@ class NicPlan:
 
     Attributes:
         rows: `status.interfaces` as it shall be.
-        taken_back: the NICs for which what works is to be restored, or has been, and what was asked for.
+        rolled_back: the NICs for which what works is to be restored, or has been, and what was asked for.
         why_moved: of those that come with a migration, why, for an event, where their message says more than that.
         moments: when time alone will have changed something; None for never.
         budget: the guest's PCI slots; None while nobody can count them.
@@ -54,7 +54,7 @@ class NicPlan:
     demand: Demand
     moments: tuple[datetime | None, ...]
     budget: PciBudget | None = None
-    taken_back: Mapping[str, OperationType] = field(default_factory=dict)
+    rolled_back: Mapping[str, OperationType] = field(default_factory=dict)
     why_moved: Mapping[str, str] = field(default_factory=dict)
     chooser: Chooser | None = field(default=None, repr=False, compare=False)
 
@@ -94,7 +94,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         rows=rows_by_name(rows),
         annotation=annotation,
         chooser=chooser,
-        journey=journey_of(view),
+        in_progress=journey_of(view),
         records=records,
         now=now,
     )
@@ -106,7 +106,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         demand=demand,
         budget=chooser.slots.budget,
         moments=(annotation.again_at, report.again_at, demand.again_at),
-        taken_back=report.taken_back,
+        rolled_back=report.rolled_back,
         why_moved={name: why for name, why in report.why_moved.items() if not (demand.made and name in report.wanting)},
         chooser=chooser,
     )
@@ -203,7 +203,7 @@ def _migrating(
         operation,
         phase=OperationPhase.MIGRATING,
         migration=migration,
-        message=by(operation.message, migration, is_tried_apart=operation.failures.is_apart),
+        message=by(operation.message, migration, is_retried_alone=operation.failures.retry_alone),
         last_transition_time=old.last_transition_time if goes_on and old is not None else now,
     )
 

@@ -23,12 +23,12 @@ from nicplug.plan.views import VmiView
 
 
 def plan_roll_back(
-    view: VmiView, *, pod: LauncherPod | None, taken_back: Mapping[str, OperationType], in_pod: frozenset[str]
+    view: VmiView, *, pod: LauncherPod | None, rolled_back: Mapping[str, OperationType], in_pod: frozenset[str]
 ) -> PatchInterfaces | PatchAnnotations | None:
     """The patch that takes back what is to be; None when it has been.
 
     Args:
-        taken_back: the NICs for which nothing more is tried, and what was asked for.
+        rolled_back: the NICs for which nothing more is tried, and what was asked for.
         in_pod: NICs that the pod has or is asked for: they are detached before they are forgotten.
     """
     vmi, vm = view.vmi, view.vm
@@ -42,7 +42,7 @@ def plan_roll_back(
     if not view.keeps_rollbacks:
         digests = {}
     is_staged = view.config is not None and view.config.stages_changes
-    for name, operation in taken_back.items():
+    for name, operation in rolled_back.items():
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
         present = _present(view, pod, name)
         if mine is not None and operation is OperationType.CHANGE_NETWORK and _is_on(present, mine[1], view):

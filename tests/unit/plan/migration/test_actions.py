@@ -43,7 +43,7 @@ from nicplug.plan.actions import (
     PatchMigrationState,
     PatchStatus,
 )
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.views import MigrationView
 
 TARGET = target_pod()["metadata"]["name"]

@@ -20,7 +20,7 @@ from tests.build import (
 )
 from tests.unit.plan.migration.outcome import status
 
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 
 CREATED = "2026-01-02T03:04:05Z"
 BOTH = ["blue", "red"]

@@ -34,7 +34,7 @@ from tests.unit.plan.migration.outcome import condition, names, status
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.actions import Create, Delete, Kind
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 

@@ -19,7 +19,7 @@ from tests.build import (
 from tests.unit.plan.migration.outcome import names
 
 from nicplug.plan.actions import Delete, Kind
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 
 

@@ -18,7 +18,7 @@ from tests.unit.plan.migration.outcome import condition, events, names, progress
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchFinalizers
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import MigrationEnded
 
 

@@ -21,7 +21,7 @@ from tests.build import (
 from tests.unit.plan.migration import outcome
 from tests.unit.plan.migration.outcome import events, names, progressing, status
 
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 
 TARGET = target_pod()["metadata"]["name"]

@@ -19,7 +19,7 @@ from tests.build import (
 from tests.unit.plan.migration.outcome import events, names, progressing, status
 
 from nicplug.plan.actions import Create
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 
 TOGETHER = "2026-01-02T03:04:05Z"

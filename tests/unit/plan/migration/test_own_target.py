@@ -27,7 +27,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.plan.actions import CheckUnchanged, Create, Delete, FindPod, Kind, PatchMigrationState, PatchStatus
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.migration.slots import contender_of
 from nicplug.plan.views import MigrationView
 

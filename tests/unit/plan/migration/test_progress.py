@@ -21,7 +21,7 @@ from tests.unit.plan.migration.outcome import events, names, progressing
 from tests.unit.plan.migration.waits import ENDINGS, QUEUED, WAITS, Case, pending
 
 from nicplug.model.frozen_json import freeze
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.reasons import Reason
 
 

@@ -36,7 +36,7 @@ from nicplug.plan.actions import (
     PatchMigrationState,
     PatchNetworksAnnotation,
 )
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import MigrationView
 

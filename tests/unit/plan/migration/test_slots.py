@@ -18,7 +18,7 @@ from tests.build import (
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.migration_configuration import MigrationLimits, parse_limits
 from nicplug.model.slot_ledger import Contender, SlotEntry, format_entries, is_as_written, parse_entries
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.migration.slots import SlotsPlan, SlotsView, contender_of, plan_slots
 from nicplug.plan.views import MigrationView
 

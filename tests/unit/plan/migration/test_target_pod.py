@@ -30,7 +30,7 @@ from tests.unit.plan.migration.outcome import progressing
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Create
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 ANTI_AFFINITY = {

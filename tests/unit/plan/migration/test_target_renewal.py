@@ -38,8 +38,8 @@ from nicplug.model.pod_records import gather_records
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.times import parse_time
 from nicplug.plan.actions import CheckGuest, Create, Delete, PatchLabels, PatchMigrationState
-from nicplug.plan.migration.decide import plan_migration
 from nicplug.plan.migration.facts import first_in_line
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView

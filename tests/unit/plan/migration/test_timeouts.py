@@ -25,7 +25,7 @@ from tests.build import (
 from tests.unit.plan.migration.outcome import events, names, progressing, status
 
 from nicplug.model.slot_ledger import MigrationSlot
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 

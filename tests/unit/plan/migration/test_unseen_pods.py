@@ -20,7 +20,7 @@ from tests.unit.plan.migration.outcome import names, progressing
 
 from nicplug.model.keys import MigrationKey, PodKey
 from nicplug.plan.actions import FindPod
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 
 TARGET = target_pod()["metadata"]["name"]
 SOURCE = pod()["metadata"]["name"]

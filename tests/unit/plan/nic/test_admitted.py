@@ -25,7 +25,7 @@ from tests.unit.plan.outcome import status_of
 
 from nicplug.plan.nic.spec_checks import find_violations
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 CLAIMS_GATE = "NetworkDevicesWithDRA"
 NO_CLAIMS = f"vmi.spec.networks contains DRA networks but {CLAIMS_GATE} feature gate is not enabled"

@@ -34,7 +34,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchInterfaces, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 
 def plan(

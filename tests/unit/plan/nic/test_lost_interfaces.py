@@ -29,7 +29,7 @@ from tests.unit.plan.outcome import completions, status_of
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 READY = operation("blue", phase="Ready", reason="Attached", since=later(-900), lastAttemptTime=later(-900))
 

@@ -58,8 +58,8 @@ from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES
 from nicplug.plan.outcome import PathTaken, Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 
 @dataclass(frozen=True, kw_only=True)

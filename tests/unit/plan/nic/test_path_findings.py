@@ -47,7 +47,7 @@ from nicplug.model.times import format_micro_time
 from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 OWN = "kubevirt-workload-update-0123456789"
 OURS: dict[str, Any] = {

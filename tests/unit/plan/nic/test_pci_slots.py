@@ -38,7 +38,7 @@ from nicplug.model.pci import PciBudget, parse_total
 from nicplug.model.vmi import parse_vmi
 from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 # The guest of the builders has 1 GiB and no disks: with one NIC at its birth, 4 slots are certain and 8 possible.
 LIVE_MIGRATABLE = {"type": "LiveMigratable", "status": "True"}

@@ -31,7 +31,7 @@ from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPo
 from nicplug.plan.actions import Create, Kind, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NOT_DEPLOYED = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}

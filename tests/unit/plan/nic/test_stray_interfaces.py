@@ -37,7 +37,7 @@ from nicplug.plan.actions import PatchNetworksAnnotation
 from nicplug.plan.nic.observed import Rows, stray_interfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 BLUE, GREEN, RED = (POD_INTERFACES[name] for name in ("blue", "green", "red"))
 OWN_NAMESPACE = AttachmentAccess(shared=frozenset())

@@ -28,8 +28,8 @@ from tests.build import (
 from tests.unit.plan.outcome import status_of
 
 from nicplug.plan.nic.transitions import mirror_summary
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 PLUGGED = row("blue", "domain", "multus-status")
 READY = operation("blue", phase="Ready", reason="Attached")

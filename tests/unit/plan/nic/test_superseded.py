@@ -38,8 +38,8 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, MigrationPolicy
 from nicplug.plan.actions import CheckNics, PatchInterfaces, PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 OLD, NEW = "02:00:00:00:00:01", "02:00:00:00:00:02"
 NOT_DEPLOYED = DynamicController(state=ControllerState.NOT_DEPLOYED)

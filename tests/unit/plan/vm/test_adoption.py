@@ -13,7 +13,7 @@ from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.plan.actions import AdoptVmi, CheckUnchanged, Create, Delete, Kind, PatchFinalizers, PatchInterfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 
 REFERENCE = {
     "apiVersion": "kubevirt.io/v1",

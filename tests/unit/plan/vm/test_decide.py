@@ -43,7 +43,7 @@ from nicplug.plan.actions import (
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 
 
 def _kinds(plan: Plan) -> list[str]:

@@ -39,7 +39,7 @@ from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 
 ORIGIN = "nicplug.io/template-interfaces"
 PREFIX = "error encountered while handling dynamic interface request: "

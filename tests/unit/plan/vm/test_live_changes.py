@@ -36,7 +36,7 @@ from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.plan.actions import CheckNics, CheckUnchanged, Create, Kind, PatchAnnotations, PatchInterfaces
 from nicplug.plan.nic.template_sync import drop_detached, patch_vmi
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 
 ORIGIN = "nicplug.io/template-interfaces"
 MIGRATABLE = [{"type": "LiveMigratable", "status": "True"}]

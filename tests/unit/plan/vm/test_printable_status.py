@@ -6,9 +6,9 @@ import pytest
 from tests.build import NOW, VM_UID, Json, later, vm, vm_view, vmi
 
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import own_vmi
-from nicplug.plan.vm.run_strategy import decide, situation_of
-from nicplug.plan.vm.status import plan_vm_status
+from nicplug.plan.vm.plan_vm import own_vmi
+from nicplug.plan.vm.run_strategy import decide, run_state_of
+from nicplug.plan.vm.vm_status import plan_vm_status
 
 PAUSED = {"type": "Paused", "status": "True"}
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
@@ -46,9 +46,9 @@ def _at(seconds: float) -> str:
 
 def _printable(raw: Json, found: Json | None, failure: Refusal | None = None) -> str:
     view = vm_view(raw, vmi=found)
-    situation = situation_of(view.vm, own_vmi(view), now=NOW)
-    decision = decide(situation, now=NOW)
-    status = plan_vm_status(view=view, situation=situation, decision=decision, failure=failure, now=NOW)
+    run_state = run_state_of(view.vm, own_vmi(view), now=NOW)
+    decision = decide(run_state, now=NOW)
+    status = plan_vm_status(view=view, run_state=run_state, decision=decision, failure=failure, now=NOW)
     return str(status["printableStatus"])
 
 

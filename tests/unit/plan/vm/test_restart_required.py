@@ -32,7 +32,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.nic_annotations import entry_digest
 from nicplug.plan.actions import Create, PatchSpec, PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vm.decide import plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vm.restart_required import fields_that_need_a_restart
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"

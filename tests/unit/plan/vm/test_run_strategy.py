@@ -9,14 +9,14 @@ from nicplug.plan.vm.run_strategy import (
     Decision,
     Nothing,
     RememberStart,
-    Situation,
+    RunState,
     Start,
     Stop,
     TurnOn,
     Wait,
     decide,
     is_recorded,
-    situation_of,
+    run_state_of,
     strategy_to_record,
 )
 
@@ -85,24 +85,24 @@ CELLS = [
 
 def _situation(
     strategy: str, found: Json | None, requests: Any = (), *, recorded: str | None = None, **status: Any
-) -> Situation:
+) -> RunState:
     told = {"runStrategy": strategy if recorded is None else recorded, "stateChangeRequests": requests, **status}
     own = a_vmi(found) if found is not None else None
-    return situation_of(a_vm(vm(run_strategy=strategy, status=told)), own, now=NOW)
+    return run_state_of(a_vm(vm(run_strategy=strategy, status=told)), own, now=NOW)
 
 
 @pytest.mark.parametrize(("strategy", "instance", "request_", "wanted"), CELLS)
 def test_run_strategy(strategy: str, instance: str, request_: str, wanted: Decision) -> None:
-    situation = _situation(strategy, INSTANCES[instance], REQUESTS[request_])
-    assert decide(situation, now=NOW) == wanted
+    run_state = _situation(strategy, INSTANCES[instance], REQUESTS[request_])
+    assert decide(run_state, now=NOW) == wanted
 
 
 @pytest.mark.parametrize("strategy", ["RerunOnFailure", "Once"])
 @pytest.mark.parametrize("recorded", ["", "Always", "Halted"])
 def test_a_vm_that_comes_from_another_strategy_is_started(strategy: str, recorded: str) -> None:
-    situation = _situation(strategy, None, recorded=recorded)
-    assert decide(situation, now=NOW) == Start()
-    assert strategy_to_record(situation, Start()) == recorded, "recorded before the start, it would never come"
+    run_state = _situation(strategy, None, recorded=recorded)
+    assert decide(run_state, now=NOW) == Start()
+    assert strategy_to_record(run_state, Start()) == recorded, "recorded before the start, it would never come"
 
 
 def test_once_never_starts_twice() -> None:
@@ -114,19 +114,19 @@ def test_once_never_starts_twice() -> None:
 
 
 def test_a_vm_that_never_ran_has_no_strategy_recorded() -> None:
-    situation = _situation("Halted", None, recorded="")
-    assert strategy_to_record(situation, decide(situation, now=NOW)) == ""
+    run_state = _situation("Halted", None, recorded="")
+    assert strategy_to_record(run_state, decide(run_state, now=NOW)) == ""
 
 
 def test_a_vm_that_has_run_records_the_strategy_of_now() -> None:
-    situation = _situation("Halted", None, recorded="Always")
-    assert strategy_to_record(situation, decide(situation, now=NOW)) == "Halted"
+    run_state = _situation("Halted", None, recorded="Always")
+    assert strategy_to_record(run_state, decide(run_state, now=NOW)) == "Halted"
 
 
 @pytest.mark.parametrize("strategy", ["Sometimes", "WaitAsReceiver"])
 def test_a_strategy_that_is_not_carried_out_is_not_recorded(strategy: str) -> None:
-    situation = _situation(strategy, INSTANCES["running"], recorded="Always")
-    assert strategy_to_record(situation, Nothing()) == "Always"
+    run_state = _situation(strategy, INSTANCES["running"], recorded="Always")
+    assert strategy_to_record(run_state, Nothing()) == "Always"
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_a_vmi_stays_until_its_start_is_recorded(strategy: str, recorded: str, d
 def test_the_back_off_is_for_starts_that_nobody_asked_for(strategy: str, waits: bool) -> None:
     failure = {"consecutiveFailCount": 2, "retryAfterTimestamp": later(30).isoformat()}
     recorded = "" if strategy == "Once" else None
-    situation = _situation(strategy, None, [START], recorded=recorded, startFailure=failure)
-    assert decide(situation, now=NOW) == (Wait(later(30)) if waits else Start())
-    assert decide(situation, now=later(30)) == Start()
+    run_state = _situation(strategy, None, [START], recorded=recorded, startFailure=failure)
+    assert decide(run_state, now=NOW) == (Wait(later(30)) if waits else Start())
+    assert decide(run_state, now=later(30)) == Start()
 
 
 @pytest.mark.parametrize(("data", "paused"), [({"paused": "true"}, True), ({"paused": "yes"}, False), (None, False)])
 @pytest.mark.parametrize("strategy", ["Always", "Manual", "RerunOnFailure"])
 def test_a_start_may_be_paused(strategy: str, data: Any, paused: bool) -> None:
-    situation = _situation(strategy, None, [{"action": "Start", "data": data}])
-    assert decide(situation, now=NOW) == Start(paused=paused)
+    run_state = _situation(strategy, None, [{"action": "Start", "data": data}])
+    assert decide(run_state, now=NOW) == Start(paused=paused)
 
 
 class TestRequests:

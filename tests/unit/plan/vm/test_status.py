@@ -10,9 +10,9 @@ from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.decide import own_vmi, plan_vm
-from nicplug.plan.vm.run_strategy import decide, situation_of
-from nicplug.plan.vm.status import plan_vm_status
+from nicplug.plan.vm.plan_vm import own_vmi, plan_vm
+from nicplug.plan.vm.run_strategy import decide, run_state_of
+from nicplug.plan.vm.vm_status import plan_vm_status
 
 PAUSED = {"type": "Paused", "status": "True"}
 RESTART = {"type": "RestartRequired", "status": "True", "message": "x"}
@@ -27,11 +27,11 @@ def _status(
     now: datetime = NOW,
 ) -> Json:
     view = vm_view(raw, vmi=found)
-    situation = situation_of(view.vm, own_vmi(view), now=now)
-    decision = decide(situation, now=now)
+    run_state = run_state_of(view.vm, own_vmi(view), now=now)
+    decision = decide(run_state, now=now)
     return plan_vm_status(
         view=view,
-        situation=situation,
+        run_state=run_state,
         decision=decision,
         failure=failure,
         needs_restart=needs_restart,

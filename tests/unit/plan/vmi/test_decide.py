@@ -33,8 +33,8 @@ from nicplug.plan.actions import CheckNics, Create, PatchLabels, PatchNetworksAn
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 
 def _kinds(plan: Plan) -> list[str]:

@@ -21,7 +21,7 @@ from tests.build import (
 from nicplug.model.eviction import DisruptionBudget, budget_key, parse_budget
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchBudget
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.views import BudgetView, MigrationView, Refusal
 from nicplug.plan.vmi.disruption_budget import plan_budget
 

@@ -26,7 +26,7 @@ from nicplug.plan.actions import ConfirmPod, Create, Delete, PatchFinalizers, Pa
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 PHASES = ("", "Pending", "Scheduling", "Scheduled", "Running", "Succeeded", "Failed", "WaitingForSync", "Unknown")
 

@@ -9,7 +9,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.node import parse_node
 from nicplug.plan.actions import Create, Kind, PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}
 NODES = (node(NODE, unschedulable=True), node(TARGET_NODE))

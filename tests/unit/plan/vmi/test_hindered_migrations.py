@@ -33,12 +33,12 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.times import format_micro_time, format_time
 from nicplug.plan.actions import Create, PatchInterfaces
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.nic.path.backoff import backoff_until
 from nicplug.plan.nic.path.migration_history import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}

@@ -24,7 +24,7 @@ from tests.unit.plan.outcome import status_of
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 HAS = pod(networks=[element("blue")], attached=["blue"])
 WITH = target_pod(networks=[element("blue")])

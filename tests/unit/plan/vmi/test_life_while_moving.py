@@ -42,7 +42,7 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 SECOND_UID = "66666666-dddd-4000-8000-000000000006"
 TARGET_NAME = target_pod()["metadata"]["name"]

@@ -41,7 +41,7 @@ from nicplug.plan.nic.path.migration_history import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, Refusal
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}

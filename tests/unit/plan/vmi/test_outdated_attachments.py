@@ -32,8 +32,8 @@ from nicplug.model.operations import parse_operations
 from nicplug.plan.actions import Create, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 BEFORE = nad("blue-net")
 CHANGED = nad("blue-net", config='{"type": "macvlan"}')

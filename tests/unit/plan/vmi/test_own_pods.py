@@ -34,8 +34,8 @@ from nicplug.model.pod_record import PodRecord
 from nicplug.model.pod_records import gather_records
 from nicplug.plan.actions import CheckUnchanged, ConfirmPod, Create, Delete
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, pods_to_record, sort_out
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 EVIL = "evil"
 DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}

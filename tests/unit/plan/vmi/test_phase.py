@@ -11,7 +11,7 @@ from nicplug.plan.actions import ConfirmPod, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 BOUND: dict[str, Any] = {"phase": "Pending", "ready": False}
 ENDED = {"containerStatuses": [{"name": "compute", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}]}

@@ -22,9 +22,9 @@ from tests.unit.plan.outcome import status_of
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Create, Delete, PatchStatus
-from nicplug.plan.migration.decide import plan_migration
+from nicplug.plan.migration.plan_migration import plan_migration
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 FAST, BRIDGE = "example.com/fast", "bridge.network.kubevirt.io/br1"
 NADS_KNOWN_FOR_LONG = later(-9)

@@ -9,7 +9,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan, Severity
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 BAD = HotplugPolicy(problems=('annotation a is "x", and has no effect: write y',))
 WORSE = HotplugPolicy(problems=(*BAD.problems, "another one"))

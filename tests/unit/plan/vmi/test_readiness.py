@@ -8,7 +8,7 @@ from tests.build import NOW, Json, pod, primary_row, vmi, vmi_view
 from tests.fakes.patches import JSON_PATCH, patched
 
 from nicplug.plan.actions import PatchPodCondition
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 GATE = "kubevirt.io/virtual-machine-unpaused"
 PAUSED = {"type": "Paused", "status": "True"}

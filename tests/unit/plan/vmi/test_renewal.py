@@ -12,8 +12,8 @@ from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Delete, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 UNSCHEDULABLE = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
 MADE_WITH = "nicplug.io/pod-spec"

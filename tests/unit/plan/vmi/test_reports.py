@@ -9,7 +9,7 @@ from nicplug.model.operations import parse_operations
 from nicplug.plan.nic.transitions import Transitions
 from nicplug.plan.outcome import write_pause
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.status import is_awaited, report_delay
+from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
 LARGE = 1_300_000
 SETTINGS = PlanSettings()

@@ -43,8 +43,8 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.actions import Action, Create, Kind, PatchAnnotations, PatchInterfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
-from nicplug.plan.vm.decide import plan_vm
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.plan.vmi.roll_back import plan_roll_back
 
 NOTE = "nicplug.io/rolled-back-interfaces"
@@ -138,7 +138,7 @@ class World:
         return [item["name"] for item in json.loads(text)]
 
 
-def taken_back(**members: Any) -> World:
+def rolled_back(**members: Any) -> World:
     """A world in which NIC blue was taken back."""
     world = World(**members)
     world.settle()
@@ -165,11 +165,11 @@ def test_a_nic_that_fails_is_taken_back_and_the_vm_keeps_what_its_owner_wrote() 
 def test_it_is_told_once() -> None:
     told = [item for item in World().of_vmi().announcements if item.reason == "InterfaceFailed"]
     assert len(told) == 1
-    assert taken_back().of_vmi().announcements == ()
+    assert rolled_back().of_vmi().announcements == ()
 
 
 def test_why_it_was_taken_back_is_not_read_from_the_message() -> None:
-    world, told = taken_back(), taken_back().record()
+    world, told = rolled_back(), rolled_back().record()
     world.vmi["status"]["interfaceOperations"][0] |= {"message": "x", "remedy": "x"}
     world.settle()
     assert world.record() == told
@@ -177,7 +177,7 @@ def test_why_it_was_taken_back_is_not_read_from_the_message() -> None:
 
 def test_a_record_of_an_earlier_version_has_only_its_message_to_say_why_it_was_taken_back() -> None:
     """It is quoted as it is, whatever it says."""
-    world = taken_back()
+    world = rolled_back()
     record = world.vmi["status"]["interfaceOperations"][0]
     record["message"] = "x"
     del record["rollbackCause"]
@@ -188,7 +188,7 @@ def test_a_record_of_an_earlier_version_has_only_its_message_to_say_why_it_was_t
 
 @pytest.mark.parametrize("steps", range(1, 5))
 def test_an_operator_that_is_killed_between_two_writes_comes_to_the_same_end(steps: int) -> None:
-    world, whole = World(), taken_back()
+    world, whole = World(), rolled_back()
     world.settle(kill_after=steps)
     assert (world.nics(), world.asked(), world.note()) == (whole.nics(), whole.asked(), whole.note())
     assert world.record()["reason"] == Reason.ROLLED_BACK
@@ -205,7 +205,7 @@ def test_of_two_leaders_one_takes_it_back() -> None:
 
 
 def test_a_record_that_is_lost_does_not_bring_it_back() -> None:
-    world = taken_back()
+    world = rolled_back()
     world.vmi["status"].pop("interfaceOperations")
     world.settle()
     assert world.nics() == ["default"]
@@ -372,12 +372,12 @@ def test_an_interface_that_the_pod_has_is_not_forgotten_before_it_is_detached() 
     world = World()
     taken = {"blue": OperationType.PLUG}
     view = vmi_view(world.vmi, world.pod, vm=world.vm, **world.facts)
-    assert plan_roll_back(view, pod=None, taken_back=taken, in_pod=frozenset({"blue"})) is None
-    assert isinstance(plan_roll_back(view, pod=None, taken_back=taken, in_pod=frozenset()), PatchInterfaces)
+    assert plan_roll_back(view, pod=None, rolled_back=taken, in_pod=frozenset({"blue"})) is None
+    assert isinstance(plan_roll_back(view, pod=None, rolled_back=taken, in_pod=frozenset()), PatchInterfaces)
 
 
 def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
-    world = taken_back()
+    world = rolled_back()
     world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
     world.facts["failures"] = []
     world.settle()
@@ -386,7 +386,7 @@ def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
 
 
 def test_a_nic_that_its_owner_takes_out_and_writes_anew_is_tried_anew() -> None:
-    world = taken_back()
+    world = rolled_back()
     kept: Json = {}
 
     def take_out(spec: Json) -> None:
@@ -406,7 +406,7 @@ def test_a_nic_that_its_owner_takes_out_and_writes_anew_is_tried_anew() -> None:
 
 
 def test_another_nic_is_no_reason_to_try_it_anew() -> None:
-    world = taken_back()
+    world = rolled_back()
 
     def add(spec: Json) -> None:
         interface, network = nic("red")
@@ -420,7 +420,7 @@ def test_another_nic_is_no_reason_to_try_it_anew() -> None:
 
 
 def test_another_policy_brings_it_back() -> None:
-    world = taken_back()
+    world = rolled_back()
     world.facts |= {"policy": HotplugPolicy(on_failure=OnFailure.HOLD), "failures": []}
     world.settle()
     assert (world.nics(), world.note()) == (["default", "blue"], None)
@@ -444,7 +444,7 @@ def test_a_nic_that_arrives_after_all_is_not_taken_back() -> None:
 
 
 def test_the_entries_of_a_vmi_without_a_vm_stay_as_its_owner_wrote_them() -> None:
-    world = taken_back(bare=True)
+    world = rolled_back(bare=True)
     assert (world.nics(), world.asked()) == (["default", "blue"], [])
     assert set(world.note()) == {"blue"}
     world.vmi["metadata"]["generation"] += 1
@@ -511,7 +511,7 @@ def test_a_changed_network_of_a_vmi_without_a_vm_stays_as_its_owner_wrote_it() -
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"blue": 1}', "[" * 9999])
 def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
-    world = taken_back()
+    world = rolled_back()
     world.vmi["metadata"]["annotations"][NOTE] = text
     assert isinstance(world.of_vm().actions[0], PatchInterfaces)
 

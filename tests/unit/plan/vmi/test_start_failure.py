@@ -9,7 +9,7 @@ from tests.unit.plan.outcome import status_of
 
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 WORDS = 'error adding container to network "lan": bridge br1 not found'
 TOLD = f"pod {POD_NAME} cannot start on node01: {WORDS}"

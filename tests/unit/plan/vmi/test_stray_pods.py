@@ -22,8 +22,8 @@ from nicplug.plan.actions import CheckUnchanged, Delete
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.decide import plan_vmi
 from nicplug.plan.vmi.own_pods import plan_stray_pods
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 STARTED: Json = {"startTimestamp": "2026-01-02T03:02:00Z"}
 DONE: Json = {**STARTED, "endTimestamp": "2026-01-02T03:03:01Z", "completed": True}

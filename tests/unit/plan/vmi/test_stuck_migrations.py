@@ -26,7 +26,7 @@ from tests.unit.plan.outcome import status_of
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
-from nicplug.plan.vmi.decide import plan_vmi
+from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
 MIGRATABLE = {"type": "LiveMigratable", "status": "True"}

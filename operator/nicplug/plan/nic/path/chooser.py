@@ -22,16 +22,16 @@ from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.migration_history import (
-    Hindrance,
-    change_cause,
+    BlockingNetwork,
+    change_fingerprint,
     failed_migrations,
-    find_hindrances,
+    find_blocking_networks,
     is_left_out,
     is_worth_repeating,
 )
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_taken_back
+from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_rolled_back
 from nicplug.plan.nic.superseded import Superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -85,7 +85,7 @@ class Chooser:
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
-    _hindrances: Sequence[Hindrance] | None = field(default=None, init=False)
+    _blocking_networks: Sequence[BlockingNetwork] | None = field(default=None, init=False)
     _suspects: dict[str, bool] = field(default_factory=dict, init=False)
     _names: Mapping[str, str] = field(init=False)
     _failures: Mapping[str, PodFailure] = field(init=False)
@@ -133,7 +133,7 @@ class Chooser:
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
         record = record if record is not None and record.operation == operation else None
-        cause = change_cause(
+        cause = change_fingerprint(
             vmi=self.view.vmi,
             operation=operation,
             interface=interface,
@@ -152,12 +152,12 @@ class Chooser:
             operation=operation, interface=interface, network=network, record=record, failures=failures
         )
         if may_migrate(evidence):
-            hindrance = self._find_hindrance(interface.name)
+            blocking_network = self._find_blocking_network(interface.name)
             evidence = replace(
                 evidence,
                 candidates=self.could_move_to(interface.name),
-                hindrance=self._tell(hindrance) if hindrance is not None else "",
-                hindered_until=hindrance.until if hindrance is not None else None,
+                blocking_network=self._tell(blocking_network) if blocking_network is not None else "",
+                blocked_until=blocking_network.until if blocking_network is not None else None,
             )
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
@@ -276,7 +276,7 @@ class Chooser:
             failed_migrations=failures.count,
             migration_error=failures.message,
             is_worth_migrating_again=is_worth_repeating(failures),
-            is_tried_apart=failures.is_apart,
+            is_retried_alone=failures.retry_alone,
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
             rolled_back=self._rolled_back(
@@ -326,7 +326,7 @@ class Chooser:
     ) -> str:
         view = self.view
         is_asked_for = operation in (OperationType.PLUG, OperationType.CHANGE_NETWORK)
-        if not is_asked_for or not view.keeps_rollbacks or not self._is_taken_back(name, network):
+        if not is_asked_for or not view.keeps_rollbacks or not self._is_rolled_back(name, network):
             return ""
         is_known = record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG
         # A record of an earlier version has it in its message alone, which is quoted as it is from now on.
@@ -335,23 +335,23 @@ class Chooser:
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 
-    def _is_taken_back(self, name: str, network: Network | None) -> bool:
+    def _is_rolled_back(self, name: str, network: Network | None) -> bool:
         """With rollout strategy Stage the VMI speaks for itself, unless it is the template's network that is meant."""
         view, mine = self.view, entry_of(name, self.view.vmi)
         is_staged = view.config is not None and view.config.stages_changes
         if is_staged and mine is not None and mine[1] == network:
             return is_left_as_written(name, vmi=view.vmi)
-        return is_taken_back(name, vm=view.vm, vmi=view.vmi)
+        return is_rolled_back(name, vm=view.vm, vmi=view.vmi)
 
-    def _find_hindrance(self, name: str) -> Hindrance | None:
+    def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
         """What keeps target pods from starting, of the NICs beside it that they come with."""
-        if self._hindrances is None:
-            self._hindrances = self._hindrances_by_end()
-        return next((item for item in self._hindrances if item.interface != name), None)
+        if self._blocking_networks is None:
+            self._blocking_networks = self._blocking_networks_by_end()
+        return next((item for item in self._blocking_networks if item.interface != name), None)
 
-    def _hindrances_by_end(self) -> list[Hindrance]:
+    def _blocking_networks_by_end(self) -> list[BlockingNetwork]:
         """Those that hold now, the one that lasts longest first."""
-        found = find_hindrances(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
+        found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
         present = (
             item
             for item in found.values()
@@ -364,10 +364,10 @@ class Chooser:
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
         return has_source(self.rows.get(name), DOMAIN) or not is_left
 
-    def _tell(self, hindrance: Hindrance) -> str:
-        network = first_by_name(self.view.vmi.networks).get(hindrance.interface)
+    def _tell(self, blocking_network: BlockingNetwork) -> str:
+        network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
         reference = _reference(network, self.view)
-        return say.hindered_by(hindrance.interface, network=reference, error=hindrance.error)
+        return say.blocked_by(blocking_network.interface, network=reference, error=blocking_network.error)
 
     def could_move_to(self, name: str) -> Candidates:
         """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""

@@ -30,9 +30,9 @@ class PathEvidence:
         failed_migrations: how often a migration for this change has failed.
         migration_error: why the last one did; "" when none did.
         is_worth_migrating_again: what failed may go better next time, or has been changed since.
-        is_tried_apart: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
-        hindrance: whose network keeps every target pod from starting, and why; "" when none does.
-        hindered_until: when a migration is made all the same; None when only a change of it helps.
+        is_retried_alone: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
+        blocking_network: whose network keeps every target pod from starting, and why; "" when none does.
+        blocked_until: when a migration is made all the same; None when only a change of it helps.
         rolled_back: it was taken back, and its owner has not changed it since: as its record says; "" otherwise.
         now: for the deadline.
         no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
@@ -58,9 +58,9 @@ class PathEvidence:
     migration_error: str
     is_worth_migrating_again: bool
     now: datetime
-    is_tried_apart: bool = False
-    hindrance: str = ""
-    hindered_until: datetime | None = None
+    is_retried_alone: bool = False
+    blocking_network: str = ""
+    blocked_until: datetime | None = None
     no_slot: str = ""
     rolled_back: str = ""
     node: str = ""

@@ -186,13 +186,13 @@ def migrated(cause: str) -> str:
     return f"{cause}: the VM is migrated"
 
 
-def by(said: str, migration: str, *, is_tried_apart: bool) -> str:
+def by(said: str, migration: str, *, is_retried_alone: bool) -> str:
     """What was said, with the migration that brings it about.
 
     Args:
-        is_tried_apart: what was said is `migrated_again` of a NIC that is migrated by itself.
+        is_retried_alone: what was said is `migrated_again` of a NIC that is migrated by itself.
     """
-    comma = "," if is_tried_apart else ""
+    comma = "," if is_retried_alone else ""
     return f"{said}{comma} by {migration}"
 
 
@@ -263,7 +263,7 @@ def correct_what_failed(_: PathEvidence) -> str:
 
 def hindered(evidence: PathEvidence) -> str:
     """It is no fault of this NIC."""
-    return f"{evidence.hindrance}. It is tried again when that NIC or its network changes"
+    return f"{evidence.blocking_network}. It is tried again when that NIC or its network changes"
 
 
 def correct_the_other(_: PathEvidence) -> str:
@@ -271,7 +271,7 @@ def correct_the_other(_: PathEvidence) -> str:
     return "Correct that NIC or its network; if you have repaired a node, migrate the VM yourself"
 
 
-def hindered_by(name: str, *, network: str, error: str) -> str:
+def blocked_by(name: str, *, network: str, error: str) -> str:
     """Whose network it is."""
     return (
         f'the last migration failed not of this NIC, but of NIC "{name}" on network {network}, which comes with every '
@@ -281,7 +281,7 @@ def hindered_by(name: str, *, network: str, error: str) -> str:
 
 def migrated_again(evidence: PathEvidence) -> str:
     """The migration controller spaces them."""
-    if evidence.is_tried_apart:
+    if evidence.is_retried_alone:
         failed = _failed_migrations(evidence)
         return f"{failed}; nobody can tell for which of its NICs, so each is tried by itself"
     return f"{_failed_migrations(evidence)}; it is retried with back-off"

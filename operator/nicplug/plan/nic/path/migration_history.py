@@ -44,7 +44,7 @@ _NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT,
 _NOT_MENDED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
 
 
-def change_cause(
+def change_fingerprint(
     *,
     vmi: VirtualMachineInstance,
     operation: OperationType,
@@ -156,7 +156,7 @@ def failed_migrations(
         migrations=(*known.migrations, *(item.uid for item in failed))[-_MOST_REMEMBERED:],
         reason=_reason(failed[-1]),
         message=error_of(failed[-1]),
-        is_apart=_is_tried_apart(failed, before=known.is_apart),
+        retry_alone=_is_tried_apart(failed, before=known.retry_alone),
     )
 
 
@@ -184,16 +184,16 @@ def is_given_up(failures: MigrationFailures) -> bool:
 
 def is_worth_repeating(failures: MigrationFailures) -> bool:
     """What failed last may go better next time, or was perhaps another NIC's fault."""
-    return failures.is_apart or failures.reason not in _NOT_MENDED_BY_TIME
+    return failures.retry_alone or failures.reason not in _NOT_MENDED_BY_TIME
 
 
 def _is_tried_apart(failed: Iterable[Migration], *, before: bool) -> bool:
     """Until it has had a target pod for itself: then what kept that from starting is evidence against it."""
-    is_apart = before
+    retry_alone = before
     for item in failed:
         if _reason(item) == Reason.TARGET_POD_NOT_READY:
-            is_apart = not others_at_fault(item) and len(at_fault(item) or causes_of(item)) > 1
-    return is_apart
+            retry_alone = not others_at_fault(item) and len(at_fault(item) or causes_of(item)) > 1
+    return retry_alone
 
 
 def is_left_out(record: InterfaceOperation) -> bool:
@@ -203,15 +203,15 @@ def is_left_out(record: InterfaceOperation) -> bool:
     one has it.
     """
     is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
-    return is_over or record.failures.is_apart or record.reason in BROUGHT_BY_NONE
+    return is_over or record.failures.retry_alone or record.reason in BROUGHT_BY_NONE
 
 
-def next_to_ride(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
+def select_for_next_migration(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
     """The NICs that the next migration is made for, of those that want one.
 
     All together; but those that have to be tried apart come after the others, one by one: first which has failed least.
     """
-    together = frozenset(name for name, failures in wanting.items() if not failures.is_apart)
+    together = frozenset(name for name, failures in wanting.items() if not failures.retry_alone)
     if together or not wanting:
         return together
     return frozenset({min(wanting, key=lambda name: wanting[name].count)})
@@ -254,7 +254,7 @@ FIRST_PAUSE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hindrance:
+class BlockingNetwork:
     """Why no migration is made for anybody else.
 
     Attributes:
@@ -268,9 +268,9 @@ class Hindrance:
     until: datetime | None
 
 
-def find_hindrances(
+def find_blocking_networks(
     migrations: Iterable[Migration], *, vmi: VirtualMachineInstance, known: KnownAttachments
-) -> Mapping[str, Hindrance]:
+) -> Mapping[str, BlockingNetwork]:
     """By the NIC whose network it is; those only that have not changed since.
 
     Nothing is remembered of them but the migrations: whoever deletes one that failed has another one made.
@@ -285,14 +285,14 @@ def find_hindrances(
         if is_failed_of_others(item, vmi=vmi):
             for name in unchanged_since(item, vmi=vmi, known=known):
                 failed.setdefault(name, []).append(item)
-    return {name: _hindrance(name, items) for name, items in failed.items()}
+    return {name: _blocking_network(name, items) for name, items in failed.items()}
 
 
-def _hindrance(name: str, newest_first: list[Migration]) -> Hindrance:
+def _blocking_network(name: str, newest_first: list[Migration]) -> BlockingNetwork:
     newest, count = newest_first[0], len(newest_first)
     failed_at = newest.entered_at(MigrationPhase.FAILED) or newest.created
     until = None if count >= MAX_MIGRATIONS or failed_at is None else failed_at + FIRST_PAUSE * 2 ** (count - 1)
-    return Hindrance(interface=name, error=error_of(newest), until=until)
+    return BlockingNetwork(interface=name, error=error_of(newest), until=until)
 
 
 def is_failed_of_others(migration: Migration, *, vmi: VirtualMachineInstance) -> bool:
@@ -315,7 +315,7 @@ def cause_at_fault(vmi: VirtualMachineInstance, *, name: str, known: KnownAttach
     if interface is None or network is None or not network.attachment:
         return ""
     key = attachment_key(network, namespace=vmi.key.namespace)
-    return change_cause(
+    return change_fingerprint(
         vmi=vmi,
         operation=OperationType.PLUG,
         interface=interface,

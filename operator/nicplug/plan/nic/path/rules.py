@@ -345,13 +345,13 @@ OBSTACLES: tuple[Rule, ...] = (
     Rule(
         when="the last migration failed of the network of another NIC that comes with every target pod, and that is "
         "as it was",
-        applies=lambda evidence: bool(evidence.hindrance),
+        applies=lambda evidence: bool(evidence.blocking_network),
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FAILED,
         says=say.hindered,
         remedy=say.correct_the_other,
-        next_attempt=lambda evidence: evidence.hindered_until,
-        again_at=lambda evidence: evidence.hindered_until,
+        next_attempt=lambda evidence: evidence.blocked_until,
+        again_at=lambda evidence: evidence.blocked_until,
     ),
     Rule(
         when="no node can take the VM",

@@ -40,7 +40,7 @@ NO_MIGRATION_AND_ROLLBACK = replace(
     ROLLBACK, migration=MigrationPolicy.NEVER, origins={**NO_MIGRATION.origins, **ROLLBACK.origins}
 )
 ERROR = "no such device"
-HINDRANCE = say.hindered_by("green", network="default/green-net", error="no such bridge")
+BLOCKING_NETWORK = say.blocked_by("green", network="default/green-net", error="no such bridge")
 NO_SLOT = "the guest has at most 8 PCI slots for NICs, 8 taken"
 
 
@@ -784,8 +784,8 @@ OBSTACLE_CASES = [
         next_after=900,
         again_after=900,
         controller=NOT_DEPLOYED,
-        hindrance=HINDRANCE,
-        hindered_until=at(900),
+        blocking_network=BLOCKING_NETWORK,
+        blocked_until=at(900),
     ),
     case(
         "five migrations failed of another NIC, and it is not taken back for that",
@@ -794,7 +794,7 @@ OBSTACLE_CASES = [
         Reason.MIGRATION_FAILED,
         "changes. Correct that NIC or its network; if you have repaired a node, migrate the VM yourself",
         controller=NOT_DEPLOYED,
-        hindrance=HINDRANCE,
+        blocking_network=BLOCKING_NETWORK,
         policy=ROLLBACK,
     ),
     case(
@@ -805,8 +805,8 @@ OBSTACLE_CASES = [
         "it is retried with back-off. The VM is not migrated: the last migration failed not of this NIC",
         again_after=900,
         failed_attempts=2,
-        hindrance=HINDRANCE,
-        hindered_until=at(900),
+        blocking_network=BLOCKING_NETWORK,
+        blocked_until=at(900),
     ),
     case(
         "a failure that nothing was said about needs no number of nodes",

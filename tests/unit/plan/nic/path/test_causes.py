@@ -16,12 +16,12 @@ from nicplug.model.operations import MigrationFailures, OperationType
 from nicplug.model.times import format_time, parse_time
 from nicplug.plan.nic.path.migration_history import (
     causes_of,
-    change_cause,
+    change_fingerprint,
     failed_migrations,
     format_causes,
     is_same_cause,
     is_worth_repeating,
-    next_to_ride,
+    select_for_next_migration,
 )
 
 PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
@@ -36,7 +36,7 @@ def nad(config: str = "{}", uid: str = "n1", device: str = "") -> AttachmentDefi
 def cause(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentDefinition | None = None) -> str:
     """Of NIC blue."""
     read = a_vmi(raw)
-    return change_cause(
+    return change_fingerprint(
         vmi=read,
         operation=operation,
         interface=next(item for item in read.interfaces if item.name == "blue"),
@@ -173,7 +173,7 @@ BOTH = {"blue": CAUSE, "red": CAUSE}
 
 
 @pytest.mark.parametrize(
-    ("reasons", "is_apart", "is_worth"),
+    ("reasons", "retry_alone", "is_worth"),
     [
         pytest.param(["TargetPodNotReady with another"], True, True, id="nobody can tell for which NIC"),
         pytest.param(["TargetPodLate with another"], False, True, id="no NIC's fault"),
@@ -184,13 +184,13 @@ BOTH = {"blue": CAUSE, "red": CAUSE}
         ),
     ],
 )
-def test_which_failures_are_evidence_against_a_nic(reasons: list[str], is_apart: bool, is_worth: bool) -> None:
+def test_which_failures_are_evidence_against_a_nic(reasons: list[str], retry_alone: bool, is_worth: bool) -> None:
     items = [item.partition(" with ") for item in reasons]
     migrations = [
         ended(reason, uid=str(index), causes=BOTH if other else None) for index, (reason, _, other) in enumerate(items)
     ]
     found = count(*migrations)
-    assert (found.count, found.is_apart, is_worth_repeating(found)) == (len(reasons), is_apart, is_worth)
+    assert (found.count, found.retry_alone, is_worth_repeating(found)) == (len(reasons), retry_alone, is_worth)
     # The same by and by, from the record.
     remembered = MigrationFailures()
     for number in range(len(migrations)):
@@ -204,7 +204,7 @@ def with_fault(item: Migration, *names: Any) -> Migration:
 
 
 @pytest.mark.parametrize(
-    ("names", "counted", "is_apart"),
+    ("names", "counted", "retry_alone"),
     [
         pytest.param(["blue"], 1, False, id="this one"),
         pytest.param(["red"], 0, False, id="another one"),
@@ -214,13 +214,13 @@ def with_fault(item: Migration, *names: Any) -> Migration:
     ],
 )
 def test_a_failure_that_names_a_nic_is_evidence_against_that_one_alone(
-    names: list[Any], counted: int, is_apart: bool
+    names: list[Any], counted: int, retry_alone: bool
 ) -> None:
     found = count(with_fault(ended("TargetPodNotReady", causes=BOTH), *names))
-    assert (found.count, found.is_apart) == (counted, is_apart)
+    assert (found.count, found.retry_alone) == (counted, retry_alone)
 
 
-APART = MigrationFailures(cause=CAUSE, migrations=("1",), is_apart=True)
+APART = MigrationFailures(cause=CAUSE, migrations=("1",), retry_alone=True)
 OFTEN = replace(APART, migrations=("1", "2"))
 
 
@@ -235,7 +235,7 @@ OFTEN = replace(APART, migrations=("1", "2"))
     ],
 )
 def test_who_rides_next(wanting: dict[str, MigrationFailures], riding: set[str]) -> None:
-    assert next_to_ride(wanting) == riding
+    assert select_for_next_migration(wanting) == riding
 
 
 REMEMBERED = MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodNotReady", message="it broke")

@@ -77,7 +77,7 @@ EVIDENCE = st.builds(
     is_worth_migrating_again=st.booleans(),
     now=WHEN,
     no_slot=st.sampled_from(["", NO_SLOT]),
-    hindrance=st.sampled_from(["", "the last migration failed of another NIC"]),
+    blocking_network=st.sampled_from(["", "the last migration failed of another NIC"]),
     node=st.sampled_from(["", "node01"]),
 )
 

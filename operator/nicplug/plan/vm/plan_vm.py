@@ -18,7 +18,7 @@ from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Severity, Subject, write_pause
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import changed_members, decide_status, patience
+from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
 from nicplug.plan.vm.live_changes import live_changes
@@ -28,17 +28,17 @@ from nicplug.plan.vm.run_strategy import (
     Decision,
     Nothing,
     RememberStart,
-    Situation,
+    RunState,
     Start,
     Stop,
     TurnOn,
     Wait,
     decide,
-    situation_of,
+    run_state_of,
     start_failure,
 )
 from nicplug.plan.vm.start import adopt_vmi, delete_earlier_revisions, delete_revisions, refuse_template, start_vmi
-from nicplug.plan.vm.status import (
+from nicplug.plan.vm.vm_status import (
     announce_failure,
     announce_unreadable_requests,
     is_of_earlier_generation,
@@ -67,25 +67,25 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
         view = replace(view, refusal=None)  # it concerns these requests, and keeps nothing else from being done
-    situation = situation_of(view.vm, own_vmi(view), now=now)
+    run_state = run_state_of(view.vm, own_vmi(view), now=now)
     if view.vm.deleting:
-        return _plan_end(view, situation, now=now)
+        return _plan_end(view, run_state, now=now)
     if adoption := adopt_vmi(view):
         return Plan(actions=adoption)
-    decision = decide(situation, now=now)
-    if isinstance(decision, RememberStart) or _is_witness(view, situation, now=now):
-        return _plan_status(view, situation, decision, now=now)
-    actions, announcements = _carry_out(view, situation, decision)
+    decision = decide(run_state, now=now)
+    if isinstance(decision, RememberStart) or _is_witness(view, run_state, now=now):
+        return _plan_status(view, run_state, decision, now=now)
+    actions, announcements = _carry_out(view, run_state, decision)
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
-    requests = work_off(view, situation.vmi, refused=refused)
+    requests = work_off(view, run_state.vmi, refused=refused)
     if requests is not None and requests.actions:
         return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
-    if actions := live_changes(view, situation.vmi):
+    if actions := live_changes(view, run_state.vmi):
         return Plan(actions=tuple(actions))
-    plan = _plan_status(view, situation, decision, requests=requests, now=now)
+    plan = _plan_status(view, run_state, decision, requests=requests, now=now)
     # Last: they are in nobody's way.
-    return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, situation.vmi)))
+    return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, run_state.vmi)))
 
 
 def own_vmi(view: VmView) -> VirtualMachineInstance | None:
@@ -96,9 +96,9 @@ def own_vmi(view: VmView) -> VirtualMachineInstance | None:
     return vmi
 
 
-def _is_witness(view: VmView, situation: Situation, *, now: datetime) -> bool:
+def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
     """The VMI has ended and tells something about the next start: to be written down before it goes."""
-    vmi = situation.vmi
+    vmi = run_state.vmi
     if vmi is None or not vmi.is_final:
         return False
     status = view.vm.read_status()
@@ -106,15 +106,15 @@ def _is_witness(view: VmView, situation: Situation, *, now: datetime) -> bool:
     return failure != (status.get("startFailure") or None)
 
 
-def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
+def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
     """The VMI first; the VM goes when nothing of it runs."""
     keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
-    vmi = situation.vmi if not keeps_dependents else None
+    vmi = run_state.vmi if not keeps_dependents else None
     if vmi is not None:
         actions, announcements = _stop(view, vmi)
         if actions:
             return Plan(actions=tuple(actions), announcements=tuple(announcements))
-        return _plan_status(view, situation, Nothing(), now=now)
+        return _plan_status(view, run_state, Nothing(), now=now)
     kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
     if kept == view.vm.finalizers:
         return Plan(notes=("waiting for finalizers of others",))
@@ -122,7 +122,7 @@ def _plan_end(view: VmView, situation: Situation, *, now: datetime) -> Plan:
     return Plan(actions=(*revisions, patch_finalizers(view.vm, kept)))
 
 
-def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[list[Action], list[Announcement]]:
+def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[list[Action], list[Announcement]]:
     """The actions of the decision; none while something is in its way, which the status then says."""
     match decision:
         case Start() if _may_start(view):
@@ -131,8 +131,8 @@ def _carry_out(view: VmView, situation: Situation, decision: Decision) -> tuple[
             name = view.vm.key.name
             message = f"Started the virtual machine by creating the new virtual machine instance {name}"
             return start_vmi(view, paused=decision.paused), [_announce("SuccessfulCreate", message)]
-        case Stop() if situation.vmi is not None:
-            return _stop(view, situation.vmi)
+        case Stop() if run_state.vmi is not None:
+            return _stop(view, run_state.vmi)
         case TurnOn() if view.refusal is None:
             return [turn_vm(view.vm, is_on=True)], []
     return [], []
@@ -159,15 +159,15 @@ def _announce(reason: str, message: str) -> Announcement:
 
 
 def _plan_status(
-    view: VmView, situation: Situation, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
+    view: VmView, run_state: RunState, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
 ) -> Plan:
     """Report; `requests` is what became of the requests for NICs, None when none was worked off."""
     vm = view.vm
-    waiting = fields_that_need_a_restart(vm=vm, vmi=situation.vmi, revision=view.revision, config=view.config)
-    failure = _failure(view, situation, decision) or (requests.failure if requests is not None else ended_failure(vm))
+    waiting = fields_that_need_a_restart(vm=vm, vmi=run_state.vmi, revision=view.revision, config=view.config)
+    failure = _failure(view, run_state, decision) or (requests.failure if requests is not None else ended_failure(vm))
     wanted = plan_vm_status(
         view=view,
-        situation=situation,
+        run_state=run_state,
         decision=decision,
         failure=failure,
         needs_restart=bool(waiting),
@@ -181,14 +181,14 @@ def _plan_status(
     delay = view.settings.report_delay if changes else _GENERATION_DELAY
     if changes.get("printableStatus") == PrintableStatus.RUNNING and not wanted["ready"]:
         delay *= 2  # it will be ready in a moment, which is reported at once, and takes this along
-    if situation.vmi is not None:
-        changes = _with_generation(vm, situation.vmi, wanted=wanted, changes=changes)
+    if run_state.vmi is not None:
+        changes = _with_generation(vm, run_state.vmi, wanted=wanted, changes=changes)
     if _tells_only_why(vm, changes):
         delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
         vm,
         changes=changes,
-        urgent=_is_urgent(changes, situation, printable_status=wanted["printableStatus"]),
+        urgent=_is_urgent(changes, run_state, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,
         delay=patience(seen=vm.status, changes=changes, delay=delay),
         now=now,
@@ -217,11 +217,11 @@ def _with_generation(
     return changed_members(seen=vm.status, wanted=told)
 
 
-def _is_urgent(changes: Mapping[str, Any], situation: Situation, *, printable_status: str) -> bool:
+def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
     """A guest that came up is what people wait for; other members are what the next decision stands on."""
     came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
-    # The VMI stays until its VM has written down that it was started (`plan.vmi.decide`).
-    is_awaited = situation.vmi is not None and situation.vmi.deleting and "runStrategy" in changes
+    # The VMI stays until its VM has written down that it was started (`plan.vmi.plan_vmi`).
+    is_awaited = run_state.vmi is not None and run_state.vmi.deleting and "runStrategy" in changes
     return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
 
 
@@ -237,12 +237,12 @@ def _statuses(conditions: Any) -> dict[Any, Any]:
     return {row.get("type"): row.get("status") for row in objects(conditions)}
 
 
-def _failure(view: VmView, situation: Situation, decision: Decision) -> Refusal | None:
+def _failure(view: VmView, run_state: RunState, decision: Decision) -> Refusal | None:
     """What keeps the VM from being what its spec says."""
     if view.refusal is not None:
         return view.refusal
     name = view.vm.key.name
-    match situation.strategy:
+    match run_state.strategy:
         case RunStrategy.CONFLICTING:
             message = "running and runstrategy are mutually exclusive: remove spec.running, which is deprecated"
             return Refusal(reason=Reason.FAILED_CREATE, message=message)

@@ -33,7 +33,7 @@ from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
 from nicplug.plan.vm.run_strategy import (
     Decision,
     RememberStart,
-    Situation,
+    RunState,
     Start,
     Stop,
     failed_starts,
@@ -98,7 +98,7 @@ _MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY, OUTDATED_
 def plan_vm_status(
     *,
     view: VmView,
-    situation: Situation,
+    run_state: RunState,
     decision: Decision,
     failure: Refusal | None,
     needs_restart: bool = False,
@@ -110,9 +110,9 @@ def plan_vm_status(
         failure: what keeps the VM from being what its spec says.
         needs_restart: the template has changes that its running VMI gets only by a restart.
     """
-    vm, vmi, status = view.vm, situation.vmi, view.vm.read_status()
+    vm, vmi, status = view.vm, run_state.vmi, view.vm.read_status()
     theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
-    requests = [request.to_row() for request in situation.requests]
+    requests = [request.to_row() for request in run_state.requests]
     if isinstance(decision, RememberStart):
         requests.append(RERUN.to_row())
     start_failed = start_failure(status=status, strategy=vm.run_strategy, vmi=vmi, now=now)
@@ -130,7 +130,7 @@ def plan_vm_status(
         SUMMARY_MEMBER: mirror_summary(vmi) if vmi is not None else None,
         "stateChangeRequests": requests,
         "startFailure": start_failed,
-        "runStrategy": strategy_to_record(situation, decision),
+        "runStrategy": strategy_to_record(run_state, decision),
     }
     starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
     facts = _facts(vm, vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)

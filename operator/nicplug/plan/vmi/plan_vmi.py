@@ -41,7 +41,7 @@ from nicplug.plan.nic.transitions import (
 )
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import changed_members, decide_status, patience
+from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.active_pod import (
     active_pod,
@@ -69,7 +69,7 @@ from nicplug.plan.vmi.own_pods import leftovers, plan_stray_pods, waits_for_reco
 from nicplug.plan.vmi.phase import announce_end, announce_start_failure, decide_phase, what_ends
 from nicplug.plan.vmi.roll_back import plan_roll_back
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE
-from nicplug.plan.vmi.status import announce_policy_problems, is_awaited, plan_conditions, pod_members, report_delay
+from nicplug.plan.vmi.vmi_status import announce_policy_problems, is_awaited, plan_conditions, pod_members, report_delay
 
 
 @planning_pass()
@@ -268,7 +268,7 @@ def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     in_pod = _in_pod(view, life)
-    rolled_back = plan_roll_back(view, pod=life.pod, taken_back=life.nics.taken_back, in_pod=in_pod)
+    rolled_back = plan_roll_back(view, pod=life.pod, rolled_back=life.nics.rolled_back, in_pod=in_pod)
     effects = (
         *_labels(view, life),
         *_annotation_patches(view.vmi, life),

@@ -1,10 +1,10 @@
-"""What to do for one VirtualMachineInstanceMigration.
+r"""What to do for one VirtualMachineInstanceMigration.
 
 ```
 "" -> Pending -> Scheduling -> Scheduled -> PreparingTarget -> TargetReady -> Running -> Succeeded
        target pod: made         ready        handed off         answered       copying
          <----------- replaced: the VM's NICs have changed
-                 \\__ from everywhere: Failed, and the VM as it was ______________________________/
+                 \__ from everywhere: Failed, and the VM as it was ______________________________/
 ```
 """
 
@@ -47,25 +47,25 @@ from nicplug.plan.migration.eligibility import (
     refuse_vmi,
 )
 from nicplug.plan.migration.ending import Ending, Progress, causes_at_fault, nics_at_fault
-from nicplug.plan.migration.facts import Facts, gather_facts
+from nicplug.plan.migration.facts import MigrationFacts, gather_migration_facts
 from nicplug.plan.migration.finish import plan_end
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
 from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, told_of
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, progressing_condition
 from nicplug.plan.nic.path.migration_history import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
 from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject
 from nicplug.plan.reasons import Reason
-from nicplug.plan.status import changed_members, decide_status
+from nicplug.plan.status_patches import changed_members, decide_status
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import waits_for_record
 
 # A VMI that was created a moment before its migration is told by another watch.
 VMI_PATIENCE = timedelta(seconds=2)
-# Longer than other words wait (plan.status): a place in the queue changes with each migration that ends, for everybody
-# who waits, and its record, its VMI and its VM repeat it.
+# Longer than other words wait (`plan.status_patches`): a place in the queue changes with each migration that ends, for
+# everybody who waits, and its record, its VMI and its VM repeat it.
 _PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
@@ -85,7 +85,7 @@ def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
     is_foreign = migration.phase in FOREIGN_MIGRATION_PHASES
     if is_foreign and not (migration.deleting and MIGRATION_FINALIZER in migration.finalizers):
         return MigrationPlan(notes=("a phase of somebody else's",))
-    facts = gather_facts(view)
+    facts = gather_migration_facts(view)
     if (unseen := find_unseen_pod(view, facts)) is not None:
         notes = ("a pod is out of sight: asks before it is taken for lost",)
         return MigrationPlan(actions=(unseen,), notes=notes, wants_slot=migration.is_between_targets)
@@ -118,7 +118,7 @@ class _Outcome:
     renewal: TargetRenewal | None = None
 
 
-def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
+def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """One that somebody has deleted in a phase that nobody here carries on, and that our finalizer holds.
 
     What the node agents have, they end first.
@@ -131,7 +131,7 @@ def _let_go(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPla
     return _fail(view, facts, _CANCELED, now=now)
 
 
-def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
+def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Take it on, or refuse it in the words of KubeVirt's webhook."""
     if facts.migration.deleting:
         return _fail(view, facts, _CANCELED, now=now)
@@ -157,7 +157,7 @@ def _plan_admission(view: MigrationView, facts: Facts, *, now: datetime) -> Migr
     return _assemble(view, facts, outcome, now=now)
 
 
-def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> MigrationPlan:
+def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     if (ending := find_ending(view, facts, now=now)) is not None:
         return _fail(view, facts, ending, now=now)
     if (renewal := find_renewal(view, facts, now=now)) is not None:
@@ -186,7 +186,7 @@ def _plan_life(view: MigrationView, facts: Facts, *, now: datetime) -> Migration
     return _assemble(view, facts, outcome, now=now)
 
 
-def _renew(view: MigrationView, facts: Facts, renewal: Renewal, *, now: datetime) -> MigrationPlan:
+def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now: datetime) -> MigrationPlan:
     """Only the status: from then on nobody hands the VM over to that pod, and it can be deleted.
 
     Back in Pending it keeps its slot, and goes before every other migration of the VM.
@@ -200,17 +200,17 @@ def _renew(view: MigrationView, facts: Facts, renewal: Renewal, *, now: datetime
     return _assemble(view, facts, outcome, now=now)
 
 
-def _record_due(view: MigrationView, facts: Facts, *, now: datetime) -> datetime | None:
+def _record_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> datetime | None:
     return waits_for_record(view, leftover_targets(view, facts), now=now)
 
 
-def _succeeded(facts: Facts) -> Progress:
+def _succeeded(facts: MigrationFacts) -> Progress:
     state = facts.state
     message = f"the VM has moved from {state.source_node} to {state.target_node}"
     return Progress(reason=Reason.MIGRATION_SUCCEEDED, message=message, is_stuck=True)
 
 
-def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
+def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
     """When to look again if nothing happens."""
     pod = facts.target
     waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
@@ -221,7 +221,7 @@ def _moments(facts: Facts, obstacle: Obstacle | None, *, now: datetime) -> tuple
     )
 
 
-def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -> MigrationPlan:
+def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: datetime) -> MigrationPlan:
     """Only the status: the leader of that moment does what follows from it once it is written.
 
     Pods that nobody has recorded go before, or the next migration would make its target beside them.
@@ -236,7 +236,7 @@ def _fail(view: MigrationView, facts: Facts, ending: Ending, *, now: datetime) -
     return _assemble(view, facts, outcome, now=now)
 
 
-def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
+def _make_sure(facts: MigrationFacts, ending: Ending) -> Iterator[Action]:
     """A new leader may hear that the migration was handed off before it hears of the hand-off: the VMI has a watch
     of its own, and the copy would go on while the migration is said to have failed. And when the node agents give up,
     their target pod ends: their words say more than its end, and may be heard of later.
@@ -247,7 +247,7 @@ def _make_sure(facts: Facts, ending: Ending) -> Iterator[Action]:
         yield check_guest(facts.vmi)
 
 
-def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: datetime) -> MigrationPlan:
+def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, now: datetime) -> MigrationPlan:
     migration = facts.migration
     phase = outcome.entered[-1] if outcome.entered else migration.phase
     is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
@@ -266,7 +266,7 @@ def _assemble(view: MigrationView, facts: Facts, outcome: _Outcome, *, now: date
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
     if changes:  # on the way it is a copy for people, which is not worth a write of its own
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
-    before = told_of(migration)
+    before = progressing_condition(migration)
     is_new = text(before.get("reason")) != outcome.progress.reason
     # That its pod is to be made says little: what it waits for instead, or that it has a slot, is told soon.
     is_prompt = is_new or text(before.get("reason")) == Reason.CREATING_TARGET_POD
@@ -300,7 +300,7 @@ def _ended(outcome: _Outcome) -> tuple[Measure, ...]:
     return (MigrationEnded(phase=MigrationPhase.SUCCEEDED, reason=Reason.MIGRATION_SUCCEEDED),) if is_over else ()
 
 
-def _pod_members(facts: Facts, outcome: _Outcome) -> dict[str, Any]:
+def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
     """Which pod the VM moves to, and which it does not move to any more."""
     migration, pod = facts.migration, facts.target
     if outcome.renewal is not None:
