@@ -1,4 +1,9 @@
 """What Kubernetes objects mean to nicplug: parsed into small frozen records, never fetched.
 
-Pure. Imports nothing of Kopf, the API client, asyncio or clocks.
+- Objects: `vm`, `vmi`, `migration`, `pod`, `node`, `kubevirt`, `revision`, `attachments` (NADs), `dynamic_controller`.
+- Their parts: `networks`, `interface_status`, `operations` (records of NICs), `conditions`, `requests`, `pci`.
+- Annotations: `networks_annotation`, `network_status`, `nic_annotations`; all names of the wire in `names`.
+- Policy: `hotplug_policy`, `nad_policy`, `trusted_namespaces`, `migration_configuration`.
+
+Must not know Kopf, the API client, asyncio and clocks; robust against anything that a user or a node writes.
 """

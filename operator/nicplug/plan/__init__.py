@@ -1,5 +1,14 @@
 """Pure decisions: a view of the world in, a plan out.
 
-No I/O, no clock, no asyncio, no Kopf, no client. `plan.vm.plan_vm` and `plan.vmi.plan_vmi` are the entries;
-every other module answers one question for them.
+Start at `vm.plan_vm`, `vmi.plan_vmi` or `migration.plan_migration`; each takes a view (`views`) and returns a plan
+(`outcome`) of actions (`actions`).
+
+- `vm`: whether a VM runs, and what of its template reaches its instance.
+- `vmi`: the launcher pod, the status, and the migrations that an instance needs.
+- `nic`: each NIC, and in `nic.path` by which path it comes or goes.
+- `migration`: each migration, and the slots that all of them share.
+- `subresources`: the answers of the aggregated API.
+- `reasons`: every reason that a record, a condition or an event may give.
+
+Must not know I/O, clocks, the event loop, Kopf and clients.
 """

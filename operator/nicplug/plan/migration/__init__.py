@@ -1,1 +1,10 @@
-"""Decisions about migrations: how one goes from request to end, and which may go when."""
+"""Each migration from request to end, and which of them may go when.
+
+Start at `plan_migration`: `facts`, then the first of `phases` that applies, then its `actions`.
+
+- Before the target pod: `eligibility`, `slots` (limits, order, whose turn it is).
+- The target pod: `target_networks` (with which NICs, on which nodes), `target`.
+- Until the end: `hand_off`, `timeouts`, `progress` (what it waits for); `ending` (how it ends), `finish` (the clean-up).
+
+Must not know which NIC wants a migration (`plan.vmi.migration_request`).
+"""

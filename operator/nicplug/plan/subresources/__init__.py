@@ -1,5 +1,7 @@
-"""What `subresources.kubevirt.io` answers to a request to add or remove a NIC, and which patch it sends. No HTTP here.
+"""What `subresources.kubevirt.io` answers, and which patch it sends.
 
-`options.read_request` checks the gate and the body, `interfaces.ask_vm` or `ask_vmi` the object; each returns an
+`options` checks the gate and the body; then `interfaces`, `power` or `migrate` asks the object. Each returns an
 `answers.Answer` as soon as something is in the way.
+
+Must not know HTTP.
 """
