@@ -77,7 +77,7 @@ def target_pod(view: VmiView) -> LauncherPod | None:
     return next(iter((*handed_off, *made)), None)
 
 
-def journey_of(view: VmiView) -> MigrationInProgress | None:
+def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
     """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
     pod, state = target_pod(view), migration_state(view)
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]

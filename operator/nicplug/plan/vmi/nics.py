@@ -28,7 +28,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.migration_request import Demand, plan_demand
-from nicplug.plan.vmi.moving import journey_of, leaves_its_pod, nics_left_behind
+from nicplug.plan.vmi.moving import leaves_its_pod, migration_in_progress_of, nics_left_behind
 
 # The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations.
 
@@ -94,7 +94,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         rows=rows_by_name(rows),
         annotation=annotation,
         chooser=chooser,
-        in_progress=journey_of(view),
+        in_progress=migration_in_progress_of(view),
         records=records,
         now=now,
     )

@@ -128,7 +128,7 @@ def test_what_the_target_was_made_with() -> None:
     made = target_pod(networks=[element("blue"), element("red", attachment="old-net"), {"name": "x", "interface": "y"}])
     raw = vmi(primary(), nic("blue"), nic("red"), nic("green"))
     view = vmi_view(raw, pod(), made, migrations=[migration("Scheduling")])
-    in_progress = moving.journey_of(view)
+    in_progress = moving.migration_in_progress_of(view)
     assert in_progress is not None
     assert in_progress.networks == {"blue": "default/blue-net", "red": "default/old-net"}
 
@@ -136,7 +136,7 @@ def test_what_the_target_was_made_with() -> None:
 @pytest.mark.parametrize("text", [None, "", "{broken"])
 def test_a_target_that_says_nothing(text: str | None) -> None:
     view = vmi_view(vmi(primary(), nic("blue")), pod(), target_pod(networks=text), migrations=[migration()])
-    in_progress = moving.journey_of(view)
+    in_progress = moving.migration_in_progress_of(view)
     assert in_progress is not None
     assert in_progress.networks == {}
 

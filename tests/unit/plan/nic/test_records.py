@@ -1445,7 +1445,7 @@ SHOWN_IN = {
     Reason.FOREIGN_MIGRATION: "unit/plan/vmi/test_migration_demand.py",
     Reason.NODE_LOST: "unit/plan/migration/test_lost_nodes.py",
     Reason.TARGET_POD_REPLACED: "unit/plan/migration/test_target_renewal.py",
-    Reason.MIGRATION_SUCCEEDED: "unit/plan/migration/test_ladder.py",
+    Reason.MIGRATION_SUCCEEDED: "unit/plan/migration/test_phases.py",
     Reason.MIGRATION_IN_FLIGHT: "unit/plan/migration/test_one_at_a_time.py",
     Reason.TARGET_POD_NOT_READY: "unit/plan/migration/test_timeouts.py",
     Reason.TARGET_POD_LATE: "unit/plan/migration/test_timeouts.py",
