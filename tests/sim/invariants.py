@@ -1,6 +1,18 @@
 """What must hold after every change, whoever made it."""
 
-from tests.sim.cluster import PODS, VMIS, VMS, Cluster, Json, is_in_sight, is_live, is_target, launcher_pods, owner_of
+from tests.sim.cluster import (
+    MIGRATIONS,
+    PODS,
+    VMIS,
+    VMS,
+    Cluster,
+    Json,
+    is_in_sight,
+    is_live,
+    is_target,
+    launcher_pods,
+    owner_of,
+)
 from tests.sim.kubelet import elements_of
 from tests.sim.users import FOREIGN
 
@@ -29,7 +41,8 @@ class Invariants:
         """One live pod of a VMI, and one more while it is migrated; pods of two VMIs of one name never run at once.
 
         Of two leaders each may make one, of which one is recorded; or, of the targets of one migration, one with the
-        VMI and one with the migration, and no guest runs in either before they agree. Nor does anybody see a pod whose
+        VMI and one with the migration, and no guest runs in either before they agree; or one makes the target of a
+        migration that the other has failed for another one, and it goes with that. Nor does anybody see a pod whose
         answer was lost and whose labels somebody took away; no guest runs in it, and it goes with its VMI.
         """
         live: dict[str, dict[str, str]] = {}
@@ -38,7 +51,8 @@ class Invariants:
         for pod in launcher_pods(cluster):
             uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
             is_seen = self._has_one_leader and is_in_sight(PODS, pod)
-            if is_live(pod) and (is_seen or uid in cluster.recorded):
+            is_left_over = not self._has_one_leader and _was_made_for_failed(cluster, pod)
+            if is_live(pod) and (is_seen or uid in cluster.recorded) and not is_left_over:
                 place = name if self._has_one_leader else _migration_of(pod) or name
                 live.setdefault(owner["uid"], {})[place] = name
                 moved |= {owner["uid"]} if is_target(cluster, pod) else set()
@@ -77,6 +91,11 @@ class Invariants:
             assert owner in vmis, f"{name} has outlived its VMI"
             assert not (may_run_it and owner in failed - self._failed), f"{name} lives, and its VMI was failed"
         self._failed = failed
+
+
+def _was_made_for_failed(cluster: Cluster, pod: Json) -> bool:
+    job = cluster.get(MIGRATIONS, _migration_of(pod))
+    return job is not None and (job.get("status") or {}).get("phase") == "Failed"
 
 
 def _migration_of(target: Json) -> str:

@@ -75,8 +75,10 @@ class SlotBook:
     def slot_of(self, uid: str, *, now: datetime) -> MigrationSlot:
         """The slot of a migration, as it was last decided; granted only when the ledger says so, and lately."""
         slot, entry = self._slots.get(uid, _NONE), self.entries.get(uid)
+        if entry is not None and entry.is_returning:
+            entry = None  # nor its place on the target node: by now another may have it
         return MigrationSlot(
-            is_granted=entry is not None and not entry.is_returning and self.is_fresh(now=now),
+            is_granted=entry is not None and self.is_fresh(now=now),
             inbound_node=entry.target_node if entry is not None else "",
             reason=slot.reason,
             message=slot.message,
