@@ -121,16 +121,21 @@ class App:
             labels=OPERATOR_LABELS,
             annotations={VERSION_ANNOTATION: __version__},
         )
+        self._take_in_watches()
+        self._workers = self._make_workers()
+        self._protection = MetricsProtection.of(settings, connection.api)
+        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
+        self._server = self._make_server()
+
+    def _take_in_watches(self) -> None:
+        """What the watches bring goes into the caches."""
+        connection = self._connection
         connection.watches.on_restored = self._on_watch_restored
         connection.direct.is_known = self.caches.knows
         connection.direct.hear = self.intake.hear_directly
         connection.listings.order = [watched.resource.plural for watched in WATCHED]
         connection.listings.take = self.intake.hear_listed
         connection.listings.on_again = self.intake.relisted.set
-        self._workers = self._make_workers()
-        self._protection = MetricsProtection.of(settings, connection.api)
-        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
-        self._server = self._make_server()
 
     def _make_completeness(self) -> Completeness:
         return Completeness(

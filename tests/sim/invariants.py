@@ -51,7 +51,7 @@ class Invariants:
         for pod in launcher_pods(cluster):
             uid, name, owner = pod["metadata"]["uid"], pod["metadata"]["name"], owner_of(pod) or {}
             is_seen = self._has_one_leader and is_in_sight(PODS, pod)
-            is_left_over = not self._has_one_leader and _was_made_for_failed(cluster, pod)
+            is_left_over = not self._has_one_leader and _is_left_over(cluster, pod, of=owner.get("uid", ""))
             if is_live(pod) and (is_seen or uid in cluster.recorded) and not is_left_over:
                 place = name if self._has_one_leader else _migration_of(pod) or name
                 live.setdefault(owner["uid"], {})[place] = name
@@ -93,9 +93,11 @@ class Invariants:
         self._failed = failed
 
 
-def _was_made_for_failed(cluster: Cluster, pod: Json) -> bool:
+def _is_left_over(cluster: Cluster, pod: Json, *, of: str) -> bool:
+    """It was made for a migration that has failed, and the guest of the VMI `of` is not in it."""
     job = cluster.get(MIGRATIONS, _migration_of(pod))
-    return job is not None and (job.get("status") or {}).get("phase") == "Failed"
+    has_failed = job is not None and (job.get("status") or {}).get("phase") == "Failed"
+    return has_failed and cluster.homes.get(of) != pod["metadata"]["uid"]
 
 
 def _migration_of(target: Json) -> str:

@@ -63,7 +63,7 @@ class Sink(Protocol[T]):
 
 @dataclass(slots=True)
 class OptionalWatch:
-    """One kind, followed for ever.
+    """One kind, followed indefinitely.
 
     Attributes:
         not_served: what a person can do where the kind is not served, and what it means until then.

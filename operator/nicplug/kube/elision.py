@@ -286,7 +286,7 @@ class _Slimming:
         return len(text) <= whole and not self._may_have_mark(text) and not (self._is_tight and not text.isascii())
 
     def _at(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
-        if not place.retry_alone:
+        if not place.is_apart:
             return self._inside(raw, place)
         again, self._again = self._again, None
         text = again.popleft() if again is not None else None

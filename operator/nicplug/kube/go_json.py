@@ -1,7 +1,7 @@
 """JSON as Go writes it, byte for byte.
 
 kube-apiserver compares the value of a JSON patch `test` with its own encoding of the object, text by text: the same
-string, escaped in another way, is not equal, and the patch is refused for ever (tests/conformance/test_patches.py).
+string, escaped in another way, is not equal, and the patch is always refused (tests/conformance/test_patches.py).
 Go writes UTF-8 as it is, sorts the members of maps, and escapes what could hurt in a page of HTML.
 
 The `data` of a ControllerRevision is kept as the text that was sent and may never change. Written in another way than

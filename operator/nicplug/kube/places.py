@@ -38,7 +38,7 @@ class Place:
     may_be_wide: bool = False
 
     @property
-    def retry_alone(self) -> bool:
+    def is_apart(self) -> bool:
         """It does not count to the budget of what it is in."""
         return self.budget > 0
 
@@ -69,14 +69,14 @@ class Entries:
     Attributes:
         crowded: stands in for `entry` where the list is larger than `whole`.
         tight: bytes of entries that stay where it is read tightly.
-        retry_alone: it does not count to the budget of what it is in.
+        is_apart: it does not count to the budget of what it is in.
     """
 
     entry: Place
     crowded: Place | Nic
     whole: int = 64 * _KIB
     tight: int = 32 * _KIB
-    retry_alone: bool = False
+    is_apart: bool = False
 
 
 _LONGEST_TEXT = 64 * _KIB
@@ -170,7 +170,7 @@ _INTERFACES = Entries(
         scalars=frozenset(_SCALARS),
         most=384,
     ),
-    retry_alone=True,
+    is_apart=True,
 )
 # A reference is as long as two names and a slash.
 _NETWORKS = Entries(
@@ -181,7 +181,7 @@ _NETWORKS = Entries(
         most=512,
         whole=512,
     ),
-    retry_alone=True,
+    is_apart=True,
 )
 _TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384, most_marks=_FEW_MARKS))
 # Written by controllers and node agents, nicplug among them, which must find what it has written.

@@ -19,8 +19,6 @@ from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.model.networks import Binding
 from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD, TrustedNamespaces, parse_trusted_namespaces
 
-# The KubeVirt CR: cluster-wide configuration, re-read at every change.
-
 DEFAULT_KUBEVIRT_NAMESPACE = "kubevirt"
 DEFAULT_CPU_ALLOCATION_RATIO = 10
 

@@ -70,8 +70,6 @@ def _records(rows: Iterable[Mapping[str, Any]], *, namespace: str, migration_uid
 _NONE = TargetRenewal()
 
 
-# A VirtualMachineInstanceMigration, and what a VMI's status says about its current or last migration.
-#
 # Source: KubeVirt 1.9 `api/core/v1/types.go`; the predicates are those of its migration controller.
 
 # Own, in `status`: which VMI of that name the migration was accepted for.

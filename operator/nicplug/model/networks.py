@@ -29,9 +29,6 @@ def normalised_mac(mac: str) -> str:
     return without_dots(mac).lower().replace("-", ":")
 
 
-# Interfaces and networks of a VMI spec or of a VM template.
-
-
 class Binding(StrEnum):
     """How an interface is connected to its pod interface; PLUGIN is a registered network binding plugin.
 

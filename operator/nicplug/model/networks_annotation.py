@@ -55,8 +55,6 @@ def pod_interface_names(*, secondary_networks: Iterable[str], ordinal: bool) -> 
     return {name: hashed_interface_name(name) for name in names}
 
 
-# The networks annotation of a pod: which networks Multus shall attach, as which interfaces.
-#
 # Source: Multus network attachment specification; KubeVirt `pkg/network/multus/annotation.go` (key order: name,
 # namespace, mac, interface, cni-args).
 

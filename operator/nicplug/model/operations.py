@@ -25,9 +25,6 @@ def shortened(name: str, *, longest: int = _LONGEST) -> str:
     return name if len(name) <= longest else f"{name[:longest]}..."
 
 
-# Rows of `status.interfaceOperations`: the record of what is being done to one NIC.
-
-
 class OperationType(StrEnum):
     """What is being done."""
 

@@ -24,7 +24,7 @@ from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-# From phase to phase: the ladder of reasons to fail, then the steps that facts have made true.
+# From phase to phase: the reasons to fail, then the steps that facts have made true.
 #
 # Source: KubeVirt 1.9 `migration.go` (`updateStatus`), rows in its order, but for row 9, and with its texts. Row 11,
 # the attachment pod of hot-plugged volumes, has no counterpart: nicplug makes no such pods.

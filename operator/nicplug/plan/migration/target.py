@@ -49,7 +49,7 @@ from nicplug.plan.vmi.pod_networks import elements_at_birth
 # The pods of a migration that are not in sight: asked for by name before anything is concluded from it.
 #
 # Pods are watched by a label, and one that only lost it looks deleted. A migration that failed of it would leave its
-# target pod behind for ever, or take it from under a guest that is just arriving.
+# target pod behind indefinitely, or take it from under a guest that is just arriving.
 
 
 def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | None:

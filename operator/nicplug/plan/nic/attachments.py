@@ -34,8 +34,6 @@ def refuse_hotplug(config: KubevirtConfig | None, *, kubevirt_namespace: str) ->
     return Refusal(reason=Reason.FEATURE_GATE_DISABLED, message=message, remedy=remedy)
 
 
-# May a network be attached, and can it be? Asked before a pod is asked for it.
-#
 # The dynamic networks controller attaches whatever the annotation asks for: nothing but this enforces the isolation
 # of namespaces. An element of a network that does not exist fails, and holds up all elements behind it. Unknown is
 # not missing: without knowledge the pod is asked, as KubeVirt does.

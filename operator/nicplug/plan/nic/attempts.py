@@ -134,7 +134,7 @@ class Waiting:
     is_lost: bool = False
 
     @property
-    def retry_alone(self) -> bool:
+    def is_apart(self) -> bool:
         """It does not travel with others; the element of a NIC in the guest is not taken out for that alone."""
         return self.attempts.is_suspect or (self.is_lost and not self.is_asked)
 
@@ -161,12 +161,12 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, stored_bytes: int,
         removing: an attached interface is to go: the controller removes nothing before all additions succeed.
         stored_bytes: the size of the VMI, where that is large.
     """
-    suspects = [item for item in waiting if item.retry_alone]
+    suspects = [item for item in waiting if item.is_apart]
     pause = write_pause(stored_bytes, nics=len(suspects))
     if not removing and (kept_until := _kept_until(waiting, pause)) is not None and now < kept_until:
         asked_for = tuple(item for item in waiting if item.is_asked)
         return Turn(admitted=asked_for, asked=frozenset(), again_at=kept_until)
-    healthy = [item for item in waiting if not item.retry_alone]
+    healthy = [item for item in waiting if not item.is_apart]
     seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
     admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
     within = {item.name for item in admitted}
@@ -186,7 +186,7 @@ def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None
     One NIC after the other turns out to fail, and each would be taken out by a write of its own.
     """
     is_changed = any(
-        item.attempts.is_anew or (item.attempts.last_at is None and not (item.is_asked or item.retry_alone))
+        item.attempts.is_anew or (item.attempts.last_at is None and not (item.is_asked or item.is_apart))
         for item in waiting
     )
     if is_changed or not any(item.is_asked for item in waiting):

@@ -282,11 +282,7 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
     """For the message, and the remedy."""
-    in_progress, attempts, name = (
-        situation.in_progress,
-        situation.attempts,
-        situation.interface.name,
-    )
+    in_progress, attempts, name = situation.in_progress, situation.attempts, situation.interface.name
     if in_progress is not None and name in (in_progress.networks or {}):
         return f"; {in_progress.name} migrates the VM to a pod that has it", ""
     if (refusal := situation.annotation.withheld.get(name)) is not None:

@@ -31,8 +31,8 @@ from nicplug.plan.views import Refusal, VmiView
 
 # What is true of one NIC now: by which path it comes or goes, how far it is, and why.
 #
-# A finding comes from an ordered tuple of checks (`plug_findings`, `unplug_findings`): one check, one reason, one
-# message, and the first that has something to say wins. Here are their common terms, and the checks that both tuples
+# A finding comes from an ordered tuple of checks (`plug`, `unplug`, `change`): one check, one reason, one
+# message, and the first that has something to say wins. Here are their common terms, and the checks that they
 # share. Knows nothing of records: `plan.nic.records` compares findings with them.
 
 WHEN_REFUSED = (

@@ -14,8 +14,6 @@ from nicplug.plan.actions import CheckNics
 from nicplug.plan.nic.observed import Rows
 from nicplug.plan.nic.spec_checks import refuse
 
-# Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now.
-#
 # Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
 # ask itself since it has none. What differs is in docs/differences.md.
 

@@ -103,7 +103,7 @@ def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, polic
 def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = frozenset()) -> PatchInterfaces | None:
     """Take absent NICs that no row of `status.interfaces` shows any more out of the VMI spec.
 
-    KubeVirt does this only for VMIs of a VM; a bare VMI keeps its absent NICs for ever there.
+    KubeVirt does this only for VMIs of a VM; a bare VMI keeps its absent NICs there indefinitely.
 
     Args:
         in_pod: NICs that the pod still has, though no row may say so yet: they are still to be detached.

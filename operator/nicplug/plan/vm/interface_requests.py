@@ -31,6 +31,7 @@ from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
+from nicplug.plan.vm.live_changes import after_a_look
 
 _PREFIX = "error encountered while handling dynamic interface request: "
 # Looked at in one pass; the others are next. A status can hold tens of thousands, and each is compared with all NICs.
@@ -161,7 +162,7 @@ def _carry_out(
     view: VmView,
     vmi: VirtualMachineInstance | None,
     live: VirtualMachineInstance | None,
-) -> list[PatchInterfaces | PatchAnnotations]:
+) -> list[Action]:
     """Template first, if the requests are still there: it is what a new leader goes by."""
     if not progress.done:
         return []
@@ -171,8 +172,10 @@ def _carry_out(
     template = patch_devices(view.vm, wanted)
     if template is not None:
         template = replace(template, requests=freeze(view.vm.read_status().get(MEMBER)))
-    actions = [template, _patch_running(progress, view=view, vmi=live) if live is not None else None]
-    return [action for action in actions if action is not None]
+    running = _patch_running(progress, view=view, vmi=live) if live is not None else None
+    if template is not None:  # guards what it has seen of the VM, and so what follows
+        return [template] if running is None else [template, running]
+    return after_a_look(view, live, running) if live is not None else []
 
 
 def _patch_running(

@@ -11,7 +11,15 @@ from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import parse_generation
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, CheckUnchanged, Kind, PatchAnnotations, PatchSpec, patch_annotation
+from nicplug.plan.actions import (
+    Action,
+    CheckUnchanged,
+    Kind,
+    PatchAnnotations,
+    PatchInterfaces,
+    PatchSpec,
+    patch_annotation,
+)
 from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
 from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
@@ -71,8 +79,6 @@ def _differ(wanted: Any, running: Any) -> bool:
     return bool(one != other)
 
 
-# What flows between the template of a VM and its running VMI, as actions.
-#
 # Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow only with rollout strategy LiveUpdate,
 # as placement does.
 
@@ -94,10 +100,10 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     tidy = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)) if vmi is None or has_gate else None
     if tidy is not None and vmi is not None:
         # First, as a change of the VMI would fail it. The VMI may have the NIC that its owner wants gone, by a write
-        # whose answer was lost: without his `absent` it would stay for ever.
+        # whose answer was lost: without the owner's `absent` it would stay indefinitely.
         actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
-        actions.extend(_flow(view, vmi) if is_live else ())
+        actions.extend(after_a_look(view, vmi, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)) if is_live else ())
         standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back
         actions.append(note_rolled_back(vmi, standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
@@ -106,13 +112,15 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     return [action for action in actions if action is not None]
 
 
-def _flow(view: VmView, vmi: VirtualMachineInstance) -> list[Action]:
-    """What goes to the VMI; before a NIC goes that the template lacks, a look at the VM.
+def after_a_look(
+    view: VmView, vmi: VirtualMachineInstance, patch: PatchInterfaces | PatchAnnotations | None
+) -> list[Action]:
+    """A patch of the VMI by the template; before a NIC goes that the template lacks, a look at the VM.
 
-    Whoever has heard of the VMI's new NIC, which another leader has given it, and not yet of the VM's, would take it
-    out again.
+    A leader that has heard of the VMI's new NIC, which another one has given it, and not yet of the VM's, would take
+    it out again.
     """
-    vm, patch = view.vm, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)
+    vm = view.vm
     if patch is None:
         return []
     if deleted_from_template(vm=vm, vmi=vmi, policy=view.policy):

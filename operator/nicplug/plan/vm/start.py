@@ -1,7 +1,6 @@
 """How a VM gets its VMI: created, with the revision that remembers what it was started from, or adopted."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nicplug.model.frozen_json import freeze
@@ -62,8 +61,7 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
     current = next((item for item in view.revisions if item.key.name == named), None)
     if current is None or len(view.revisions) == 1:
         return []
-    old = [item for item in view.revisions if item.vm_generation < current.vm_generation]
-    return [action for _, action in _deletions(old)]
+    return _delete(item for item in view.revisions if item.vm_generation < current.vm_generation)
 
 
 def delete_revisions(view: VmView) -> list[Delete]:
@@ -72,13 +70,15 @@ def delete_revisions(view: VmView) -> list[Delete]:
     Kubernetes' garbage collector would, too, unless a VM of the same name is created while its watch is broken: it
     then takes the new VM for an update of the old one, whose dependents stay.
     """
-    return [replace(action, version=item.resource_version) for item, action in _deletions(view.revisions)]
+    return _delete(view.revisions, as_seen=True)
 
 
-def _deletions(revisions: Iterable[VmRevision]) -> Iterator[tuple[VmRevision, Delete]]:
-    for item in sorted(revisions, key=lambda item: item.key):
-        if not item.deleting:
-            yield item, Delete(kind=Kind.REVISION, key=item.key, uid=item.uid)
+def _delete(revisions: Iterable[VmRevision], *, as_seen: bool = False) -> list[Delete]:
+    known = sorted((item for item in revisions if not item.deleting), key=lambda item: item.key)
+    return [
+        Delete(kind=Kind.REVISION, key=item.key, uid=item.uid, version=item.resource_version if as_seen else None)
+        for item in known
+    ]
 
 
 def _create_revision(vm: VirtualMachine, name: str) -> Create:

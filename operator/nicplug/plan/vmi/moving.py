@@ -35,8 +35,6 @@ def is_renewable(migration: Migration) -> bool:
     return is_before_hand_off and (migration.is_stuck or migration.renewal.count < MOST_RENEWALS)
 
 
-# Whether a VMI is being migrated, and what the pod it moves to was made with.
-#
 # Before the hand-off its pod is asked for NICs as if nothing was about to move: a target pod that lacks one of them
 # is replaced (`plan.migration.target`). From then on nothing is done to the source pod: what is asked of only one of
 # the two would be lost, or be in the guest of neither.

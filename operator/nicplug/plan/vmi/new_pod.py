@@ -68,7 +68,7 @@ def delete_unrecorded(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) ->
 
 # A launcher pod that no node has taken is recreated when the spec that it was made from has been corrected.
 #
-# KubeVirt's users have to restart such a VM: the pod with the wrong node selector stays for ever. Nothing runs in a
+# KubeVirt's users have to restart such a VM: the pod with the wrong node selector stays indefinitely. Nothing runs in a
 # pod without a node, so nothing is lost with it. NICs are no reason: they reach the pod when it runs.
 
 

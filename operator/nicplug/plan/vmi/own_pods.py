@@ -309,8 +309,8 @@ def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
     node may be the guest's again, which has moved on and come back: a pod that has ended has no guest.
     """
     state = view.vmi.migration_state
-    retry_alone = pod.is_finished or pod.node_name not in ("", view.vmi.node_name)
-    is_elsewhere = bool(_made_for(view, active)) and active.is_ready and retry_alone
+    is_apart = pod.is_finished or pod.node_name not in ("", view.vmi.node_name)
+    is_elsewhere = bool(_made_for(view, active)) and active.is_ready and is_apart
     is_over = not state.is_active and all(item.is_final for item in view.migrations)
     is_told = pod.key.name in (state.source_pod, state.target_pod)
     return is_elsewhere and is_over and not is_told

@@ -35,7 +35,7 @@ from nicplug.elided import ELIDED, ELIDED_ENTRIES, has_elided
 from nicplug.kube import go_json
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze, thaw
-from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import CheckUnchanged, Kind, PatchInterfaces, PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
@@ -191,6 +191,15 @@ class TestRunning:
         assert (world.template, world.running["blue"], world.pending) == ({"default": "pod"}, "absent", [])
         assert world.vmi is not None
         assert json.loads(world.vmi["metadata"]["annotations"][ORIGIN]) == ["default"]
+
+    def test_before_another_nic_goes_with_its_entry_the_vm_is_looked_at_once_more(self) -> None:
+        """As without a request: another leader may just have given the VMI what this one's VM does not have yet."""
+        origin = {"kubevirt.io/vm-generation": "1", ORIGIN: '["default","green"]'}
+        rows = [primary_row(), row("blue", "domain", "multus-status")]
+        found = instance(nic("blue"), nic("green"), annotations=origin, rows=rows)
+        look, patch, *_ = writes(asked(remove("blue"), found=found).plan())
+        assert (type(look), look.kind) == (CheckUnchanged, Kind.VM)
+        assert (type(patch), patch.kind) == (PatchInterfaces, Kind.VMI)
 
     def test_an_sriov_nic_that_never_attached_leaves_the_template_without_a_state_that_admission_refuses(self) -> None:
         """`state: absent` was written, and the request ended with the API server's refusal."""
