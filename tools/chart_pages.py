@@ -40,6 +40,16 @@ MODELS: dict[str, type[Settings] | type[ApiSettings]] = {"operator": Settings, "
 _CHECKED = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "pattern", "description")
 # What of the CRD's schema.
 _CHECKED_OF_CRD = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern", "required")
+# What KubeVirt 1.9 has below spec.configuration and nicplug does not read: as anything, but by these names alone.
+_OF_KUBEVIRT = """
+additionalGuestMemoryOverheadRatio apiConfiguration architectureConfiguration autoCPULimitNamespaceLabelSelector
+changedBlockTrackingLabelSelectors commonInstancetypesDeployment confidentialCompute controllerConfiguration cpuModel
+cpuRequest defaultRuntimeClass emulatedMachines handlerConfiguration hypervisors imagePullPolicy instancetype
+ksmConfiguration liveUpdateConfiguration machineType mediatedDevicesConfiguration memBalloonStatsPeriod minCPUModel
+obsoleteCPUModels ovmfPath permittedHostDevices persistentReservationConfiguration roleAggregationStrategy
+seccompConfiguration selinuxLauncherType smbios supportContainerResources supportedGuestAgentVersions tlsConfiguration
+virtTemplateDeployment virtualMachineInstancesPerNode virtualMachineOptions vmStateStorageClass webhookConfiguration
+"""
 HEAD = """\
 # Values of the Helm chart
 
@@ -87,7 +97,9 @@ def configuration_schema() -> dict[str, Any]:
     found: Any = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     for key in ("spec", "configuration"):
         found = found["properties"][key]
-    return _of_crd(found)
+    checked = _of_crd(found)
+    unread: dict[str, Any] = {name: {} for name in _OF_KUBEVIRT.split()}
+    return {**checked, "properties": {**checked["properties"], **unread}, "additionalProperties": False}
 
 
 def _of_crd(described: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from nicplug.metrics_settings import MetricsSettings
+from nicplug.metrics_settings import DnsLabel, DnsSubdomain, MetricsSettings, NonBlank
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 
 PREFIX = "NICPLUG_API_"
@@ -20,22 +20,22 @@ class ApiSettings(MetricsSettings):
     kubeconfig: Path | None = None
     """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
 
-    namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
+    namespace: DnsLabel = "nicplug-system"
     """Where the Service and the Secret with the serving certificate lie."""
 
-    kubevirt_namespace: str = Field(default=DEFAULT_KUBEVIRT_NAMESPACE, min_length=1, max_length=63)
+    kubevirt_namespace: DnsLabel = DEFAULT_KUBEVIRT_NAMESPACE
     """Where the KubeVirt CR lies; one in any other namespace has no effect."""
 
-    service: str = Field(default="nicplug-api", min_length=1, max_length=63)
+    service: DnsLabel = "nicplug-api"
     """Name of the Service that the APIServices point to."""
 
-    address: str = "0.0.0.0"
+    address: NonBlank = "0.0.0.0"
     """Address to serve the API on."""
 
     port: int = Field(default=8443, ge=0, le=65535)
     """Port to serve the API on; 0 takes any free one and logs which."""
 
-    certificate_secret: str = Field(default="nicplug-api-certificate", min_length=1, max_length=253)
+    certificate_secret: DnsSubdomain = "nicplug-api-certificate"
     """Secret for the serving certificate and its CA, which are made and renewed by themselves."""
 
     tls_cert_file: Path | None = None

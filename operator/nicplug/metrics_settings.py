@@ -1,10 +1,31 @@
 """Settings of the port of /metrics, /healthz and /readyz, which operator and API have alike."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, FilePath, model_validator
 from pydantic_settings import BaseSettings
+
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL = f"^{_LABEL}$"
+SUBDOMAIN = rf"^{_LABEL}(\.{_LABEL})*$"
+NO_SPACES = r"^\S+$"
+
+DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL)]
+"""Name of a namespace or Service: an RFC 1123 label."""
+
+DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOMAIN)]
+"""Name of most other objects: labels with dots between them."""
+
+NonBlank = Annotated[str, Field(pattern=NO_SPACES)]
+"""An address or the name of an image."""
+
+PATTERNS = {
+    LABEL: "must consist of lowercase letters, digits and '-', and begin and end with a letter or digit",
+    SUBDOMAIN: "must consist of lowercase letters, digits, '-' and '.', and begin and end with a letter or digit",
+    NO_SPACES: "must not be empty or contain spaces",
+}
+"""What a value that does not match is told."""
 
 
 class MetricsSettings(BaseSettings):
@@ -13,7 +34,7 @@ class MetricsSettings(BaseSettings):
     metrics_port: int = Field(default=8080, ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
 
-    metrics_address: str = "0.0.0.0"
+    metrics_address: NonBlank = "0.0.0.0"
     """Address to serve them on."""
 
     metrics_tls_cert_file: FilePath | None = None

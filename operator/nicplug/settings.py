@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from nicplug.metrics_settings import MetricsSettings
+from nicplug.metrics_settings import DnsLabel, MetricsSettings, NonBlank
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
 from nicplug.plan.views import PlanSettings
 
@@ -21,10 +21,10 @@ class Settings(MetricsSettings):
     kubeconfig: Path | None = None
     """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
 
-    namespace: str = Field(default="nicplug-system", min_length=1, max_length=63)
+    namespace: DnsLabel = "nicplug-system"
     """Where the Lease of the leader lies."""
 
-    kubevirt_namespace: str = Field(default=DEFAULT_KUBEVIRT_NAMESPACE, min_length=1, max_length=63)
+    kubevirt_namespace: DnsLabel = DEFAULT_KUBEVIRT_NAMESPACE
     """Where the KubeVirt CR lies; one in any other namespace is reported and has no effect."""
 
     workers: int = Field(default=16, ge=1, le=256)
@@ -39,7 +39,7 @@ class Settings(MetricsSettings):
     sweep_interval_seconds: float = Field(default=600, ge=1)
     """How often the caches are compared with the API server."""
 
-    launcher_image: str = "nicplug/virt-launcher:dev"
+    launcher_image: NonBlank = "nicplug/virt-launcher:dev"
     """Image of the `compute` container of launcher pods."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+import yaml
 from tests.guide import Block, command_blocks
 from tests.integration.reader import Reader, reading
+from tests.integration.user import Json
 from tests.slow import slow
 
 from nicplug.apiserver.self_signed import issue
@@ -77,8 +79,33 @@ def lines(block: Block) -> list[tuple[str, str]]:
     return [(re.sub(r"(\s|^)#.*", "", line), line) for line in block.commands.splitlines()]
 
 
+@pytest.fixture
+def with_prometheus_operator(reader: Reader) -> None:
+    """Its CRDs, without its schemas: what is installed is read by tests/unit/test_monitoring.py."""
+    crds = [crd_of_monitoring(kind) for kind in ("PodMonitor", "PrometheusRule")]
+    (reader.folder / "monitoring-crds.yaml").write_text(yaml.safe_dump_all(crds))
+    wait = "kubectl wait --for=condition=Established --timeout=30s -f monitoring-crds.yaml"
+    reader.read([Block(line=0, commands=f"kubectl apply -f monitoring-crds.yaml\n{wait}")])
+
+
+def crd_of_monitoring(kind: str) -> Json:
+    group, plural = "monitoring.coreos.com", f"{kind.lower()}s"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+            "scope": "Namespaced",
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": schema}],
+        },
+    }
+
+
 @pytest.mark.timeout(300)
-@pytest.mark.usefixtures("with_a_vm")
+@pytest.mark.usefixtures("with_a_vm", "with_prometheus_operator")
 def test_every_block_of_operations_runs(reader: Reader) -> None:
     """The last section is the first of the page: the manifests have Deployments where a sandbox has processes."""
     monitoring, drain_and_uninstall = (DOCS / "operations.md").read_text().split("\n## Drain\n")

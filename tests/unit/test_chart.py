@@ -125,6 +125,10 @@ WRONG = {
     "image: {digest: latest}": "at '/image/digest'",
     "nodeSide: {serviceAccounts: [{}]}": "missing properties 'namespace', 'name'",
     "kubevirt: {namespace: Not Valid}": "at '/kubevirt/namespace'",
+    "kubevirt: {configuration: {migration: {}}}": (
+        "at '/kubevirt/configuration': additional properties 'migration' not allowed"
+    ),
+    "operator: {settings: {launcherImage: ''}}": "at '/operator/settings/launcherImage'",
     "kubevirt: {configuration: {network: {hotplug: {dynamicPth: Never}}}}": (
         "at '/kubevirt/configuration/network/hotplug': additional properties 'dynamicPth' not allowed"
     ),
@@ -254,6 +258,27 @@ def test_a_part_can_be_left_out_and_nothing_else_goes_with_it(chart: Path, setti
     assert all(whole[key] == item for key, item in left.items())
 
 
+def alert_groups(chart: Path, *settings: str) -> dict[str, set[str]]:
+    """The addresses of the runbooks of each group."""
+    items = template(chart, settings=("monitoring.prometheusRule.enabled=true", *settings))
+    (found,) = [item for item in items if item["kind"] == "PrometheusRule"]
+    groups = found["spec"]["groups"]
+    return {group["name"]: {rule["annotations"]["runbook_url"] for rule in group["rules"]} for group in groups}
+
+
+def test_an_absent_api_that_nobody_has_installed_raised_an_alert(chart: Path) -> None:
+    whole, left = alert_groups(chart), alert_groups(chart, "api.enabled=false")
+    assert whole.keys() - left.keys() == {"nicplug-api"}
+    assert whole.items() > left.items()
+
+
+def test_runbooks_can_be_elsewhere(chart: Path) -> None:
+    found = alert_groups(chart, "monitoring.prometheusRule.runbooks=https://wiki.example/nicplug")
+    urls = set().union(*found.values())
+    assert len(urls) > 10
+    assert all(re.fullmatch(r"https://wiki\.example/nicplug/Nicplug\w+\.md", url) for url in urls)
+
+
 def kubevirt(chart: Path, *settings: str) -> Object:
     items = template(chart, settings=("kubevirt.create=true", *settings))
     (found,) = [item for item in items if item["kind"] == "KubeVirt"]
@@ -288,9 +313,9 @@ class TestKubevirtObject:
 
     def test_a_field_that_only_kubevirt_reads_is_kept(self, chart: Path) -> None:
         found = kubevirt(
-            chart, "kubevirt.configuration.network.defaultNetworkInterface=bridge,kubevirt.configuration.a=b"
+            chart, "kubevirt.configuration.network.defaultNetworkInterface=bridge,kubevirt.configuration.cpuModel=b"
         )
-        assert found["spec"]["configuration"]["a"] == "b"
+        assert found["spec"]["configuration"]["cpuModel"] == "b"
 
     def test_one_in_another_namespace_is_found_by_everybody(self, chart: Path) -> None:
         items = of_chart(template(chart, settings=("kubevirt.namespace=cnv", "kubevirt.create=true")))

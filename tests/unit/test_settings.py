@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
 from nicplug.api_settings import ApiSettings
+from nicplug.cli.main import main
 from nicplug.cli.settings_help import ApiCommand, RunCommand, settings_of
 from nicplug.cli.unknown_variables import unknown_variables
 from nicplug.settings import Settings
@@ -74,6 +76,11 @@ def test_a_typo_in_the_environment_of_the_api_was_ignored_in_silence(variable: s
         ("workers", 0),
         ("namespace", ""),
         ("namespace", "x" * 64),
+        ("namespace", "Bad NS"),
+        ("kubevirt_namespace", "kube.virt"),
+        ("launcher_image", ""),
+        ("launcher_image", "a b"),
+        ("metrics_address", ""),
         ("report_delay_seconds", -0.1),
         ("report_delay_seconds", 6),
         ("sweep_interval_seconds", 0),
@@ -85,6 +92,21 @@ def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(**{name: value})
     assert [error["loc"] for error in caught.value.errors()] == [(name,)]
+
+
+@pytest.mark.parametrize(
+    ("command", "variable", "value", "told"),
+    [
+        ("run", "NICPLUG_KUBEVIRT_NAMESPACE", "Bad NS", "'Bad NS' must consist of lowercase letters, digits and '-'"),
+        ("run", "NICPLUG_LAUNCHER_IMAGE", "", "'' must not be empty"),
+        ("api", "NICPLUG_API_SERVICE", "a.b", "'a.b' must consist of lowercase letters, digits and '-'"),
+        ("api", "NICPLUG_API_CERTIFICATE_SECRET", "A", "'A' must consist of lowercase letters, digits, '-' and '.'"),
+    ],
+)
+def test_a_name_that_no_object_can_have_was_taken(command: str, variable: str, value: str, told: str) -> None:
+    done = CliRunner().invoke(main, [command], env={variable: value})
+    assert done.exit_code == 2
+    assert f"{variable}: {told}" in " ".join(done.output.split())
 
 
 def test_nothing_can_be_changed_afterwards() -> None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from click import ClickException
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from nicplug.cli.exits import CommandError, Exit
+from nicplug.metrics_settings import PATTERNS
 
 
 def setting_problems(error: ValidationError, *, prefix: str) -> str:
@@ -14,7 +16,7 @@ def setting_problems(error: ValidationError, *, prefix: str) -> str:
     Args:
         prefix: of the variables of the process.
     """
-    return "; ".join(_problem(list(map(str, item["loc"])), item["msg"], prefix) for item in error.errors())
+    return "; ".join(_problem(list(map(str, item["loc"])), _meaning(item), prefix) for item in error.errors())
 
 
 def unusable_kubeconfig(error: Exception, *, given: Path | None, prefix: str) -> ClickException:
@@ -27,6 +29,13 @@ def unusable_kubeconfig(error: Exception, *, given: Path | None, prefix: str) ->
     if given is None:
         return ClickException(str(error))
     return CommandError(f"bad settings: {prefix}KUBECONFIG: {error}", code=Exit.WRONG_USE)
+
+
+def _meaning(item: ErrorDetails) -> str:
+    pattern = item.get("ctx", {}).get("pattern")
+    if pattern not in PATTERNS:
+        return item["msg"]
+    return f"{item['input']!r} {PATTERNS[pattern]}"
 
 
 def _problem(place: list[str], message: str, prefix: str) -> str:
