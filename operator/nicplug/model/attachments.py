@@ -74,6 +74,12 @@ class KnownAttachments:
         """The NAD is known not to exist, though it could; asked only of one that the VMI may use."""
         return self.knowledge is Knowledge.COMPLETE and key not in self.definitions
 
+    def definition_of(self, network: Network | None, *, namespace: str) -> AttachmentDefinition | None:
+        """The NAD of a network of a VMI in `namespace`; None when it refers to none, or to one that is not known."""
+        if network is None or not network.attachment:
+            return None
+        return self.definitions.get(attachment_key(network, namespace=namespace))
+
 
 def attachment_key(network: Network, *, namespace: str) -> AttachmentKey:
     """The NAD that a Multus network of a VMI in `namespace` refers to."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from nicplug.model.attachments import KnownAttachments, attachment_key
+from nicplug.model.attachments import AttachmentDefinition, KnownAttachments
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.metadata import text, well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
@@ -300,13 +300,12 @@ class _Decider:
         return refuse_use(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
 
     def _waiting(self, name: str, network: Network, wanted: Element, existing: Element | None) -> Waiting:
-        key = attachment_key(network, namespace=self.request.vmi.key.namespace)
         record = self.request.records.get(name)
         attempts = attempts_of(
             record,
             operation=OperationType.PLUG,
             generation=self.request.vmi.generation,
-            definition=self.request.known.definitions.get(key),
+            definition=self._definition(network),
             failure=self.request.failures.get(str(wanted["interface"])),
             seen_at=self.request.seen_at,
             is_heard=self.request.is_heard,
@@ -351,13 +350,11 @@ class _Decider:
         return frozenset(overdue)
 
     def _detach_attempts(self, name: str) -> Attempts:
-        network = self._network(name)
-        key = attachment_key(network, namespace=self.request.vmi.key.namespace) if network is not None else None
         return attempts_of(
             self.request.records.get(name),
             operation=OperationType.UNPLUG,
             generation=self.request.vmi.generation,
-            definition=self.request.known.definitions.get(key) if key is not None else None,
+            definition=self._definition(self._network(name)),
             failure=self.request.failures.get(self.names.get(name, name)),
             seen_at=self.request.seen_at,
             is_heard=self.request.is_heard,
@@ -386,7 +383,7 @@ class _Decider:
                 found[name] = withdraw_attempts(
                     record,
                     is_leaving=interface in self.own,
-                    definition=known.definitions.get(attachment_key(network, namespace=namespace)),
+                    definition=self._definition(network),
                     failure=self.request.failures.get(interface),
                     now=self.request.now,
                     is_heard=self.request.is_heard,
@@ -406,6 +403,9 @@ class _Decider:
 
     def _network(self, name: str) -> Network | None:
         return first_by_name(self.request.vmi.networks).get(name)
+
+    def _definition(self, network: Network | None) -> AttachmentDefinition | None:
+        return self.request.known.definition_of(network, namespace=self.request.vmi.key.namespace)
 
     def _name_of(self, element: Element) -> str | None:
         return self.nics.get(element["interface"])

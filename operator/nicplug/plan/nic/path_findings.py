@@ -9,6 +9,7 @@ from nicplug.plan.nic.observed import MigrationInProgress
 from nicplug.plan.nic.path.chooser import Chosen
 from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.path.rules import Verdict
+from nicplug.plan.nic.phantoms import PhantomState
 from nicplug.plan.reasons import Reason
 
 _PHASES = {
@@ -56,7 +57,9 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
 def path_is_chosen(situation: Situation) -> Finding:
     """What was chosen, when it is no migration."""
     chosen = situation.choose()
-    if chosen.choice.verdict is Verdict.HOLD and situation.chooser.is_given_up(situation.interface.name):
+    phantom = situation.chooser.phantoms.get(situation.interface.name)
+    is_given_up = phantom is not None and phantom.state is PhantomState.GIVEN_UP
+    if chosen.choice.verdict is Verdict.HOLD and is_given_up:
         message, remedy = _given_up(situation, chosen)
         return replace(settled_by(chosen), message=message, remedy=remedy)
     if chosen.choice.verdict is Verdict.HOLD:

@@ -1,16 +1,23 @@
 """Phantoms: pod interfaces that network-status lists and the pod probably has not got."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 from nicplug.model.attachments import AttachmentDefinition
+from nicplug.model.conditions import PAUSED, is_true
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.metadata import objects
+from nicplug.model.networks import first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
-from nicplug.plan.nic.attempts import Attempts
+from nicplug.plan.nic.attempts import Attempts, Failures
+from nicplug.plan.nic.observed import Rows, interface_names
+from nicplug.plan.views import VmiView
 
 # NICs that network-status lists and that the pod has probably not got.
 #
@@ -29,8 +36,69 @@ MOST_ATTEMPTS = 4
 """What has not helped so often does not help."""
 
 
+class PhantomState(Enum):
+    """What is done about a suspected phantom: until the guest has the NIC, or network-status drops it."""
+
+    SUSPECTED = auto()
+    """The guest may still get it: nothing is done yet."""
+    WITHDRAWN = auto()
+    """It is taken out of the annotation, or has been, until network-status drops it; then it is asked for again."""
+    GIVEN_UP = auto()
+    """That has been done in vain `MOST_ATTEMPTS` times, and nothing has changed since the last one."""
+
+
 @dataclass(frozen=True, slots=True)
-class FailedAddition:
+class Phantom:
+    """A NIC that its pod has probably not got.
+
+    Attributes:
+        withdrawn_at: when it is taken out of the annotation, or was; None where that is no longer tried.
+    """
+
+    state: PhantomState
+    withdrawn_at: datetime | None
+
+    @property
+    def is_believed(self) -> bool:
+        """The interface counts as the pod's for now."""
+        return self.state is PhantomState.SUSPECTED
+
+
+def find_phantoms(
+    view: VmiView,
+    *,
+    pod: LauncherPod | None,
+    rows: Rows,
+    records: Mapping[str, InterfaceOperation],
+    failures: Failures,
+    now: datetime,
+) -> Mapping[str, Phantom]:
+    """The suspected phantoms of a VMI, by NIC.
+
+    A guest that is paused takes no NIC, and says nothing against it.
+
+    Args:
+        rows: `status.interfaces` by name, as reported.
+        failures: what was last said to have failed about each pod interface.
+    """
+    if pod is None or not records:
+        return {}
+    nics = {interface: name for name, interface in interface_names(view.vmi, pod, rows).items()}
+    failed = _failed_additions(failures, nics=nics, records=records)
+    found = [
+        item
+        for item in records.values()
+        if _may_be_phantom(item, row=rows.get(item.name))
+        and not _came_by_migration(item, view, pod)
+        and (item.is_suspect or _is_beside_failure(item, failed=failed, now=now))
+    ]
+    if not found or is_true(objects(view.vmi.read_status().get("conditions")), PAUSED):
+        return {}
+    return {item.name: _phantom(item, is_anew=_has_changed_since(item, view), now=now) for item in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedAddition:
     """A NIC that the controller could not add.
 
     Attributes:
@@ -42,48 +110,45 @@ class FailedAddition:
     start_time: datetime
 
 
-def failed_additions(
-    failures: Iterable[PodFailure], *, nics: Mapping[str, str], records: Mapping[str, InterfaceOperation]
-) -> list[FailedAddition]:
-    """Those that a record tells of, by when the failure was heard of.
-
-    Args:
-        failures: what was last said to have failed on the pod.
-        nics: the NIC of each pod interface.
-        records: of all NICs of the VMI.
-    """
-    named = ((nics.get(item.interface, ""), item) for item in failures if item.reason == FAILED_ADDING)
-    found = [FailedAddition(name, item.heard_at, records[name].start_time) for name, item in named if name in records]
+def _failed_additions(
+    failures: Failures, *, nics: Mapping[str, str], records: Mapping[str, InterfaceOperation]
+) -> list[_FailedAddition]:
+    """Those that have a record, by when the failure was heard of."""
+    named = ((nics.get(interface, ""), item) for interface, item in failures.items() if item.reason == FAILED_ADDING)
+    found = [_FailedAddition(name, item.heard_at, records[name].start_time) for name, item in named if name in records]
     return sorted(found, key=_heard_at)
 
 
-def _heard_at(failed: FailedAddition) -> datetime:
+def _heard_at(failed: _FailedAddition) -> datetime:
     return failed.heard_at
 
 
-def is_suspect(
-    record: InterfaceOperation | None,
-    *,
-    row: Mapping[str, Any] | None,
-    failed: Sequence[FailedAddition],
-    came_by_migration: bool,
-    now: datetime,
-) -> bool:
-    """The NIC may be a phantom; once suspected, it is until the guest has it or the status drops it.
+def _may_be_phantom(record: InterfaceOperation, *, row: Mapping[str, Any] | None) -> bool:
+    """Network-status lists it, and the guest has not got it.
 
-    Args:
-        row: its row of `status.interfaces`.
-        failed: the NICs that could not be added to its pod, by when that was said.
-        came_by_migration: its pod was made with it.
+    One that is blocked is asked for by nobody: whoever put its interface there did it alone. A suspect stays one when
+    it is blocked: put back, it would be suspected again, and taken out again.
     """
-    if record is None or record.operation != OperationType.PLUG:
+    if record.operation != OperationType.PLUG or not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN):
         return False
-    if not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN) or came_by_migration:
-        return False
-    if record.is_suspect:
-        return True  # also when it is blocked by now: put back, it would be suspected anew, and taken out again
-    if record.phase == OperationPhase.BLOCKED:
-        return False  # nobody asks for what is blocked: whoever put the interface there did it alone
+    return record.is_suspect or record.phase != OperationPhase.BLOCKED
+
+
+def _came_by_migration(record: InterfaceOperation, view: VmiView, pod: LauncherPod) -> bool:
+    """Its pod was made with it.
+
+    Not while the migration is on its way: the guest is still in the pod that the controller serves. A suspect that
+    became none by that was found in its pod again, waited for, migrated for, and so on without end.
+    """
+    if record.phase != OperationPhase.MIGRATING:
+        return bool(record.migration)
+    state = view.vmi.migration_state
+    job = next((item for item in view.migrations if item.key.name == record.migration), None)
+    return state.target_pod == pod.key.name and (job is None or job.uid == state.migration_uid)
+
+
+def _is_beside_failure(record: InterfaceOperation, *, failed: Sequence[_FailedAddition], now: datetime) -> bool:
+    """It was asked for together with a NIC that could not be added."""
     asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
     # The first attempt is counted from its first record, which the controller's failure may be before.
     since = record.start_time if record.attempts <= 1 else asked_at
@@ -95,13 +160,21 @@ def is_suspect(
     return False
 
 
-def withdrawn_at(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> datetime | None:
-    """When the element of a suspect is taken out; None when that is no longer tried.
+def _phantom(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> Phantom:
+    if not is_anew and record.attempts >= MOST_ATTEMPTS:
+        return Phantom(PhantomState.GIVEN_UP, None)
+    due = _arrived_at(record, now=now) + PATIENCE
+    return Phantom(PhantomState.WITHDRAWN if due <= now else PhantomState.SUSPECTED, due)
 
-    Args:
-        is_anew: something has changed since the last attempt.
-    """
-    return _arrived_at(record, now=now) + PATIENCE if is_anew or record.attempts < MOST_ATTEMPTS else None
+
+def _has_changed_since(record: InterfaceOperation, view: VmiView) -> bool:
+    """The VMI, or the network's configuration, since its last attempt."""
+    network, last_at = first_by_name(view.vmi.networks).get(record.name), record.last_attempt_time
+    definition = view.attachments.definition_of(network, namespace=view.vmi.key.namespace)
+    changed_at = definition.changed_at if definition is not None else None
+    return last_at is not None and (
+        record.observed_generation != view.vmi.generation or (changed_at is not None and changed_at > last_at)
+    )
 
 
 def _arrived_at(record: InterfaceOperation, *, now: datetime) -> datetime:

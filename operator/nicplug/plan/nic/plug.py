@@ -149,10 +149,11 @@ def pod_has_it(situation: Situation) -> Finding | None:
     """The pod interface is there; the node agent is next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
-    migration, chooser, name = situation.arrived_with, situation.chooser, situation.interface.name
-    if chooser.is_phantom(name):
+    migration, name = situation.arrived_with, situation.interface.name
+    phantom = situation.chooser.phantoms.get(name)
+    if phantom is not None and not phantom.is_believed:
         return None  # it comes anew, by whatever path
-    doubt = _PHANTOM if chooser.is_suspect(name) else chooser.slots.doubt(name)
+    doubt = _PHANTOM if phantom is not None else situation.chooser.slots.doubt(name)
     return replace(
         situation.finding(
             OperationPath.MIGRATION if migration else OperationPath.DYNAMIC,
@@ -161,7 +162,7 @@ def pod_has_it(situation: Situation) -> Finding | None:
             f"{situation.pod_phrase} has the interface; waiting for the node agent to plug it into the guest{doubt}",
         ),
         migration=migration,
-        again_at=chooser.withdrawn_at(name),
+        again_at=phantom.withdrawn_at if phantom is not None else None,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from nicplug.model.attachments import Attached, attachment_key
+from nicplug.model.attachments import Attached
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, parse_interface, wanted_by_name
 from nicplug.model.operations import (
@@ -251,7 +251,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
         migration=finding.migration,
         waiting_since=finding.waiting_since,
         failures=finding.failures or MigrationFailures(),
-        is_suspect=situation.chooser.is_suspect(situation.interface.name),
+        is_suspect=situation.interface.name in situation.chooser.phantoms,
         attached=_attached(situation),
         lost_by_pod=finding.lost_by_pod,
         rollback_cause=finding.rollback_cause,
@@ -270,8 +270,7 @@ def _attached(situation: Situation) -> Attached | None:
         return old.attached if old is not None else None
     definition = None
     if network is not None and network.is_secondary:
-        key = attachment_key(network, namespace=situation.view.vmi.key.namespace)
-        definition = situation.view.attachments.definitions.get(key)
+        definition = situation.view.attachments.definition_of(network, namespace=situation.view.vmi.key.namespace)
     if definition is None or pod is None:
         return old.attached if old is not None else None
     return Attached(uid=definition.uid, config_hash=definition.digest, pod=pod.uid)

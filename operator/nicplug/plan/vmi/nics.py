@@ -22,6 +22,7 @@ from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
+from nicplug.plan.nic.phantoms import find_phantoms
 from nicplug.plan.nic.records import NicReport, Records, leaving_nics, plan_operations
 from nicplug.plan.nic.superseded import Superseded, find_superseded
 from nicplug.plan.reasons import Reason
@@ -71,7 +72,17 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     reported = rows_by_name(rows)
     is_running = phase is VmiPhase.RUNNING
     superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
-    chooser = Chooser(view=view, pod=pod, rows=reported, records=records, now=now, superseded=superseded)
+    failures = _failures(view, pod)
+    chooser = Chooser(
+        view=view,
+        pod=pod,
+        rows=reported,
+        records=records,
+        now=now,
+        failures=failures,
+        superseded=superseded,
+        phantoms=find_phantoms(view, pod=pod, rows=reported, records=records, failures=failures, now=now),
+    )
     annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
     if is_running:
         chooser.give_slots(_slots(chooser, annotation))
@@ -148,8 +159,8 @@ def _superseded(
     )
 
 
-def _failures(view: VmiView, pod: LauncherPod) -> Failures:
-    return {item.interface: item for item in view.failures if item.pod_uid == pod.uid}
+def _failures(view: VmiView, pod: LauncherPod | None) -> Failures:
+    return {item.interface: item for item in view.failures if pod is not None and item.pod_uid == pod.uid}
 
 
 def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
@@ -172,7 +183,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
             rows=chooser.rows,
             records=chooser.records,
             known=view.attachments,
-            failures=_failures(view, pod),
+            failures=chooser.failures,
             seen_at=view.spec_seen_at,
             additions_due=oldest + view.settings.serialise_limit,
             now=chooser.now,

@@ -111,7 +111,7 @@ def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any
     networks, namespace = first_by_name(view.vmi.networks), view.vmi.key.namespace
     found = []
     for name, refusal in outdated.items():
-        definition = view.attachments.definitions.get(attachment_key(networks[name], namespace=namespace))
+        definition = view.attachments.definition_of(networks[name], namespace=namespace)
         is_changed = refusal.reason == Reason.ATTACHMENT_DEFINITION_CHANGED and definition is not None
         uid = {"definition": definition.uid} if is_changed and definition is not None else {}
         found.append({"name": name, "reason": str(refusal.reason), **uid})
@@ -151,7 +151,7 @@ def _attached(plugged: Attached | None, born: Attached | None, pod: LauncherPod)
 
 def _drift(network: Network, attached: Attached | None, *, view: VmiView, pod: LauncherPod, interface: str) -> str:
     key = attachment_key(network, namespace=view.vmi.key.namespace)
-    definition = view.attachments.definitions.get(key)
+    definition = view.attachments.definition_of(network, namespace=view.vmi.key.namespace)
     if attached is None or definition is None or attached.is_of(definition):
         return ""
     if network.is_secondary and networks_asked_for(pod, namespace=key.namespace).get(interface) != str(key):

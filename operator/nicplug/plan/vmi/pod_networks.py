@@ -60,11 +60,7 @@ def network_annotations(
         annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
     if elements := elements_at_birth(vmi, config=config, left_out=left_out):
         annotations[NETWORKS_ANNOTATION] = render_annotation(elements)
-    found = {
-        network.name: known.definitions.get(attachment_key(network, namespace=vmi.key.namespace))
-        for _, network in nics
-        if network.attachment
-    }
+    found = {network.name: known.definition_of(network, namespace=vmi.key.namespace) for _, network in nics}
     if attached := {name: item for name, item in found.items() if item is not None}:
         annotations[ATTACHED_ANNOTATION] = format_attached(attached)
     return annotations
@@ -162,7 +158,7 @@ def device_counts(
         for interface, network in _nics_at_birth(vmi)
         if network.is_secondary and network.name not in left_out and refuse(interface, network) is None
     ]
-    found = (known.definitions.get(attachment_key(network, namespace=vmi.key.namespace)) for network in networks)
+    found = (known.definition_of(network, namespace=vmi.key.namespace) for network in networks)
     return dict(Counter(item.device for item in found if item is not None and item.device))
 
 

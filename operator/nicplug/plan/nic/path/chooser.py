@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from nicplug.model.attachments import AttachmentDefinition, attachment_key
-from nicplug.model.conditions import LIVE_MIGRATABLE, PAUSED, find_condition, is_true
+from nicplug.model.attachments import AttachmentDefinition
+from nicplug.model.conditions import LIVE_MIGRATABLE, find_condition
 from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import objects, text
-from nicplug.model.migration import Migration
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
-from nicplug.plan.nic import phantoms
-from nicplug.plan.nic.attempts import Attempts, attempts_of
+from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import Rows, interface_names
 from nicplug.plan.nic.path import messages as say
@@ -31,6 +29,7 @@ from nicplug.plan.nic.path.migration_history import (
 )
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
+from nicplug.plan.nic.phantoms import Phantom, PhantomState
 from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_rolled_back
 from nicplug.plan.nic.superseded import Superseded
 from nicplug.plan.reasons import Reason
@@ -72,7 +71,9 @@ class Chooser:
         rows: `status.interfaces` by name, as reported.
         records: the records as they were before this pass.
         slots: PCI slots of the guest.
+        failures: what was last said to have failed about each interface of the pod.
         superseded: NICs whose pod has, or is asked for, what the spec no longer asks for.
+        phantoms: NICs that the pod has probably not got.
     """
 
     view: VmiView
@@ -80,24 +81,18 @@ class Chooser:
     rows: Rows
     records: Mapping[str, InterfaceOperation]
     now: datetime
+    failures: Failures = field(default_factory=dict)
     slots: PciSlots = field(default_factory=PciSlots)
     superseded: Mapping[str, Superseded] = field(default_factory=dict)
+    phantoms: Mapping[str, Phantom] = field(default_factory=dict)
     _candidates: Candidates | None = field(default=None, init=False)
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
     _blocking_networks: Sequence[BlockingNetwork] | None = field(default=None, init=False)
-    _suspects: dict[str, bool] = field(default_factory=dict, init=False)
     _names: Mapping[str, str] = field(init=False)
-    _failures: Mapping[str, PodFailure] = field(init=False)
-    _failed_additions: Sequence[phantoms.FailedAddition] = field(init=False)
 
     def __post_init__(self) -> None:
         self._names = interface_names(self.view.vmi, self.pod, self.rows)
-        uid = self.pod.uid if self.pod is not None else None
-        of_pod = [item for item in self.view.failures if item.pod_uid == uid]
-        self._failures = {item.interface: item for item in reversed(of_pod)}
-        nics = {interface: name for name, interface in self._names.items()}
-        self._failed_additions = phantoms.failed_additions(of_pod, nics=nics, records=self.records)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose for one NIC; each check of a pass that asks is told the same."""
@@ -161,69 +156,11 @@ class Chooser:
             )
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
 
-    def is_suspect(self, name: str) -> bool:
-        """The pod has probably not got the interface that its network-status lists."""
-        if (known := self._suspects.get(name)) is None:
-            known = self._suspects[name] = self._is_suspect(name)
-        return known
-
-    def _is_suspect(self, name: str) -> bool:
-        """A guest that is paused takes no NIC, and says nothing against it."""
-        record = self.records.get(name)
-        if self.pod is None or record is None:
-            return False
-        is_suspect = phantoms.is_suspect(
-            record,
-            row=self.rows.get(name),
-            failed=self._failed_additions,
-            came_by_migration=self._came_by_migration(record, self.pod),
-            now=self.now,
-        )
-        return is_suspect and not is_true(objects(self.view.vmi.read_status().get("conditions")), PAUSED)
-
-    def _came_by_migration(self, record: InterfaceOperation, pod: LauncherPod) -> bool:
-        """Not while the migration is on its way: the guest is still in the pod that the controller serves.
-
-        A suspect that became none by that was found in its pod again, waited for, migrated for, and so on without end.
-        """
-        if record.phase != OperationPhase.MIGRATING:
-            return bool(record.migration)
-        state, job = self.view.vmi.migration_state, self._migration(record.migration)
-        return state.target_pod == pod.key.name and (job is None or job.uid == state.migration_uid)
-
-    def _migration(self, name: str) -> Migration | None:
-        return next((item for item in self.view.migrations if item.key.name == name), None)
-
-    def withdrawn_at(self, name: str) -> datetime | None:
-        """When a suspect is taken out of the annotation; None when it is none, or that is no longer tried."""
-        record = self.records.get(name)
-        if record is None or not self.is_suspect(name):
-            return None
-        return phantoms.withdrawn_at(record, is_anew=self._has_changed_since(record), now=self.now)
-
-    def is_given_up(self, name: str) -> bool:
-        """A suspect that was taken out and asked for in vain so often that nobody tries it any more."""
-        return self.is_suspect(name) and self.withdrawn_at(name) is None
-
-    def _has_changed_since(self, record: InterfaceOperation) -> bool:
-        """The VMI, or the network's configuration, since its last attempt."""
-        network = first_by_name(self.view.vmi.networks).get(record.name)
-        definition, last_at = self._definition(network), record.last_attempt_time
-        changed_at = definition.changed_at if definition is not None else None
-        return last_at is not None and (
-            record.observed_generation != self.view.vmi.generation or (changed_at is not None and changed_at > last_at)
-        )
-
-    def is_phantom(self, name: str) -> bool:
-        """It has had its time: it is no more believed to be in the pod."""
-        moment = self.withdrawn_at(name)
-        return self.is_suspect(name) and (moment is None or moment <= self.now)
-
     def is_withdrawn(self, name: str) -> bool:
         """It has been taken out, or is to be now, until network-status drops it."""
-        moment = self.withdrawn_at(name)
-        is_superseded = self.superseded.get(name) is Superseded.WITHDRAWN
-        return is_superseded or (moment is not None and moment <= self.now)
+        phantom = self.phantoms.get(name)
+        is_phantom = phantom is not None and phantom.state is PhantomState.WITHDRAWN
+        return is_phantom or self.superseded.get(name) is Superseded.WITHDRAWN
 
     def left_alone(self) -> frozenset[str]:
         """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""
@@ -290,12 +227,11 @@ class Chooser:
     def _definition(self, network: Network | None) -> AttachmentDefinition | None:
         if network is None or not network.is_secondary:
             return None
-        key = attachment_key(network, namespace=self.view.vmi.key.namespace)
-        return self.view.attachments.definitions.get(key)
+        return self.view.attachments.definition_of(network, namespace=self.view.vmi.key.namespace)
 
     def failure(self, name: str) -> PodFailure | None:
         """What was last said to have failed about its pod interface."""
-        return self._failures.get(self._names.get(name, "")) if self.pod is not None else None
+        return self.failures.get(self._names.get(name, "")) if self.pod is not None else None
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
         """Since when the present try in place lasts.

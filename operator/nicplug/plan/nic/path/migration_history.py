@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from nicplug.model.attachments import AttachmentDefinition, KnownAttachments, attachment_key
+from nicplug.model.attachments import AttachmentDefinition, KnownAttachments
 from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, objects, sequence, text
@@ -314,11 +314,10 @@ def cause_at_fault(vmi: VirtualMachineInstance, *, name: str, known: KnownAttach
     interface, network = first_by_name(vmi.interfaces).get(name), first_by_name(vmi.networks).get(name)
     if interface is None or network is None or not network.attachment:
         return ""
-    key = attachment_key(network, namespace=vmi.key.namespace)
     return change_fingerprint(
         vmi=vmi,
         operation=OperationType.PLUG,
         interface=interface,
         network=network,
-        definition=known.definitions.get(key),
+        definition=known.definition_of(network, namespace=vmi.key.namespace),
     )
