@@ -1,7 +1,4 @@
-"""Write the documents that are generated from the code: `make docs`. A test fails while they differ.
-
-The reasons come from the source text of the enum, the commands from the command line itself.
-"""
+"""Write docs/reasons.md from the texts that `nicplug why` quotes: `make docs`. A test fails while they differ."""
 
 import sys
 from pathlib import Path
@@ -9,13 +6,13 @@ from pathlib import Path
 from nicplug.insight.remedies import documented
 
 ROOT = Path(__file__).parents[1]
-REASONS = ROOT / "operator" / "nicplug" / "plan" / "reasons.py"
+REASONS = ROOT / "operator" / "nicplug" / "insight" / "reasons.md"
 PAGE = ROOT / "docs" / "reasons.md"
 
 HEAD = """\
 # Reasons
 
-<!-- Generated from operator/nicplug/plan/reasons.py by `make docs`: change the docstrings there. -->
+<!-- Generated from operator/nicplug/insight/reasons.md by `make docs`: change the texts there. -->
 
 The `reason` of a record in `status.interfaceOperations`, of the condition `InterfacesReady` (the first record that
 is not ready), of `Failure` and `Synchronized`, or of an event. The message beside it has the names and numbers.

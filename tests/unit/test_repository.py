@@ -315,7 +315,7 @@ def test_metrics_page_is_as_the_code_has_it() -> None:
 def test_the_runbook_has_every_reason_with_a_remedy() -> None:
     """By symptom: whoever sees the word in a status finds it there. A reason that asks for nothing needs no entry."""
     page = (ROOT / "docs" / "troubleshooting.md").read_text()
-    found = documented((ROOT / "operator" / "nicplug" / "plan" / "reasons.py").read_text())
+    found = documented((ROOT / "operator" / "nicplug" / "insight" / "reasons.md").read_text())
     needed = [item.reason for item in found if item.remedy != "Nothing to do."]
     assert len(needed) > 60
     assert [reason for reason in needed if f"`{reason}`" not in page] == []

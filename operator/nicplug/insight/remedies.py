@@ -1,7 +1,6 @@
-"""What each reason means and what to do about it, from the one place where that stands: the docstrings of the enum."""
+"""What each reason means and what to do about it, from the one place where that stands: `reasons.md` beside this."""
 
-import ast
-import itertools
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documented:
-    """One reason as its docstring has it: the first paragraph is the meaning, the rest the remedy."""
+    """One reason: the first paragraph below its heading is the meaning, the rest the remedy."""
 
     reason: str
     meaning: str
@@ -18,27 +17,23 @@ class Documented:
 
 
 def documented(source: str) -> list[Documented]:
-    """Every reason of the enum in a source text, in its order.
+    """Every reason of a text with a heading for each, in its order.
 
     Raises:
-        ValueError: a reason has no docstring, or one without a remedy.
+        ValueError: a heading has no meaning below it, or no remedy.
     """
-    body = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)).body
     found = []
-    for assignment, following in itertools.pairwise([*body, ast.Pass()]):
-        if isinstance(assignment, ast.Assign):
-            text = following.value if isinstance(following, ast.Expr) else None
-            docstring = ast.literal_eval(text) if text is not None else ""
-            meaning, _, remedy = (" ".join(part.split()) for part in docstring.partition("\n\n"))
-            reason = ast.literal_eval(assignment.value)
-            if not meaning or not remedy:
-                raise ValueError(f"{reason}: the docstring needs a meaning, a blank line, and what to do")
-            found.append(Documented(reason=reason, meaning=meaning, remedy=remedy))
+    for section in re.split(r"^## ", source, flags=re.MULTILINE)[1:]:
+        reason, _, body = re.sub(r"^# .*$", "", section, flags=re.MULTILINE).partition("\n\n")
+        meaning, _, remedy = (" ".join(part.split()) for part in body.partition("\n\n"))
+        if not meaning or not remedy:
+            raise ValueError(f"{reason}: needs a meaning, a blank line, and what to do")
+        found.append(Documented(reason=reason, meaning=meaning, remedy=remedy))
     return found
 
 
 @cache
 def remedies() -> Mapping[str, Documented]:
     """By reason, as it stands on the wire."""
-    source = files("nicplug.plan").joinpath("reasons.py").read_text(encoding="utf-8")
+    source = files("nicplug.insight").joinpath("reasons.md").read_text(encoding="utf-8")
     return {item.reason: item for item in documented(source)}

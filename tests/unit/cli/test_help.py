@@ -92,7 +92,7 @@ OLD_WORDS = ("looks elsewhere", "guest alone", "takes it with", "or look why")
 
 
 def test_help_and_remedies_were_no_plain_english() -> None:
-    sources = [ROOT / "operator/nicplug/plan/reasons.py", *(ROOT / "operator/nicplug/cli").glob("*.py")]
+    sources = [ROOT / "operator/nicplug/insight/reasons.md", *(ROOT / "operator/nicplug/cli").glob("*.py")]
     found = {text for path in sources for text in OLD_WORDS if text in path.read_text()}
     assert found == set()
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import pytest
 from tests.build import MIGRATION_UID, NOW, a_migration, a_vmi, later, migration, nic, operation, primary, vmi
 
 from nicplug.insight.nics import describe
 from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
-from nicplug.insight.remedies import remedies
+from nicplug.insight.remedies import documented, remedies
 from nicplug.insight.story import Story, tell
 from nicplug.insight.waiting import _BY_MOVER, MOVERS, waits_for
 from nicplug.model.metadata import objects
@@ -20,6 +21,12 @@ def test_every_reason_has_exactly_one_mover_and_a_remedy() -> None:
     named = [reason for reasons in _BY_MOVER.values() for reason in reasons]
     assert sorted(named) == sorted(Reason)
     assert set(MOVERS) == set(remedies()) == {str(item) for item in Reason}
+
+
+@pytest.mark.parametrize("section", ["## Attached\n\nThe guest has it.\n", "## Attached\n\n"])
+def test_a_reason_without_a_meaning_or_a_remedy_is_refused(section: str) -> None:
+    with pytest.raises(ValueError, match="Attached: needs a meaning, a blank line, and what to do"):
+        documented(f"# Where a NIC is\n\n{section}")
 
 
 def test_the_mover_is_named_with_its_node() -> None:
