@@ -7,7 +7,7 @@ about is asked for again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from nicplug.model.attachments import AttachmentDefinition, KnownAttachments
@@ -28,7 +28,15 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.attachments import refuse_attachment, refuse_detachment, refuse_use
+from nicplug.plan.nic.attachments import (
+    ANNOTATION_IS_FULL,
+    LARGEST_ANNOTATION,
+    contested,
+    name_is_taken,
+    refuse_attachment,
+    refuse_detachment,
+    refuse_use,
+)
 from nicplug.plan.nic.attempts import Attempts, Failures, Waiting, attempts_of, take_turns
 from nicplug.plan.nic.observed import (
     PodLinks,
@@ -43,9 +51,6 @@ from nicplug.plan.nic.spec_checks import refuse
 from nicplug.plan.nic.superseded import over_at, was_just_asked
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
-
-# All annotations of a pod share 256 KiB; network-status, with as many entries, needs its part of it.
-_LARGEST_TEXT = 100 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +179,7 @@ class _Decider:
         text = None if same_elements(present, elements) else render_annotation(elements)
         if text is None and asked:
             text = touched(seen, elements)
-        asked_for = {name: item for item in kept if (name := self._name_of(item)) is not None}
+        asked_for = {self.nics[item["interface"]]: item for item in kept if item["interface"] in self.nics}
         moments = [turn.again_at, request.additions_due if defers_removals else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
         moments += withdrawal_moments(taken_out, now=now)
@@ -230,19 +235,18 @@ class _Decider:
         if existing is not None and (is_attached or not _is_pluggable(interface)):
             # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
             self.staying.append(existing)
-            if not has_go_ahead(row) and self._is_of_another(network, pod_interface):
-                self.withheld[name] = self._name_is_taken(pod_interface)
+            pod, access = self.request.pod, self.request.known.access
+            if not has_go_ahead(row) and belongs_to_another(
+                pod_interface, network=network, vmi=self.request.vmi, pod=pod, access=access
+            ):
+                self.withheld[name] = name_is_taken(pod_interface, pod=pod)
             return 0
         if is_left_alone and not is_attached:
             return 0
         if not _is_pluggable(interface) or refuse(interface, network) is not None:
             return 0
-        wanted = element_of(
-            interface=interface,
-            network=network,
-            pod_interface=pod_interface,
-            namespace=self.request.vmi.key.namespace,
-        )
+        namespace = self.request.vmi.key.namespace
+        wanted = element_of(interface=interface, network=network, pod_interface=pod_interface, namespace=namespace)
         added = len(render_annotation([wanted]).encode()) if existing is None else 0
         refusal = self._refuse(network, wanted, existing, size=size + added, is_attached=is_attached)
         if refusal is not None:
@@ -252,7 +256,7 @@ class _Decider:
         if is_attached:
             self.staying.append(wanted)
         else:
-            self.waiting.append(replace(self._waiting(name, network, wanted, existing), is_lost=is_lost))
+            self.waiting.append(self._waiting(name, network, wanted, existing, is_lost=is_lost))
         return added
 
     def _refuse(
@@ -260,46 +264,23 @@ class _Decider:
     ) -> Refusal | None:
         interface, asked = str(wanted["interface"]), f"{wanted['namespace']}/{wanted['name']}"
         if existing is None and self.request.pod.network_status.network_of(interface) not in ("", asked):
-            return self._name_is_taken(interface)
+            return name_is_taken(interface, pod=self.request.pod)
         record = self.request.records.get(network.name)
         is_own = existing is None or asks_the_same(existing, wanted)
         if existing is not None and not is_own and was_just_asked(record, vmi=self.request.vmi, pod=self.request.pod):
-            return Refusal(
-                reason=Reason.ANNOTATION_CONTESTED,
-                message=f"somebody else asks pod {self.request.pod.key.name} for network "
-                f"{self._attachment(existing)} as {interface}, which is this NIC's pod interface",
-                remedy="Take that element out of the annotation k8s.v1.cni.cncf.io/networks",
-            )
-        if size > _LARGEST_TEXT:
-            return Refusal(
-                reason=Reason.ANNOTATION_TOO_LARGE,
-                message=f"the networks annotation of a pod holds {_LARGEST_TEXT // 1024} KiB, and the NICs before "
-                "this one fill it",
-                remedy="Use fewer NICs",
-            )
+            return contested(self._attachment(existing), interface=interface, pod=self.request.pod)
+        if size > LARGEST_ANNOTATION:
+            return ANNOTATION_IS_FULL
         if is_attached:
             return self._refuse_use(network)
         return refuse_attachment(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
 
-    def _is_of_another(self, network: Network, pod_interface: str) -> bool:
-        request = self.request
-        return belongs_to_another(
-            pod_interface, network=network, vmi=request.vmi, pod=request.pod, access=request.known.access
-        )
-
-    def _name_is_taken(self, interface: str) -> Refusal:
-        pod = self.request.pod
-        return Refusal(
-            reason=Reason.POD_INTERFACE_NAME_TAKEN,
-            message=f"pod {pod.key.name} has an interface {interface} already, of network "
-            f"{pod.network_status.network_of(interface)}, which nobody asked nicplug for",
-            remedy="Remove it, or restart the VM",
-        )
-
     def _refuse_use(self, network: Network) -> Refusal | None:
         return refuse_use(network, namespace=self.request.vmi.key.namespace, known=self.request.known)
 
-    def _waiting(self, name: str, network: Network, wanted: Element, existing: Element | None) -> Waiting:
+    def _waiting(
+        self, name: str, network: Network, wanted: Element, existing: Element | None, *, is_lost: bool
+    ) -> Waiting:
         record = self.request.records.get(name)
         attempts = attempts_of(
             record,
@@ -313,7 +294,7 @@ class _Decider:
         if record is not None and record.phase == OperationPhase.READY:  # lost since
             attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
         is_asked = existing is not None and asks_the_same(existing, wanted)
-        return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts)
+        return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts, is_lost=is_lost)
 
     def _still_in_guest(self) -> list[Element]:
         """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
@@ -362,13 +343,12 @@ class _Decider:
 
     def _holds_up_suspects(self, detaching: Sequence[str]) -> bool:
         """Removals under way that may still succeed; one whose network is gone cannot, and must not block others."""
+        namespace, known = self.request.vmi.key.namespace, self.request.known
         for name in detaching:
-            network, namespace = self._network(name), self.request.vmi.key.namespace
-            refusal = refuse_detachment(network, namespace=namespace, known=self.request.known) if network else None
-            if refusal is not None:
+            network = self._network(name)
+            if network and (refusal := refuse_detachment(network, namespace=namespace, known=known)):
                 self.withheld[name] = refusal
-        hopeful = [name for name in detaching if name not in self.withheld]
-        return any(not self._detach_attempts(name).is_suspect for name in hopeful)
+        return any(not self._detach_attempts(name).is_suspect for name in detaching if name not in self.withheld)
 
     def _taken_out(self) -> dict[str, Attempts]:
         """Of the NICs that are taken out and that the pod still lists; without those that it cannot detach."""
@@ -378,8 +358,7 @@ class _Decider:
             record = self.request.records.get(name)  # that of one that has just been taken back comes with this pass
             if network is None or interface is None or record is None or not self._has(interface):
                 continue
-            known, namespace = self.request.known, self.request.vmi.key.namespace
-            if refuse_attachment(network, namespace=namespace, known=known) is None:
+            if refuse_attachment(network, namespace=self.request.vmi.key.namespace, known=self.request.known) is None:
                 found[name] = withdraw_attempts(
                     record,
                     is_leaving=interface in self.own,
@@ -406,9 +385,6 @@ class _Decider:
 
     def _definition(self, network: Network | None) -> AttachmentDefinition | None:
         return self.request.known.definition_of(network, namespace=self.request.vmi.key.namespace)
-
-    def _name_of(self, element: Element) -> str | None:
-        return self.nics.get(element["interface"])
 
     def _attachment(self, element: Element) -> str:
         return well_formed(f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}")

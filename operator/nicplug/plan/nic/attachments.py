@@ -3,6 +3,7 @@
 from nicplug.model.attachments import Knowledge, KnownAttachments, attachment_key
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
+from nicplug.model.pod import LauncherPod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
@@ -88,6 +89,38 @@ def refuse_detachment(network: Network, *, namespace: str, known: KnownAttachmen
     if refuse_use(network, namespace=namespace, known=known) is not None:
         return None
     return refuse_attachment(network, namespace=namespace, known=known)
+
+
+# Why a pod is not asked for a network that could be attached.
+
+LARGEST_ANNOTATION = 100 * 1024
+"""Bytes. All annotations of a pod share 256 KiB; network-status, with as many entries, needs its part of it."""
+ANNOTATION_IS_FULL = Refusal(
+    reason=Reason.ANNOTATION_TOO_LARGE,
+    message=f"the networks annotation of a pod holds {LARGEST_ANNOTATION // 1024} KiB, and the NICs before "
+    "this one fill it",
+    remedy="Use fewer NICs",
+)
+
+
+def name_is_taken(interface: str, *, pod: LauncherPod) -> Refusal:
+    """The pod has the interface of a NIC's name, and it is another network's."""
+    return Refusal(
+        reason=Reason.POD_INTERFACE_NAME_TAKEN,
+        message=f"pod {pod.key.name} has an interface {interface} already, of network "
+        f"{pod.network_status.network_of(interface)}, which nobody asked nicplug for",
+        remedy="Remove it, or restart the VM",
+    )
+
+
+def contested(attachment: str, *, interface: str, pod: LauncherPod) -> Refusal:
+    """The annotation asks for another network under a NIC's name, and nicplug did not write that."""
+    return Refusal(
+        reason=Reason.ANNOTATION_CONTESTED,
+        message=f"somebody else asks pod {pod.key.name} for network {attachment} as {interface}, which is this NIC's "
+        "pod interface",
+        remedy="Take that element out of the annotation k8s.v1.cni.cncf.io/networks",
+    )
 
 
 def unattachable_networks(view: VmiView) -> frozenset[str]:

@@ -313,3 +313,20 @@ def unsettled(operations: Iterable[InterfaceOperation]) -> tuple[InterfaceOperat
     """The records that keep a VMI from being `InterfacesReady`; those that need a person first, else in order."""
     waiting = (operation for operation in operations if operation.phase != OperationPhase.READY)
     return tuple(sorted(waiting, key=lambda operation: not needs_person(operation.phase)))
+
+
+def asks_again(*, before: Records, after: Iterable[InterfaceOperation]) -> bool:
+    """A pod is asked in this pass for what it was asked for before.
+
+    The next attempt is counted from the record: while that is not written, every pass would ask once more.
+    """
+    return any(
+        (old.last_attempt_time is not None and _attempt(old) != _attempt(item))
+        or (item.attempts > old.attempts and (old.is_suspect or old.attempts > 0))
+        for item in after
+        if (old := before.get(item.name)) is not None
+    )
+
+
+def _attempt(operation: InterfaceOperation) -> tuple[datetime | None, int, int]:
+    return operation.last_attempt_time, operation.attempts, operation.observed_generation

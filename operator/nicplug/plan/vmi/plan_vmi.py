@@ -29,6 +29,7 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.nic.live_rules import check_nics
 from nicplug.plan.nic.observed import nics_in_pod
+from nicplug.plan.nic.records import asks_again
 from nicplug.plan.nic.template_sync import drop_detached
 from nicplug.plan.nic.transitions import (
     SUMMARY_MEMBER,
@@ -374,29 +375,14 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
         return True
     if view.refusal is not None or set(life.records) - {item.name for item in life.nics.operations}:
         return True
-    if _asks_again(life) or (life.phase is VmiPhase.PENDING and view.vmi.phase is VmiPhase.SCHEDULING):
+    if asks_again(before=life.records, after=life.nics.operations):
+        return True
+    if life.phase is VmiPhase.PENDING and view.vmi.phase is VmiPhase.SCHEDULING:
         return True
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
     return _statuses(changes["conditions"]) != _statuses(view.vmi.read_status().get("conditions"))
-
-
-def _asks_again(life: _Life) -> bool:
-    """The next attempt is counted from the record: while that is not written, every pass would ask once more."""
-    for item in life.nics.operations:
-        old = life.records.get(item.name)
-        if old is None:
-            continue
-        if (old.last_attempt_time is not None and _attempt(old) != _attempt(item)) or (
-            item.attempts > old.attempts and (old.is_suspect or old.attempts > 0)
-        ):
-            return True
-    return False
-
-
-def _attempt(operation: InterfaceOperation) -> tuple[datetime | None, int, int]:
-    return operation.last_attempt_time, operation.attempts, operation.observed_generation
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
