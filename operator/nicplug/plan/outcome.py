@@ -41,6 +41,16 @@ class Announcement:
     is_urgent: bool = field(default=False, compare=False)
 
 
+def normal(about: Subject, reason: str, message: str) -> Announcement:
+    """A Normal event."""
+    return Announcement(about=about, severity=Severity.NORMAL, reason=reason, message=message)
+
+
+def warning(about: Subject, reason: str, message: str, *, is_urgent: bool = False) -> Announcement:
+    """A Warning event."""
+    return Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message, is_urgent=is_urgent)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
     """An operation on a NIC that this plan brings to its good end.

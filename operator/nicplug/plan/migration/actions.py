@@ -17,7 +17,7 @@ from nicplug.plan.migration.hand_off import delete_target, hand_off, label_targe
 from nicplug.plan.migration.target import create_target_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.timeouts import NODE_AGENT_PATIENCE, agent_deadline
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, normal, warning
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.disruption_budget import raise_budget
 from nicplug.plan.vmi.own_pods import (
@@ -32,7 +32,6 @@ from nicplug.plan.vmi.own_pods import (
 )
 from nicplug.plan.vmi.state_patches import mark_failed
 
-FAILED_MIGRATION = "FailedMigration"
 """The event of a migration that has failed, as KubeVirt names it."""
 
 
@@ -70,7 +69,7 @@ def make_target_pod(view: MigrationView, facts: MigrationFacts, *, now: datetime
         actions=(*_check_unrecorded(facts, deletions), *deletions, *raise_budget(view, facts.vmi), create),
         announcements=(
             *(announce_leftover(pod) for pod in unrecorded if pod.uid in view.unrecorded),
-            normal("SuccessfulCreate", f"Created migration target pod {create.key.name}"),
+            normal(Subject.MIGRATION, "SuccessfulCreate", f"Created migration target pod {create.key.name}"),
             *announce_taken_name(create, wanted, about=Subject.MIGRATION),
         ),
     )
@@ -154,7 +153,13 @@ def _hand_off(view: MigrationView, facts: MigrationFacts) -> Effects:
                 view.config.migration_configuration if view.config is not None else migration_configuration({})
             ),
         ),
-        announcements=(normal("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+        announcements=(
+            normal(
+                Subject.MIGRATION,
+                "SuccessfulHandOver",
+                "Migration target pod is ready for preparation by virt-handler.",
+            ),
+        ),
     )
 
 
@@ -208,15 +213,9 @@ def _during_copy(facts: MigrationFacts) -> Effects:
 
 
 def _abort_told() -> Announcement:
-    return normal("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
+    return normal(Subject.MIGRATION, "SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
 
 
-def normal(reason: str, message: str) -> Announcement:
-    """A Normal event on the migration."""
-    return Announcement(about=Subject.MIGRATION, severity=Severity.NORMAL, reason=reason, message=message)
-
-
-def warning(reason: str, message: str, *, about: Subject = Subject.MIGRATION) -> Announcement:
-    """A Warning event; a migration's end is urgent."""
-    is_urgent = reason == FAILED_MIGRATION
-    return Announcement(about=about, severity=Severity.WARNING, reason=reason, message=message, is_urgent=is_urgent)
+def announce_failure(about: Subject, message: str) -> Announcement:
+    """KubeVirt's event of a migration that has failed."""
+    return warning(about, "FailedMigration", message, is_urgent=True)

@@ -11,19 +11,17 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, PatchStatus, patch_finalizers
 from nicplug.plan.migration.actions import (
-    FAILED_MIGRATION,
     Effects,
+    announce_failure,
     delete_replaced_targets,
     leftover_targets,
-    normal,
-    warning,
 )
 from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.phases import copied_state
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.timeouts import progressing_condition, tell_lost_node
-from nicplug.plan.outcome import Subject
+from nicplug.plan.outcome import Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import announce_leftover, target_key
@@ -131,7 +129,7 @@ def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: dateti
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
-        announcements=(warning(FAILED_MIGRATION, message, about=Subject.VMI),),
+        announcements=(announce_failure(Subject.VMI, message),),
     )
 
 
@@ -150,7 +148,7 @@ def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime)
     release, delete = delete_target(vmi, pod)
     return Effects(
         actions=(delete,) if _is_told_now(view, facts, now=now) else (release, delete),
-        announcements=(normal("SuccessfulDelete", _why_deleted(facts.migration, pod)),),
+        announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
 

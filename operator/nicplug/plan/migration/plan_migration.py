@@ -26,17 +26,15 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
-    FAILED_MIGRATION,
     Effects,
     act,
     adopt,
+    announce_failure,
     delete_leftover_targets,
     delete_replaced_targets,
     give_up_leftover_targets,
     leftover_targets,
     make_target_pod,
-    normal,
-    warning,
 )
 from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
@@ -56,7 +54,7 @@ from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, progressing_condition
 from nicplug.plan.nic.path.migration_history import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
-from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject
+from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status
 from nicplug.plan.views import MigrationView
@@ -194,7 +192,9 @@ def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now:
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=Progress(reason=Reason.TARGET_POD_REPLACED, message=renewal.message),
-        effects=Effects(actions=tuple(adopt(facts)), announcements=(normal("SuccessfulDelete", renewal.message),)),
+        effects=Effects(
+            actions=tuple(adopt(facts)), announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", renewal.message),)
+        ),
         renewal=renewal.record,
     )
     return _assemble(view, facts, outcome, now=now)
@@ -316,15 +316,15 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
 def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events of what the status says for the first time, together with its write."""
     if outcome.ending is not None:
-        return (warning(FAILED_MIGRATION, outcome.ending.event),)
+        return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
-        return (normal("SuccessfulMigration", "Source node reported migration succeeded"),)
+        return (normal(Subject.MIGRATION, "SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi
     if not is_new or progress.reason in _TOLD_BY_REFUSAL:
         return ()
     if progress.reason == Reason.MIGRATION_BACKOFF:
-        return (warning(progress.reason, f"backoff migrating vmi {key}", about=Subject.VMI),)
+        return (warning(Subject.VMI, progress.reason, f"backoff migrating vmi {key}"),)
     if progress.reason == Reason.TARGET_POD_UNSCHEDULABLE:
         text_ = f"Migration target pod for VMI [{key}] is currently unschedulable."
-        return (warning("migrationTargetPodUnschedulable", text_),)
-    return (warning(progress.reason, progress.message),) if progress.is_stuck else ()
+        return (warning(Subject.MIGRATION, "migrationTargetPodUnschedulable", text_),)
+    return (warning(Subject.MIGRATION, progress.reason, progress.message),) if progress.is_stuck else ()

@@ -11,7 +11,7 @@ from nicplug.model.operations import InterfaceOperation, OperationPath, Operatio
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.observed import is_of_stray_interface
 from nicplug.plan.nic.records import unsettled
-from nicplug.plan.outcome import Announcement, Completion, Measure, PathTaken, PhaseLeft, Severity, Subject
+from nicplug.plan.outcome import Announcement, Completion, Measure, PathTaken, PhaseLeft, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 
 # What has happened to the NICs between the records as they are and as they shall be.
@@ -105,29 +105,19 @@ def announce(transitions: Transitions, *, why_moved: Mapping[str, str], now: dat
             waits for is its state of a moment ago, and may have ended with it.
     """
     done = (
-        _event(
-            Severity.NORMAL,
-            reason,
-            f'NIC "{item.name}": {item.message}, {seconds_of(item, now):.2f} s after it was asked for',
-        )
+        _event(reason, item, f"{item.message}, {seconds_of(item, now):.2f} s after it was asked for")
         for reason, items in (("InterfacePlugged", transitions.plugged), ("InterfaceLinkSet", transitions.linked))
         for item in items
     )
-    moved = (
-        _event(Severity.NORMAL, "InterfaceMigrating", f'NIC "{item.name}": {why_moved.get(item.name, item.message)}')
-        for item in transitions.moved
-    )
-    restored = (
-        _event(Severity.NORMAL, "InterfaceRestored", f'NIC "{item.name}": {item.sentence}')
-        for item in transitions.restored
-    )
+    moved = (_event("InterfaceMigrating", item, why_moved.get(item.name, item.message)) for item in transitions.moved)
+    restored = (_event("InterfaceRestored", item, item.sentence) for item in transitions.restored)
     unplugged = (
-        _event(Severity.NORMAL, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
+        normal(Subject.VMI, "InterfaceUnplugged", f'NIC "{item.name}" has left the guest and the pod')
         for item in transitions.unplugged
     )
     stuck = (
-        _event(
-            Severity.WARNING,
+        warning(
+            Subject.VMI,
             f"Interface{item.phase}",
             f'NIC "{item.name}": {item.sentence}',
             is_urgent=item.reason == Reason.ROLLED_BACK,
@@ -135,6 +125,10 @@ def announce(transitions: Transitions, *, why_moved: Mapping[str, str], now: dat
         for item in transitions.stuck
     )
     return (*moved, *done, *restored, *unplugged, *stuck)
+
+
+def _event(reason: str, item: InterfaceOperation, message: str) -> Announcement:
+    return normal(Subject.VMI, reason, f'NIC "{item.name}": {message}')
 
 
 def _is_newly_moved(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:
@@ -168,10 +162,6 @@ def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOper
 def seconds_of(operation: InterfaceOperation, now: datetime) -> float:
     """How long ago the operator first saw the request."""
     return max(0.0, (now - operation.start_time).total_seconds())
-
-
-def _event(severity: Severity, reason: str, message: str, *, is_urgent: bool = False) -> Announcement:
-    return Announcement(about=Subject.VMI, severity=severity, reason=reason, message=message, is_urgent=is_urgent)
 
 
 # What the metrics count of the NICs, once the records of a plan are written.

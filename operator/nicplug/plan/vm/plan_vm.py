@@ -16,7 +16,7 @@ from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject, write_pause
+from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
@@ -130,7 +130,7 @@ def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[l
                 return [patch_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER))], []
             name = view.vm.key.name
             message = f"Started the virtual machine by creating the new virtual machine instance {name}"
-            return start_vmi(view, paused=decision.paused), [_announce("SuccessfulCreate", message)]
+            return start_vmi(view, paused=decision.paused), [normal(Subject.VM, "SuccessfulCreate", message)]
         case Stop() if run_state.vmi is not None:
             return _stop(view, run_state.vmi)
         case TurnOn() if view.refusal is None:
@@ -151,11 +151,9 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
     # Of a VM that ends it may have been orphaned since: then the finalizer that told of it is gone as well.
     version = vmi.resource_version if view.vm.deleting else None
-    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version)], [_announce("SuccessfulDelete", message)]
-
-
-def _announce(reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=reason, message=message)
+    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version)], [
+        normal(Subject.VM, "SuccessfulDelete", message)
+    ]
 
 
 def _plan_status(

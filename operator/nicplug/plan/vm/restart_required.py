@@ -24,7 +24,7 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_be_withdrawn, may_change_link
 from nicplug.plan.nic.rollback import rolled_back_from
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, normal
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"
 """KubeVirt's words; the fields are told by an event."""
@@ -128,7 +128,7 @@ def announce_restart(vm: VirtualMachine, fields: Sequence[RestartField]) -> tupl
             "; only a VM whose template has no NICs is given the pod network when it starts: to keep it, add that NIC "
             "to the template"
         )
-    return (Announcement(about=Subject.VM, severity=Severity.NORMAL, reason=RESTART_REQUIRED, message=message),)
+    return (normal(Subject.VM, RESTART_REQUIRED, message),)
 
 
 def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uuid: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from nicplug.model.revision import parse_generation
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER, mirror_summary
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.printable_status import Facts, printable_status
@@ -57,7 +57,7 @@ def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[
     before, after = _failure(view.vm.read_status().get("conditions")), _failure(changes["conditions"])
     if before == after:
         return ()
-    return (_warning(failure.reason, failure.message),)
+    return (warning(Subject.VM, failure.reason, failure.message),)
 
 
 def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
@@ -70,7 +70,7 @@ def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) ->
     count = f"{len(dropped)} requests" if len(dropped) > 1 else "a request"
     message = f"{count} of status.stateChangeRequests cannot be read and will not be carried out: "
     message += f"{dropped[0][:_LONGEST_REQUEST]}. Write action Start, or action Stop with the uid of the VMI"
-    return (_warning(Reason.INVALID_STATE_CHANGE_REQUEST, message),)
+    return (warning(Subject.VM, Reason.INVALID_STATE_CHANGE_REQUEST, message),)
 
 
 def _failure(conditions: Any) -> tuple[str, str]:
@@ -78,10 +78,6 @@ def _failure(conditions: Any) -> tuple[str, str]:
     if row is None or row.get("status") != TRUE:
         return "", ""
     return text(row.get("reason")), text(row.get("message"))
-
-
-def _warning(reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VM, severity=Severity.WARNING, reason=reason, message=message)
 
 
 # The status of a VM as it shall be.

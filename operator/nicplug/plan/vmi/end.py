@@ -8,7 +8,7 @@ from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
 from nicplug.plan.actions import Action, Delete, Kind, PatchFinalizers, patch_finalizers
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Plan, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import StatusDecision, changed_members, decide_status
 from nicplug.plan.views import VmiView
@@ -80,12 +80,7 @@ def _crash(view: VmiView, pod: LauncherPod | None) -> tuple[Announcement, ...]:
 
 
 def _deleted(pod: LauncherPod) -> Announcement:
-    return Announcement(
-        about=Subject.VMI,
-        severity=Severity.NORMAL,
-        reason="SuccessfulDelete",
-        message=f"Deleted virtual machine pod {pod.key.name}",
-    )
+    return normal(Subject.VMI, "SuccessfulDelete", f"Deleted virtual machine pod {pod.key.name}")
 
 
 def _with_status(

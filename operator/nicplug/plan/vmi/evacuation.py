@@ -13,7 +13,7 @@ from nicplug.model.names import EVACUATION_ANNOTATION, EVACUATION_PREFIX
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Action
 from nicplug.plan.candidates import demand_of, find_candidates
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
@@ -82,8 +82,7 @@ def _make(view: VmiView) -> Evacuation:
         prefix=EVACUATION_PREFIX, priority=_PRIORITY, annotations={EVACUATION_ANNOTATION: view.vmi.node_name}
     )
     create = create_migration(vmi=view.vmi, cause=next_cause(view, prefix=EVACUATION_PREFIX), job=job)
-    message = f"Created Migration {create.key.name}"
-    event = Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason="SuccessfulCreate", message=message)
+    event = normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {create.key.name}")
     return Evacuation(
         actions=(create,), announcements=(event,), waits_for=f"migration {create.key.name}, which has just been made"
     )
@@ -94,6 +93,4 @@ def announce_stuck(evacuation: Evacuation, *, node: str, is_news: bool) -> tuple
     if not is_news or not evacuation.is_stuck:
         return ()
     message = f"The guest cannot leave node {node}, which is being drained: {evacuation.waits_for}"
-    return (
-        Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=Reason.EVACUATION_BLOCKED, message=message),
-    )
+    return (warning(Subject.VMI, Reason.EVACUATION_BLOCKED, message),)

@@ -35,7 +35,7 @@ from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
 from nicplug.plan.nic.path.migration_history import causes_of, format_causes, is_same_cause
 from nicplug.plan.nic.records import NicReport
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
@@ -283,7 +283,9 @@ def _make(view: VmiView, report: NicReport) -> Demand:
     name = create.key.name
     return Demand(
         actions=(create,),
-        announcements=(_event("SuccessfulCreate", f"Created Migration {name} for automated workload update"),),
+        announcements=(
+            normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {name} for automated workload update"),
+        ),
         made=name,
     )
 
@@ -296,7 +298,8 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
     return Demand(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
-            _event("SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}") for _ in found
+            normal(Subject.VMI, "SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}")
+            for _ in found
         ),
     )
 
@@ -305,7 +308,3 @@ def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # Heard of late, a migration may not say yet that it has been handed off, or is over: the VMI has it first.
     is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
     return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
-
-
-def _event(reason: str, message: str) -> Announcement:
-    return Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message=message)

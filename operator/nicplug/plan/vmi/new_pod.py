@@ -8,7 +8,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import CheckUnchanged, Delete, Kind
 from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Plan, Subject, normal
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.launcher_pod import NO_DIGEST, create_launcher_pod, launcher_pod_key, pod_spec_digest
 from nicplug.plan.vmi.own_pods import announce_leftover, announce_taken_name, discard, migration_of, taken_names
@@ -52,7 +52,7 @@ def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
         taken=taken_names(view),
     )
     message = f"Created virtual machine pod {pod.key.name}"
-    event = Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason="SuccessfulCreate", message=message)
+    event = normal(Subject.VMI, "SuccessfulCreate", message)
     return Plan(actions=(pod,), announcements=(event, *announce_taken_name(pod, launcher_pod_key(vmi))))
 
 
@@ -112,10 +112,6 @@ def renew(view: VmiView, pod: LauncherPod | None, *, phase: VmiPhase) -> Delete 
 
 def announce_renewal(deletion: Delete) -> Announcement:
     """KubeVirt's event of a deleted pod, with the reason."""
-    return Announcement(
-        about=Subject.VMI,
-        severity=Severity.NORMAL,
-        reason="SuccessfulDelete",
-        message=f"Deleted virtual machine pod {deletion.key.name}, which no node had taken: "
-        "the spec that it was made from has changed, and a new one is made",
-    )
+    what = f"Deleted virtual machine pod {deletion.key.name}, which no node had taken"
+    why = "the spec that it was made from has changed, and a new one is made"
+    return normal(Subject.VMI, "SuccessfulDelete", f"{what}: {why}")

@@ -27,7 +27,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.attachments import refuse_use
 from nicplug.plan.nic.observed import networks_asked_for
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
@@ -103,7 +103,7 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
     if text(before.get("reason")) == reason and is_same:
         return ()
     message = text(after.get("message"))
-    return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=message),)
+    return (warning(Subject.VMI, reason, message),)
 
 
 def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, CheckUnchanged, Create, Delete, Kind
-from nicplug.plan.outcome import Announcement, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Plan, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
@@ -245,7 +245,7 @@ def announce_taken_name(pod: Create, wanted: PodKey, *, about: Subject = Subject
     if pod.key == wanted:
         return ()
     message = f"Pod {wanted.name} was not made by nicplug and is not used: the virtual machine gets pod {pod.key.name}"
-    return (Announcement(about=about, severity=Severity.WARNING, reason=Reason.FOREIGN_POD, message=message),)
+    return (warning(about, Reason.FOREIGN_POD, message),)
 
 
 def taken_names(view: VmiView | MigrationView) -> frozenset[PodKey]:
@@ -331,18 +331,10 @@ def _made_for(view: VmiView, pod: LauncherPod) -> str:
 
 def announce_leftover(pod: LauncherPod) -> Announcement:
     """The event of a pod that looks like one of nicplug's, and that no status records."""
-    return Announcement(
-        about=Subject.VMI,
-        severity=Severity.NORMAL,
-        reason="SuccessfulDelete",
-        message=f"Deleted pod {pod.key.name}, which looks like a virtual machine pod, and which no status records",
-    )
+    message = f"Deleted pod {pod.key.name}, which looks like a virtual machine pod, and which no status records"
+    return normal(Subject.VMI, "SuccessfulDelete", message)
 
 
 def _announce(pod: LauncherPod) -> Announcement:
-    return Announcement(
-        about=Subject.VMI,
-        severity=Severity.NORMAL,
-        reason="SuccessfulDelete",
-        message=f"Deleted virtual machine pod {pod.key.name}, which was left behind by a migration that does not exist",
-    )
+    message = f"Deleted virtual machine pod {pod.key.name}, which was left behind by a migration that does not exist"
+    return normal(Subject.VMI, "SuccessfulDelete", message)

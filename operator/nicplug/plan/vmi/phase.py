@@ -10,7 +10,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_conditions import Explanation
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
@@ -123,13 +123,8 @@ def _crash_before_deletion(view: VmiView, pod: LauncherPod | None) -> Explanatio
 def announce_end(end: Explanation, *, pod: LauncherPod | None) -> Announcement:
     """The event of a lost pod."""
     what = f"pod {pod.key.name}" if pod is not None else "launcher pod"
-    return Announcement(
-        about=Subject.VMI,
-        severity=Severity.WARNING,
-        reason=Reason.LAUNCHER_POD_LOST,
-        message=f"{what}: {end.reason}: {end.message}" if end.message else f"{what}: {end.reason}",
-        is_urgent=True,
-    )
+    message = f"{what}: {end.reason}: {end.message}" if end.message else f"{what}: {end.reason}"
+    return warning(Subject.VMI, Reason.LAUNCHER_POD_LOST, message, is_urgent=True)
 
 
 # What keeps a launcher pod from starting the guest, in the kubelet's words: `Synchronized` of the VMI, and one event.
@@ -180,15 +175,7 @@ def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[A
     told = _told(changes.get("conditions"))
     if told is None or _told(view.vmi.read_status().get("conditions")) is not None:
         return ()
-    return (
-        Announcement(
-            about=Subject.VMI,
-            severity=Severity.WARNING,
-            reason=Reason.POD_SANDBOX_FAILED,
-            message=text(told.get("message")),
-            is_urgent=True,
-        ),
-    )
+    return (warning(Subject.VMI, Reason.POD_SANDBOX_FAILED, text(told.get("message")), is_urgent=True),)
 
 
 def _told(conditions: Any) -> Row | None:

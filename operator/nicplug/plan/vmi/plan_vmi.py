@@ -40,7 +40,7 @@ from nicplug.plan.nic.transitions import (
     staying_nics,
     summarise,
 )
-from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject
+from nicplug.plan.outcome import Announcement, Measure, Plan, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmiView
@@ -116,7 +116,7 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
     if plan.is_empty or present.get("reason") == refusal.reason:
         return plan
     message = f"Error creating pod: {refusal.message}"
-    event = Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=Reason.FAILED_CREATE, message=message)
+    event = warning(Subject.VMI, Reason.FAILED_CREATE, message)
     return replace(plan, announcements=(*plan.announcements, event))
 
 

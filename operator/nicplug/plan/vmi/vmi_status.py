@@ -31,7 +31,7 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.records import unsettled
 from nicplug.plan.nic.transitions import Transitions
-from nicplug.plan.outcome import Announcement, Severity, Subject, write_pause
+from nicplug.plan.outcome import Announcement, Subject, warning, write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
@@ -101,8 +101,7 @@ def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple
     after = _message(changes["conditions"]) if "conditions" in changes else before
     if not after or after == before:
         return ()
-    reason = Reason.INVALID_HOTPLUG_POLICY
-    return (Announcement(about=Subject.VMI, severity=Severity.WARNING, reason=reason, message=after),)
+    return (warning(Subject.VMI, Reason.INVALID_HOTPLUG_POLICY, after),)
 
 
 def _message(conditions: Any) -> str:
