@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nicplug.model.operations import OperationPath
-from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.evidence import PathEvidence
+from nicplug.plan.nic.path.messages import render
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict, is_pod_left_alone
 from nicplug.plan.reasons import Reason
 
@@ -60,22 +60,22 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     Source: KubeVirt 1.9 `Evaluator.Evaluate`, but per NIC, on evidence and with the reason.
     """
     rule, *obstacles = deciding_rules(evidence)
-    cause = rule.says(evidence)
+    cause = render(rule.says, evidence)
     if rule.verdict is not Verdict.MIGRATE:
         return _choice(rule, cause, evidence)
     if not obstacles:
-        return _choice(rule, say.migrated(cause), evidence)
+        return _choice(rule, f"{cause}: the VM is migrated", evidence)
     obstacle = obstacles[0]
-    told = obstacle.says(evidence)
+    told = render(obstacle.says, evidence)
     if obstacle.verdict is Verdict.MIGRATE:
         return _choice(obstacle, f"{cause}; {told}", evidence)
     if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
-        return _choice(obstacle, say.obstructed(cause, told), evidence)
+        return _choice(obstacle, f"{cause}, and the VM is not migrated: {told}", evidence)
     return PathChoice(  # the pod is asked again, whatever a migration waits for
         verdict=Verdict.HOLD,
         reason=rule.reason_for(evidence),
-        message=say.held(cause, told),
-        remedy=obstacle.remedy(evidence),
+        message=f"{cause}; it is retried with back-off. The VM is not migrated: {told}",
+        remedy=render(obstacle.remedy, evidence),
         again_at=obstacle.again_at(evidence),
         asks_pod=True,
     )
@@ -104,7 +104,7 @@ def _choice(rule: Rule, message: str, evidence: PathEvidence) -> PathChoice:
         verdict=rule.verdict,
         reason=rule.reason_for(evidence),
         message=message,
-        remedy=rule.remedy(evidence),
+        remedy=render(rule.remedy, evidence),
         next_attempt=rule.next_attempt(evidence),
         again_at=rule.again_at(evidence),
         asks_pod=rule.verdict is not Verdict.ROLL_BACK and not is_pod_left_alone(evidence),

@@ -12,7 +12,6 @@ from enum import StrEnum
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import DynamicPath, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
-from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.reasons import Reason
 
@@ -47,8 +46,8 @@ class Rule:
 
     Attributes:
         when: the evidence that it is for, as a phrase of the documentation.
-        says: the same about one NIC, with names and numbers.
-        remedy: what a person can do about that NIC; "" when nothing is to be done.
+        says: the same about one NIC, with the names of phrases (`messages.render`).
+        remedy: what a person can do about that NIC, with phrases too; "" when nothing is to be done.
         reason_of_unplug: where it differs.
         next_attempt: when it is tried again by itself.
         again_at: when time alone makes another rule apply.
@@ -58,8 +57,8 @@ class Rule:
     applies: Callable[[PathEvidence], bool]
     verdict: Verdict
     reason: Reason
-    says: Callable[[PathEvidence], str]
-    remedy: Callable[[PathEvidence], str] = lambda _: ""
+    says: str
+    remedy: str = ""
     reason_of_unplug: Reason | None = None
     next_attempt: Callable[[PathEvidence], datetime | None] = lambda _: None
     again_at: Callable[[PathEvidence], datetime | None] = lambda _: None
@@ -138,51 +137,51 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=_is_link,
         verdict=Verdict.DYNAMIC,
         reason=Reason.WAITING_FOR_LINK,
-        says=say.link,
+        says="waiting for the node agent on {where} to set the link",
     ),
     Rule(
         when="it was taken back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
         applies=lambda evidence: bool(evidence.rolled_back),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
-        says=lambda evidence: evidence.rolled_back,
-        remedy=say.write_it_anew,
+        says="{rolled_back}",
+        remedy="To try again, change its entry or onFailure",
     ),
     Rule(
         when="the guest has no PCI slot left",
         applies=lambda evidence: bool(evidence.no_slot),
         verdict=Verdict.RESTART,
         reason=Reason.NO_PCI_SLOT,
-        says=say.no_slot,
-        remedy=say.free_a_slot,
+        says="{no_slot}, and only a restart brings more",
+        remedy="Unplug a NIC, or restart the VM",
     ),
     Rule(
         when="SR-IOV",
         applies=lambda evidence: evidence.is_sriov,
         verdict=Verdict.MIGRATE,
         reason=Reason.BINDING_NEEDS_MIGRATION,
-        says=say.sriov,
+        says="an SR-IOV device is given to a pod only when the pod is made",
     ),
     Rule(
         when="another network for a NIC that the guest has",
         applies=_is_network_change,
         verdict=Verdict.MIGRATE,
         reason=Reason.NETWORK_CHANGE_NEEDS_MIGRATION,
-        says=say.network_change,
+        says="a NIC that the guest has gets to {other_network} only in a new pod",
     ),
     Rule(
         when="`dynamicPath: Never`",
         applies=_is_never,
         verdict=Verdict.MIGRATE,
         reason=Reason.DYNAMIC_PATH_NEVER,
-        says=say.never_in_place,
+        says="{dynamic_path}, so the pod is not asked",
     ),
     Rule(
         when="the controller stopped being ready, or left a node that its DaemonSet selects, less than 5 s ago",
         applies=_is_coming_back,
         verdict=Verdict.DYNAMIC,
         reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
-        says=say.coming_back,
+        says="{absence}; it may be restarting, so it is waited for",
         again_at=grace_ends_at,
     ),
     Rule(
@@ -190,15 +189,15 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=lambda evidence: evidence.controller.is_absent and _is_always(evidence),
         verdict=Verdict.BLOCKED,
         reason=Reason.NO_DYNAMIC_CONTROLLER,
-        says=say.no_controller_and_always,
-        remedy=say.run_a_controller,
+        says="{absence}, and {dynamic_path}",
+        remedy="Run the controller there, set dynamicPath to Auto{or_restart}",
     ),
     Rule(
         when="no controller in the cluster or on the VM's node",
         applies=lambda evidence: evidence.controller.is_absent,
         verdict=Verdict.MIGRATE,
         reason=Reason.NO_DYNAMIC_CONTROLLER,
-        says=say.no_controller,
+        says="{absence}",
     ),
     Rule(
         when="two attempts that the controller reported failed, or `dynamicTimeout` is over; `onFailure: Rollback`, "
@@ -206,8 +205,8 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=lambda evidence: (_has_failed(evidence) or _is_late(evidence)) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
-        says=say.rolled_back_in_place,
-        remedy=say.write_it_anew,
+        says="{failed_or_late}; it was taken back, as {on_failure}",
+        remedy="To try again, change its entry or onFailure",
     ),
     Rule(
         when="two attempts that the controller reported failed, `onFailure` not `Migrate` or `dynamicPath: Always`",
@@ -215,8 +214,8 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.HOLD,
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
-        says=say.failed_and_held,
-        remedy=say.correct_or_migrate,
+        says="{failed}; {held_by}, so it is retried with back-off",
+        remedy="{correct_it}, or let the policy migrate the VM",
     ),
     Rule(
         when="two attempts that the controller reported failed",
@@ -224,36 +223,36 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.MIGRATE,
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
-        says=say.failed,
+        says="{failed}",
     ),
     Rule(
         when="the controller is not ready, and nothing forbids to migrate on failure",
         applies=lambda evidence: _is_not_ready(evidence) and not _is_held(evidence),
         verdict=Verdict.MIGRATE,
         reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
-        says=say.not_ready,
+        says="{absence}",
     ),
     Rule(
         when="`dynamicTimeout` is over, `onFailure` not `Migrate` or `dynamicPath: Always`",
         applies=lambda evidence: _is_late(evidence) and _is_held(evidence),
         verdict=Verdict.HOLD,
         reason=Reason.DYNAMIC_TIMEOUT,
-        says=say.late_and_held,
-        remedy=say.correct_or_migrate,
+        says="{late}; {held_by}, so it is retried with back-off",
+        remedy="{correct_it}, or let the policy migrate the VM",
     ),
     Rule(
         when="`dynamicTimeout` is over",
         applies=_is_late,
         verdict=Verdict.MIGRATE,
         reason=Reason.DYNAMIC_TIMEOUT,
-        says=say.late,
+        says="{late}",
     ),
     Rule(
         when="the controller is not ready, and has time until `dynamicTimeout` is over",
         applies=_is_not_ready,
         verdict=Verdict.DYNAMIC,
         reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
-        says=say.not_ready_in_time,
+        says="{absence}; it is waited for",
         again_at=lambda evidence: evidence.deadline,
     ),
     Rule(
@@ -262,7 +261,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.DYNAMIC,
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
-        says=say.failed_once,
+        says="{failed}; retrying",
         again_at=lambda evidence: evidence.deadline,
     ),
     Rule(
@@ -271,7 +270,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.DYNAMIC,
         reason=Reason.WAITING_FOR_POD_INTERFACE,
         reason_of_unplug=Reason.WAITING_FOR_POD_RELEASE,
-        says=say.waiting_for_unknown,
+        says="{waiting}; whether it runs there is not known, as DaemonSets or pods cannot be read",
         again_at=lambda evidence: evidence.deadline,
     ),
     Rule(
@@ -280,7 +279,7 @@ IN_PLACE: tuple[Rule, ...] = (
         verdict=Verdict.DYNAMIC,
         reason=Reason.WAITING_FOR_POD_INTERFACE,
         reason_of_unplug=Reason.WAITING_FOR_POD_RELEASE,
-        says=say.waiting,
+        says="{waiting}",
         again_at=lambda evidence: evidence.deadline,
     ),
 )
@@ -298,32 +297,32 @@ OBSTACLES: tuple[Rule, ...] = (
         applies=lambda evidence: evidence.policy.migration is MigrationPolicy.NEVER,
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FORBIDDEN,
-        says=say.migration_forbidden,
-        remedy=say.allow_migration,
+        says="{migration}",
+        remedy="Set migration to Allowed{or_else}",
     ),
     Rule(
         when="`workloadUpdateMethods` is set and does not list `LiveMigrate`",
         applies=lambda evidence: not evidence.workload_update_allows,
         verdict=Verdict.BLOCKED,
         reason=Reason.WORKLOAD_UPDATE_FORBIDS,
-        says=say.workload_update_forbids,
-        remedy=say.allow_workload_update,
+        says="spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate",
+        remedy="Add LiveMigrate, or remove the list{or_else}",
     ),
     Rule(
         when="another network, and the condition `LiveMigratable` is not True",
         applies=lambda evidence: bool(evidence.not_migratable) and _is_network_change(evidence),
         verdict=Verdict.RESTART,
         reason=Reason.NETWORK_CHANGE_NEEDS_RESTART,
-        says=say.not_live_migratable,
-        remedy=say.plug_again,
+        says="it cannot be ({not_migratable})",
+        remedy="Unplug the NIC and plug it again{or_restart}",
     ),
     Rule(
         when="the condition `LiveMigratable` is not True",
         applies=lambda evidence: bool(evidence.not_migratable),
         verdict=Verdict.RESTART,
         reason=Reason.NOT_LIVE_MIGRATABLE,
-        says=say.not_live_migratable,
-        remedy=say.make_it_migratable,
+        says="it cannot be ({not_migratable})",
+        remedy="Correct what the condition LiveMigratable says{or_else}",
     ),
     Rule(
         when="five migrations have failed, or the last one for a reason that a retry does not fix; "
@@ -331,16 +330,16 @@ OBSTACLES: tuple[Rule, ...] = (
         applies=lambda evidence: _is_given_up(evidence) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
-        says=say.rolled_back_after_migrations,
-        remedy=say.write_it_anew,
+        says="{failures}. It was taken back, as {on_failure}",
+        remedy="To try again, change its entry or onFailure",
     ),
     Rule(
         when="five migrations have failed, or the last one for a reason that a retry does not fix",
         applies=_is_given_up,
         verdict=Verdict.FAILED,
         reason=Reason.MIGRATION_FAILED,
-        says=say.migration_given_up,
-        remedy=say.correct_what_failed,
+        says="{failures}. It is tried again when the NIC, or what failed, changes",
+        remedy="Correct what the last migration failed of, or change the NIC",
     ),
     Rule(
         when="the last migration failed of the network of another NIC that comes with every target pod, and that is "
@@ -348,8 +347,8 @@ OBSTACLES: tuple[Rule, ...] = (
         applies=lambda evidence: bool(evidence.blocking_network),
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FAILED,
-        says=say.hindered,
-        remedy=say.correct_the_other,
+        says="{blocking_network}. It is tried again when that NIC or its network changes",
+        remedy="Correct that NIC or its network; if you have repaired a node, migrate the VM yourself",
         next_attempt=lambda evidence: evidence.blocked_until,
         again_at=lambda evidence: evidence.blocked_until,
     ),
@@ -358,15 +357,15 @@ OBSTACLES: tuple[Rule, ...] = (
         applies=lambda evidence: evidence.candidates.is_impossible,
         verdict=Verdict.BLOCKED,
         reason=Reason.NO_CANDIDATE_NODE,
-        says=say.no_candidate,
-        remedy=say.make_a_candidate,
+        says="{no_candidate}",
+        remedy="Let another node fit it, or change its nodeSelector, affinity or tolerations{or_else}",
     ),
     Rule(
         when="fewer than five migrations have failed",
         applies=lambda evidence: evidence.failed_migrations > 0,
         verdict=Verdict.MIGRATE,
         reason=Reason.MIGRATION_FAILED,
-        says=say.migrated_again,
+        says="{failures}; {retry}",
     ),
 )
 """What keeps a NIC that is to come by migration from it, or is to be said of it; none: it is migrated."""

@@ -15,7 +15,8 @@ from nicplug.model.operations import OperationPath, OperationType, with_remedy
 from nicplug.plan.candidates import Candidates
 from nicplug.plan.nic.path.choice import choose_path, deciding_rules
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Verdict
+from nicplug.plan.nic.path.messages import render
+from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict
 
 # Nothing is under way for the NIC, and nothing will be until somebody does something.
 DEAD_ENDS = (Verdict.BLOCKED, Verdict.RESTART, Verdict.FAILED, Verdict.ROLL_BACK, Verdict.HOLD)
@@ -33,6 +34,14 @@ def test_choice(case: Case) -> None:
     assert choice.again_at == (None if case.again_after is None else at(case.again_after))
     assert choice.next_attempt == (None if case.next_after is None else at(case.next_after))
     assert choice.asks_pod is case.asks_pod
+
+
+@pytest.mark.parametrize("rule", [*IN_PLACE, *OBSTACLES], ids=lambda rule: rule.when)
+def test_every_phrase_of_a_rule_exists(rule: Rule) -> None:
+    """A wrong name would be found by the first NIC that the rule is for."""
+    assert "{" not in render(rule.says, evidence()) + render(rule.remedy, evidence())
+    with pytest.raises(AttributeError, match="no_such_phrase"):
+        render("{no_such_phrase}", evidence())
 
 
 def test_every_rule_decides_a_case() -> None:
