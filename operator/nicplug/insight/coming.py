@@ -16,16 +16,16 @@ from nicplug.plan.reasons import Reason
 _THEN = {
     Outcome.READY: "it is ready",
     Outcome.IN_PLACE: "it is retried in place",
-    Outcome.BY_MIGRATION: "the VM is migrated for it",
+    Outcome.BY_MIGRATION: "nicplug migrates the VM for it",
     Outcome.AT_START: "it comes when the VM starts",
     Outcome.NEEDS_RESTART: "it waits for a restart of the VM",
     Outcome.STUCK: "nothing more is tried until something changes",
     Outcome.WITHDRAWN: "it leaves the VM, and the guest is not touched",
 }
 _ONCE_FAILED = {
-    Verdict.MIGRATE: "the VM is migrated for it",
+    Verdict.MIGRATE: "nicplug migrates the VM for it",
     Verdict.HOLD: "it is Failed, and retried with back-off",
-    Verdict.ROLL_BACK: "it is taken back",
+    Verdict.ROLL_BACK: "it is rolled back",
     Verdict.BLOCKED: "nothing more is tried until something changes",
     Verdict.RESTART: "it waits for a restart of the VM",
     Verdict.FAILED: "nothing more is tried until something changes",

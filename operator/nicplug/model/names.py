@@ -57,7 +57,7 @@ DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
 # Own: on a VMI, the names of its NICs that the VM's template asked for (`model.nic_annotations`).
 TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
-# Own: on a VMI, the NICs that were taken back, and what their owner had written then (`model.nic_annotations`).
+# Own: on a VMI, the NICs that were rolled back, and what their owner had written then (`model.nic_annotations`).
 ROLLED_BACK_ANNOTATION = "nicplug.io/rolled-back-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"

@@ -29,7 +29,7 @@ def render_origin(names: Iterable[str]) -> str:
     return json.dumps(sorted(set(names)), separators=(",", ":"), ensure_ascii=False)
 
 
-# Which NICs of a VMI were taken back (policy `onFailure: Rollback`), and what their owner had written then.
+# Which NICs of a VMI were rolled back (policy `onFailure: Rollback`), and what their owner had written then.
 #
 # Kept on the VMI in the annotation `nicplug.io/rolled-back-interfaces`, NIC name -> digest of the NIC's entries.
 # Whoever changes the entries asks for something else, and is served anew. Anybody may write an annotation: one that

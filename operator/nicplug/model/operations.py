@@ -130,7 +130,7 @@ class InterfaceOperation:
         is_suspect: network-status lists its pod interface, and the pod has probably not got it.
         lost_by_pod: uid of the launcher pod that has, or had, lost the interface of a NIC in the guest; "" when none
             has, and in records of an earlier version.
-        rollback_cause: why the NIC was taken back, as it was found then: nobody can find it again, and `message` may
+        rollback_cause: why the NIC was rolled back, as it was found then: nobody can find it again, and `message` may
             say more. "" when it was not, and in records of an earlier version, whose message is all there is.
     """
 

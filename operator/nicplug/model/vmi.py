@@ -61,7 +61,7 @@ class VirtualMachineInstance:
         status: the whole status as last seen; `null` when the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
         template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
-        rolled_back: the NICs that were taken back, and what their owner had written then.
+        rolled_back: the NICs that were rolled back, and what their owner had written then.
         overrides: the annotations that override the policy for hot-plug.
         owner: who controls it; None for nobody.
         has_owners: `ownerReferences` is not empty, whether or not one of them controls it.

@@ -8,6 +8,7 @@ Start at `vm.plan_vm`, `vmi.plan_vmi` or `migration.plan_migration`; each takes 
 - `nic`: each NIC, and in `nic.path` by which path it comes or goes.
 - `migration`: each migration, and the slots that all of them share.
 - `subresources`: the answers of the aggregated API.
+- `checks`: the first check that applies decides.
 - `reasons`: every reason that a record, a condition or an event may give.
 
 Must not know I/O, clocks, the event loop, Kopf and clients.

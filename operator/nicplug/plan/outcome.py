@@ -30,7 +30,7 @@ class Announcement:
     """An event to record once the actions of its plan have succeeded.
 
     Attributes:
-        is_urgent: it tells of a death: of a guest's pod, of a migration, of a NIC that was taken back. Where not every
+        is_urgent: it tells of a death: of a guest's pod, of a migration, of a NIC that was rolled back. Where not every
             event can be kept, it goes before those that do not.
     """
 

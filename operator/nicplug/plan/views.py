@@ -161,7 +161,7 @@ class VmiView:
 
     @property
     def keeps_rollbacks(self) -> bool:
-        """What was taken back stays so: the policy says so still, or cannot be asked now."""
+        """What was rolled back stays so: the policy says so still, or cannot be asked now."""
         return self.config is None or self.policy.on_failure is OnFailure.ROLLBACK
 
 

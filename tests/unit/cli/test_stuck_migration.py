@@ -21,7 +21,7 @@ RECORD = operation(
     phase="Migrating",
     path="Migration",
     reason="NoDynamicController",
-    message=f"the cluster has no dynamic networks controller: the VM is migrated by job ({TOLD})",
+    message=f"the cluster has no dynamic networks controller: migrating the VM by job ({TOLD})",
     migration="job",
     remedy=REMEDY,
 )
@@ -66,7 +66,7 @@ def _cluster(server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_migration_waits_for_stood_twice_in_status(nicplug: CommandLine) -> None:
     told = nicplug("status", "V").stdout
     assert told.count(TOLD) == 1
-    assert "blue       the cluster has no dynamic networks controller: the VM is migrated by job\n" in told
+    assert "blue       the cluster has no dynamic networks controller: migrating the VM by job\n" in told
     assert f"           To do: {REMEDY}\n" in told
     assert json.loads(nicplug("status", "V", "-o", "json").stdout)["nics"][2]["message"].endswith(f"({TOLD})")
 

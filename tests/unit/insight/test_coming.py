@@ -15,7 +15,7 @@ from nicplug.insight.waiting import waits_for
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure, OverridingObject, cluster_policy, overridden
 
 TIMEOUT = Otherwise(after=timedelta(seconds=8), outcome=Outcome.BY_MIGRATION, reason="DynamicTimeout", message="m")
-IF_LATE = "if nobody has answered: the VM is migrated for it (DynamicTimeout)"
+IF_LATE = "if nobody has answered: nicplug migrates the VM for it (DynamicTimeout)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ CASES = (
         reason="WaitingForPodInterface",
         otherwise=TIMEOUT,
         lines=(
-            (None, "if the controller fails 2 times: the VM is migrated for it (AttachFailed)"),
+            (None, "if the controller fails 2 times: nicplug migrates the VM for it (AttachFailed)"),
             (later(8), IF_LATE),
         ),
     ),
@@ -54,7 +54,7 @@ CASES = (
         otherwise=TIMEOUT,
         lines=(
             (later(2), "it is tried again"),
-            (None, "if that fails too: the VM is migrated for it (AttachFailed)"),
+            (None, "if that fails too: nicplug migrates the VM for it (AttachFailed)"),
             (later(8), IF_LATE),
         ),
     ),

@@ -103,7 +103,7 @@ def test_what_comes_next_and_when() -> None:
     )
     (found,) = story(forecast=foreseen).next
     assert found.at == later(10)
-    assert found.what == "if nobody has answered: the VM is migrated for it (DynamicTimeout)"
+    assert found.what == "if nobody has answered: nicplug migrates the VM for it (DynamicTimeout)"
 
 
 def event(message: str, *, name: str = "vmi-fedora", uid: str = "u", at: str = NOW.isoformat()) -> dict[str, object]:

@@ -9,6 +9,7 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.checks import first_result
 from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import MigrationFacts, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
@@ -116,8 +117,7 @@ def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
         now: current time, UTC.
     """
     facts = gather_migration_facts(view)
-    found = (check(view, facts, now) for check in _CHECKS)
-    return next((obstacle for obstacle in found if obstacle is not None), None)
+    return first_result(_CHECKS, view, facts, now)
 
 
 def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:

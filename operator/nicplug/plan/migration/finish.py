@@ -37,7 +37,7 @@ KEPT_PER_VMI = 5
 def old_migrations(view: MigrationView) -> Iterator[Delete]:
     """Those beyond the newest.
 
-    Unlike KubeVirt, what is going anyway pushes none out: what was taken back would hide how often the guest has moved
+    Unlike KubeVirt, what is going anyway pushes none out: what was withdrawn would hide how often the guest has moved
     (`plan.nic.path.backoff`).
     """
     newest_first = [item for item in reversed(view.migrations) if item.is_final and not item.deleting]

@@ -140,7 +140,7 @@ def _host_model(labels: Mapping[str, str]) -> dict[str, str]:
 # NICs that have failed for good, or perhaps have: a target pod is made without what it would not start with.
 #
 # Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a
-# user makes tries again what failed: whoever has mended a node has no other way to say so. What was taken back, or
+# user makes tries again what failed: whoever has mended a node has no other way to say so. What was rolled back, or
 # has no PCI slot in the guest, is not brought by any.
 
 # No record is read for its times here.

@@ -1,4 +1,4 @@
-"""What the networks annotation of a live launcher pod shall hold.
+"""The wanted networks annotation of a live launcher pod.
 
 Source: KubeVirt 1.9 `GenerateFromActivePod`, with these differences (docs/differences.md): elements of others
 stay; an element leaves only after the guest has let the NIC go; a removal never travels with an addition (DNC#157:
@@ -351,11 +351,11 @@ class _Decider:
         return any(not self._detach_attempts(name).is_suspect for name in detaching if name not in self.withheld)
 
     def _taken_out(self) -> dict[str, Attempts]:
-        """Of the NICs that are taken out and that the pod still lists; without those that it cannot detach."""
+        """Attempts to detach the withdrawn NICs that the pod still lists, without those that it cannot detach."""
         found: dict[str, Attempts] = {}
         for name in self.request.withdrawn:
             network, interface = self._network(name), self.names.get(name)
-            record = self.request.records.get(name)  # that of one that has just been taken back comes with this pass
+            record = self.request.records.get(name)  # that of one that has just been rolled back comes with this pass
             if network is None or interface is None or record is None or not self._has(interface):
                 continue
             if refuse_attachment(network, namespace=self.request.vmi.key.namespace, known=self.request.known) is None:

@@ -80,7 +80,7 @@ def attempts_of(
     seen_at: datetime,
     is_heard: bool = True,
 ) -> Attempts:
-    """What the record and the events tell.
+    """The attempts so far, by record and events.
 
     Begun anew when the VMI's spec or the network's configuration has changed since the last attempt.
 
@@ -141,7 +141,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Who is asked for.
+    """The NICs that the pod is asked for in this pass.
 
     Attributes:
         admitted: whose element is in the annotation.
@@ -195,7 +195,7 @@ def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None
 
 
 def _may_enter(item: Waiting, now: datetime) -> bool:
-    """Not sooner than it may be seated again: whoever takes elements out is not fought at full speed."""
+    """True if its turn may begin: never at full speed, which would be a fight with whoever removes elements."""
     return item.attempts.is_anew or now >= _last(item) + _SHORTEST_TURN
 
 

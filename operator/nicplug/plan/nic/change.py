@@ -1,4 +1,4 @@
-"""What is to change about a NIC that the guest has: its network, its link, or a pod interface that was lost."""
+"""Changes of a NIC that the guest has: its network, its link, or a pod interface that was lost."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ from nicplug.model.metadata import text
 from nicplug.model.networks import KNOWN_STATES, Interface, Network, first_by_name, secondary_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
+from nicplug.plan.checks import first_result
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.findings import (
     WHEN_REFUSED,
@@ -14,7 +15,6 @@ from nicplug.plan.nic.findings import (
     Finding,
     Situation,
     api_server_refuses,
-    first_finding,
     gate_is_off,
     keeps_from_vmi,
     staged,
@@ -31,13 +31,13 @@ from nicplug.plan.reasons import Reason
 
 
 def find_change(situation: Situation) -> Finding | None:
-    """What is to be said of a NIC that is in the guest; None when it is there as it shall be."""
-    return first_finding(CHANGE_CHECKS, situation)
+    """Find the pending change of a NIC in the guest; None if there is none."""
+    return first_result(CHANGE_CHECKS, situation)
 
 
 def find_link_change(situation: Situation) -> Finding | None:
-    """The same for a primary NIC, of which only the link changes live; None while it is not in the guest."""
-    return first_finding(LINK_CHECKS, situation) if situation.in_guest else None
+    """Find the pending change of a primary NIC, whose link alone changes live; None while it is not in the guest."""
+    return first_result(LINK_CHECKS, situation) if situation.in_guest else None
 
 
 def network_has_changed(situation: Situation) -> Finding | None:
@@ -53,7 +53,7 @@ def network_has_changed(situation: Situation) -> Finding | None:
         asked, wanted = mine, own
     if present == wanted:
         return _network_is_changed(situation)
-    if is_live_migratable(situation.view.vmi) and (blocked := first_finding(_BEFORE_A_CHANGE, situation)):
+    if is_live_migratable(situation.view.vmi) and (blocked := first_result(_BEFORE_A_CHANGE, situation)):
         return replace(blocked, operation=OperationType.CHANGE_NETWORK)
     if refusal := refuse_attachment(
         asked, namespace=situation.view.vmi.key.namespace, known=situation.view.attachments
@@ -83,7 +83,7 @@ def _told(finding: Finding, *, present: str, wanted: str, situation: Situation) 
 
 
 def _network_is_changed(situation: Situation) -> Finding | None:
-    """It came with its migration; a change that was taken back before has no end to tell."""
+    """It came with its migration; a change that was cancelled before has no end to tell."""
     record = situation.record
     if record is None or record.operation != OperationType.CHANGE_NETWORK:
         return None
@@ -128,7 +128,7 @@ def link_differs(situation: Situation) -> Finding | None:
         return None
     if present == link:
         return _link_is_set(link) if _was_linking(situation) else None
-    if blocked := first_finding(_BEFORE_A_CHANGE, situation):
+    if blocked := first_result(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
     in_progress = situation.in_progress
     later = (
@@ -159,7 +159,7 @@ def _network_asked_for(situation: Situation) -> Network | None:
 
 
 def _present(situation: Situation) -> str:
-    """What the pod was asked for when the NIC came; "" when nobody can tell.
+    """The network that the pod was asked for when the NIC came; "" if unknown.
 
     Of an element that somebody took out network-status still has the network, until the controller detaches it.
     """
@@ -179,7 +179,7 @@ def _interface_asked_for(situation: Situation) -> Interface:
 
 
 def _was_linking(situation: Situation) -> bool:
-    """A wish that has never left the template, and is taken back, has no end to tell."""
+    """A wish that has never left the template, and is cancelled, has no end to tell."""
     record = situation.record
     return (
         record is not None
@@ -281,7 +281,7 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
 
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
-    """For the message, and the remedy."""
+    """How the interface comes back: message and remedy."""
     in_progress, attempts, name = situation.in_progress, situation.attempts, situation.interface.name
     if in_progress is not None and name in (in_progress.networks or {}):
         return f"; {in_progress.name} migrates the VM to a pod that has it", ""

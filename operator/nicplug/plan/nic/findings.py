@@ -1,7 +1,7 @@
-"""What is true of one NIC now, and what its entries in VMI and template say of it."""
+"""The state of one NIC now, and what its entries in VMI and template ask for."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,7 +43,7 @@ WHEN_REFUSED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What is true of one operation now, before it is compared with its record.
+    """The state of one operation now, before it is compared with its record.
 
     Attributes:
         message: what is and why.
@@ -138,7 +138,7 @@ class Situation:
 
     @property
     def operation(self) -> OperationType:
-        """What the spec asks for, unless a check knows better."""
+        """The operation that the spec asks for, unless a check knows better."""
         return OperationType.UNPLUG if self.interface.is_absent else OperationType.PLUG
 
     @property
@@ -153,7 +153,7 @@ class Situation:
 
     @property
     def next_attempt(self) -> datetime | None:
-        """The same; None also while the first attempt may still succeed."""
+        """When the pod is asked again; None also while the first attempt may still succeed."""
         attempts = self.attempts
         return None if attempts is None or (attempts.count < 2 and not attempts.error) else attempts.due_at
 
@@ -206,13 +206,8 @@ def _asked_for(vmi: VirtualMachineInstance) -> frozenset[tuple[str, bool]]:
 Check = Callable[[Situation], Finding | None]
 
 
-def first_finding(checks: Iterable[Check], situation: Situation) -> Finding | None:
-    """What the first check that has something to say says."""
-    return next((finding for check in checks if (finding := check(situation)) is not None), None)
-
-
 def gate_is_off(situation: Situation) -> Finding | None:
-    """The admin has not enabled hot-plug; what is on its way when he takes it back arrives."""
+    """Hot-plug is not enabled. What is on its way when the gate is removed still arrives."""
     view = situation.view
     if situation.is_on_its_way:
         return None
@@ -230,7 +225,7 @@ def api_server_refuses(situation: Situation) -> Finding | None:
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:
-    """Nobody can tell what the pod has; what was known before is kept."""
+    """The interfaces of the pod are unknown; what was known before is kept."""
     pod = situation.pod
     if pod is None or not pod.network_status.problem:
         return None
@@ -350,7 +345,7 @@ def unplug_is_staged(situation: Situation) -> Finding | None:
 
 
 def keeps_from_vmi(situation: Situation) -> bool:
-    """What the template says about the NIC does not reach the VMI; nor does what was taken back, for another reason."""
+    """True if the template's wish for the NIC does not reach the VMI: staged, or rolled back."""
     view = situation.view
     if view.config is None or not view.config.stages_changes:
         return False

@@ -19,12 +19,12 @@ from nicplug.plan.nic.spec_checks import refuse
 
 
 def may_be_plugged(interface: Interface) -> bool:
-    """Only these bindings can follow a running VM."""
+    """True if the NIC can be plugged into a running VM, by its binding."""
     return not interface.is_absent and interface.binding in HOTPLUGGABLE_BINDINGS
 
 
 def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """A bridge NIC of a secondary network; and an SR-IOV one that no pod has yet, which is merely taken back."""
+    """A bridge NIC of a secondary network; and an SR-IOV one that no pod has yet, whose request is merely cancelled."""
     if not _is_on_secondary(interface.name, vmi):
         return False
     return interface.binding is Binding.BRIDGE or (
@@ -52,7 +52,7 @@ def link_of(interface: Interface) -> str:
 
 
 def may_be_corrected(*, mine: Interface, template: Interface, network: Network, vmi: VirtualMachineInstance) -> bool:
-    """Whether the NIC is taken from the template anew: nobody has it yet, so nobody can miss what it was.
+    """True if the NIC may be taken from the template again: neither pod nor guest has it yet.
 
     Args:
         network: of the template.
@@ -90,7 +90,7 @@ def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None 
 def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
     """The pod names its interfaces `net<i>`, as reported in the first secondary row that tells.
 
-    Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be taken back.
+    Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be cancelled.
     """
     rows = reported_rows(vmi)
     names = (

@@ -1,4 +1,4 @@
-"""What is observed of a NIC: in the pod, in the rows of the status, in a migration that is in progress."""
+"""Observed state of NICs: in the pod, in the rows of the status, in a migration that is in progress."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -208,7 +208,9 @@ def nics_in_pod(
 
 @once_per_pass
 def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]:
-    """What the pod's annotation asks for: pod interface -> `<namespace>/<definition>`; nothing if it cannot be read.
+    """The networks that the pod's annotation asks for: pod interface -> `<namespace>/<definition>`.
+
+    Empty if it cannot be read.
 
     Args:
         namespace: of the pod.

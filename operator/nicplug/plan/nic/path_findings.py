@@ -1,4 +1,4 @@
-"""What is said of a NIC whose path was chosen: its pod is waited for, a migration brings it, or nothing does."""
+"""Findings about a NIC whose path was chosen: its pod is asked, a migration brings it, or nothing does."""
 
 from dataclasses import replace
 
@@ -21,7 +21,7 @@ _PHASES = {
 }
 
 
-_MIGRATED = "the VM is migrated"
+_MIGRATED = "migrating the VM"
 _NOTHING_MORE = frozenset({Verdict.ROLL_BACK, Verdict.FAILED, Verdict.BLOCKED, Verdict.RESTART})
 
 
@@ -31,7 +31,7 @@ def migration_brings_it(situation: Situation) -> Finding | None:
 
 
 def find_migration(situation: Situation, chosen: Chosen, *, operation: OperationType, network: str) -> Finding | None:
-    """The same for any operation; None when it has nothing to do with a migration.
+    """Find the migration for any operation on a NIC; None if no migration is concerned.
 
     Args:
         network: `<namespace>/<definition>` that the NIC is to be on.
@@ -55,7 +55,7 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
 
 
 def path_is_chosen(situation: Situation) -> Finding:
-    """What was chosen, when it is no migration."""
+    """The chosen path, if it is not a migration."""
     chosen = situation.choose()
     phantom = situation.chooser.phantoms.get(situation.interface.name)
     is_given_up = phantom is not None and phantom.state is PhantomState.GIVEN_UP
@@ -76,7 +76,7 @@ def path_is_chosen(situation: Situation) -> Finding:
 
 
 def settled_by(chosen: Chosen) -> Finding:
-    """What is said when nothing more is done, or only the controller goes on being asked."""
+    """The finding when nothing more is done, or when only the controller is asked again."""
     verdict, choice = chosen.choice.verdict, chosen.choice
     finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
     is_rolled_back = verdict is Verdict.ROLL_BACK
@@ -195,7 +195,7 @@ def _on_its_way(situation: Situation, chosen: Chosen, in_progress: MigrationInPr
 
 
 def _why_moved(chosen: Chosen, in_progress: MigrationInProgress) -> str:
-    """As it was chosen; what was begun goes on though the choice were another one now."""
+    """The cause of the migration as it was chosen; what has begun continues though the choice would differ now."""
     if chosen.choice.verdict is not Verdict.MIGRATE:
         return by(_MIGRATED, in_progress.name, is_retried_alone=False)
     return by(chosen.choice.message, in_progress.name, is_retried_alone=chosen.evidence.is_retried_alone)
@@ -225,7 +225,7 @@ def _comes_with_next_pod(chosen: Chosen, in_progress: MigrationInProgress) -> Fi
 
 
 def _after_its_end(chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
-    """What the target pod was made without is not asked of the pod that is about to end either."""
+    """The target pod lacks the NIC, and the pod that is about to end is not asked for it either."""
     pod = f"pod {in_progress.target}" if in_progress.target else "a pod"
     made = "without it" if chosen.failures.retry_alone else "before this was asked for"
     return Finding(

@@ -45,7 +45,7 @@ class PciSlots:
         return f"the guest has at most {self.most} PCI slots for NICs, {taken}{coming}"
 
     def doubt(self, name: str) -> str:
-        """The same where it may have one and may not, to be added to a sentence."""
+        """A clause for the message if it is uncertain whether the guest has a slot left."""
         if self.budget is None or name not in self.unsure:
             return ""
         return f"; only {self.budget.total} PCI slots for NICs are certain, and this NIC needs one more"

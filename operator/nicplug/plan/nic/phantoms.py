@@ -37,7 +37,7 @@ MOST_ATTEMPTS = 4
 
 
 class PhantomState(Enum):
-    """What is done about a suspected phantom: until the guest has the NIC, or network-status drops it."""
+    """State of a suspected phantom, until the guest has the NIC or network-status drops it."""
 
     SUSPECTED = auto()
     """The guest may still get it: nothing is done yet."""
@@ -113,7 +113,7 @@ class _FailedAddition:
 def _failed_additions(
     failures: Failures, *, nics: Mapping[str, str], records: Mapping[str, InterfaceOperation]
 ) -> list[_FailedAddition]:
-    """Those that have a record, by when the failure was heard of."""
+    """The failed additions of NICs that have a record, oldest first."""
     named = ((nics.get(interface, ""), item) for interface, item in failures.items() if item.reason == FAILED_ADDING)
     found = [_FailedAddition(name, item.heard_at, records[name].start_time) for name, item in named if name in records]
     return sorted(found, key=_heard_at)
@@ -189,7 +189,7 @@ def _arrived_at(record: InterfaceOperation, *, now: datetime) -> datetime:
 
 
 def _asked_at(record: InterfaceOperation) -> datetime:
-    """What the status lists before its first record is written has no attempt in it."""
+    """Time of the last attempt; of a NIC that was listed before its first record, the start."""
     return record.last_attempt_time or record.start_time
 
 
@@ -232,7 +232,7 @@ def withdraw_attempts(
 
 
 def overdue_withdrawals(withdrawals: Mapping[str, Attempts], *, now: datetime) -> frozenset[str]:
-    """Those that are to be asked for once more."""
+    """The NICs to detach once more."""
     return frozenset(name for name, attempts in withdrawals.items() if attempts.is_due(now))
 
 

@@ -1,4 +1,4 @@
-"""Where a NIC that is asked for is, and what keeps it from the guest."""
+"""Findings about a NIC that is to be in the guest: where it is, and what keeps it out."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,6 +7,7 @@ from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
 from nicplug.model.per_pass import once_per_pass
+from nicplug.plan.checks import first_result
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.change import find_change, pod_has_it_again, pod_has_lost_it
 from nicplug.plan.nic.findings import (
@@ -15,7 +16,6 @@ from nicplug.plan.nic.findings import (
     Situation,
     annotation_is_unreadable,
     api_server_refuses,
-    first_finding,
     gate_is_off,
     network_status_is_unreadable,
     plug_is_staged,
@@ -33,9 +33,9 @@ _PHANTOM = (
 
 
 def find_plug(situation: Situation) -> Finding | None:
-    """What is to be said of a NIC that shall be in the guest; None for one that was born there."""
+    """Find the state of a NIC that is to be in the guest; None for one that was born there."""
     if not situation.in_guest:
-        return first_finding(PLUG_CHECKS, situation)
+        return first_result(PLUG_CHECKS, situation)
     changed = find_change(situation)
     # A link is nothing without the interface; the migration for another network brings that, too.
     waits = changed is not None and changed.phase is not OperationPhase.READY
@@ -53,7 +53,7 @@ def find_plug(situation: Situation) -> Finding | None:
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:
-    """Only bridge and SR-IOV NICs can follow a running VM."""
+    """The binding cannot be hot-plugged: only bridge and SR-IOV can."""
     interface = situation.interface
     if interface.binding in HOTPLUGGABLE_BINDINGS:
         return None
@@ -79,7 +79,7 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
 
 
 def nic_is_invalid(situation: Situation) -> Finding | None:
-    """What is wrong in the spec never reaches the pod."""
+    """The NIC's entries are invalid, so the pod is not asked for it."""
     refusal = refuse(situation.interface, situation.network)
     return situation.blocked(refusal) if refusal is not None else None
 
@@ -119,7 +119,7 @@ def _violation(situation: Situation) -> Violation | None:
 
 @once_per_pass
 def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
-    """Of what the VM would start with again: its template, or the instance where there is no VM; by NIC."""
+    """Violations in what the VM would start with (its template, or the instance if there is no VM), by NIC."""
     owner = view.vm if view.vm is not None else view.vmi
     held = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
     found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
@@ -173,7 +173,7 @@ def pod_must_not_be_asked(situation: Situation) -> Finding | None:
 
 
 def network_cannot_be_attached(situation: Situation) -> Finding | None:
-    """The same for a NIC that the running pod is not asked for anyway: a new pod would not start with it."""
+    """The network cannot be attached, and a new pod would not start with it either."""
     network, view = situation.network, situation.view
     if network is None:
         return None
@@ -220,7 +220,7 @@ def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
 
 
 def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperation | None) -> Finding:
-    """Whether two equal addresses disturb each other depends on the networks, so the owner decides."""
+    """Another NIC has the same MAC address. Whether that matters depends on the networks, so the owner decides."""
     return Finding(
         operation=OperationType.PLUG,
         path=OperationPath(record.path) if record is not None else OperationPath.NONE,

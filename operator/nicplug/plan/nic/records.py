@@ -19,10 +19,11 @@ from nicplug.model.operations import (
     with_remedy,
 )
 from nicplug.model.pod import LauncherPod
+from nicplug.plan.checks import first_result
 from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.change import find_link_change
-from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation, first_finding
+from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation
 from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
 from nicplug.plan.nic.observed import MigrationInProgress, Rows, stray_interfaces
 from nicplug.plan.nic.path.chooser import Chooser
@@ -37,7 +38,7 @@ Records = Mapping[str, InterfaceOperation]
 
 
 class _Deletion(Enum):
-    """What becomes of a NIC whose entries were deleted from the VM's template in vain; the value is said of it."""
+    """Why deleting a NIC's entries from the VM's template has had no effect; the value is added to its message."""
 
     STAGED = ". The VM's template no longer asks for it, which waits for a restart, as vmRolloutStrategy is Stage"
     IGNORED = ". Its entries were deleted from the VM's template, which does not take it back"
@@ -48,7 +49,7 @@ _WRITE_AGAIN = "To take it back, write its entries into the template again, with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicReport:
-    """What is to be said of the NICs, and what has to be done beyond asking their pod.
+    """The records of the NICs, and what has to be done beyond asking their pod.
 
     Attributes:
         operations: all records as they shall be, in spec order.
@@ -132,7 +133,7 @@ def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
-    if flaw := first_finding(SPEC_CHECKS, situation):
+    if flaw := first_result(SPEC_CHECKS, situation):
         return flaw
     if situation.interface.is_absent:
         return find_unplug(situation)
@@ -146,7 +147,7 @@ def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
 
 
 def _deleted_in_vain(situation: Situation) -> _Deletion | None:
-    """That the template has lost a NIC that never came, for those who have deleted it there in vain."""
+    """Why deleting the NIC from the template has had no effect; None if it was not deleted there."""
     vm, vmi, name = situation.view.vm, situation.view.vmi, situation.interface.name
     if vm is None or situation.in_guest or name not in (vmi.template_interfaces or ()):
         return None

@@ -1,4 +1,4 @@
-"""What one request to add or remove a NIC means, and what speaks against it.
+"""A request to add or remove a NIC, and the objections to it.
 
 Asked by the subresources before a request is recorded (`plan.subresources`), and again when it is worked off
 (`plan.vm.interface_requests`): anybody who may write a VM's status can record one.
@@ -41,7 +41,7 @@ _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Because(Enum):
-    """What kind of objection it is."""
+    """The kind of an objection."""
 
     INVALID = "invalid"
     """Whatever else there is, nobody could carry it out."""
@@ -52,7 +52,7 @@ class Because(Enum):
 
 
 class Hint(StrEnum):
-    """What commands can tell a person to type next; KubeVirt's answers have no such word."""
+    """What to type next, for the command line; KubeVirt's answers have no such field."""
 
     NONE = ""
     WAIT_UNTIL_GONE = "NicIsBeingUnplugged"
@@ -71,7 +71,7 @@ class Objection:
 def object_to(
     request: InterfaceRequest, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Objection | None:
-    """What one object alone says against the request; None when it can be carried out.
+    """The objection to the request by one object alone; None if it can be carried out.
 
     Args:
         vm: None for a VMI that belongs to none.
@@ -134,7 +134,7 @@ def _taken(request: AddInterface, owner: Owner) -> Objection | None:
 def object_to_mac(
     mac: str, request: AddInterface, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Objection | None:
-    """What speaks against the MAC address of a NIC that is asked for; no request carries one, a spec does.
+    """The objection to the MAC address of a requested NIC; only a spec has one, a request does not.
 
     Besides those that the specs name, a guest has addresses that only its status shows.
     """

@@ -18,7 +18,7 @@ def written_entry(
 
 
 def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
-    """The same in one object."""
+    """Both entries of a NIC in one object; None if one is missing, or the NIC is to go."""
     interface, network = wanted_by_name(owner.interfaces).get(name), first_by_name(owner.networks).get(name)
     return (interface, network) if interface is not None and network is not None else None
 
@@ -31,7 +31,7 @@ def is_rolled_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineI
 
 
 def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
-    """What was taken back is what the instance itself still says of the NIC, whatever the template says."""
+    """True if the instance itself still asks for what was rolled back, whatever the template says."""
     entry = entry_of(name, vmi) if name in vmi.rolled_back else None
     return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
 
@@ -44,7 +44,7 @@ def rolled_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> froz
 def standing_rollbacks(
     vmi: VirtualMachineInstance, *, vm: VirtualMachine | None, is_staged: bool = False
 ) -> dict[str, str]:
-    """What the annotation has still to say.
+    """The wanted content of the annotation.
 
     Args:
         is_staged: what the template says does not come to the VMI, so what that says of itself counts, too.

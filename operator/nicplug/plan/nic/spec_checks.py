@@ -1,4 +1,4 @@
-"""What is wrong with a NIC before any pod is asked for it: one check, one reason, one remedy."""
+"""Checks of a NIC before any pod is asked for it: one check, one reason, one remedy."""
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import Binding, Interface, Network, first_by_name, normalised_mac
 from nicplug.model.operations import shortened, with_remedy
 from nicplug.model.per_pass import once_per_pass
+from nicplug.plan.checks import first_result
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -43,7 +44,7 @@ Check = Callable[[Interface, Network | None], Refusal | None]
 
 
 def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], rows: Rows) -> tuple[Interface, ...]:
-    """Who is served first when two want the same: the primary NIC, then those the guest or the pod has, then the rest.
+    """Order of precedence when two NICs conflict: the primary NIC, then those that guest or pod has, then the rest.
 
     Args:
         rows: `status.interfaces` by name; none for a VM that has not been started.
@@ -130,7 +131,7 @@ def binding_is_single(interface: Interface, _network: Network | None) -> Refusal
 
 
 def hardware_is_known(interface: Interface, _network: Network | None) -> Refusal | None:
-    """What no guest can be given would wait for the node agent without end."""
+    """The model or address is known; another would wait for the node agent indefinitely."""
     raw = read(interface.raw)
     model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
@@ -219,7 +220,7 @@ CHECKS: tuple[Check, ...] = (
 
 def refuse(interface: Interface, network: Network | None) -> Refusal | None:
     """The first check that the NIC fails, or None when it may reach a pod."""
-    return next((refusal for check in CHECKS if (refusal := check(interface, network))), None)
+    return first_result(CHECKS, interface, network)
 
 
 # What KubeVirt's admission refuses of interfaces and networks together, for objects that were stored before it did.
@@ -233,7 +234,7 @@ _CLAIMS_GATE = "NetworkDevicesWithDRA"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """What is refused.
+    """A violation of an admission rule.
 
     Attributes:
         nic: the NIC that is in the way.

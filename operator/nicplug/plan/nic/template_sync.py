@@ -118,7 +118,7 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
 
 
 def origin_of_kept(vmi: VirtualMachineInstance, kept: Iterable[Interface]) -> PatchAnnotations | None:
-    """What becomes of the list of the NICs that came from the template, when the VMI keeps these only."""
+    """The list of the NICs that came from the template, when the VMI keeps these only."""
     known = vmi.template_interfaces
     return _origin(vmi, names=known, kept=kept) if known is not None else None
 

@@ -1,4 +1,4 @@
-"""What has happened to the NICs of a VM: for events, for metrics, and at a glance."""
+"""Transitions of the NICs of a VM: for events, for metrics, and for the summary."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def find_transitions(
     """Compare the records.
 
     Args:
-        staying: NICs that are where they were: an unplug that was taken back leaves no record either.
+        staying: NICs that are where they were: an unplug that was cancelled leaves no record either.
         is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
     """
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
@@ -154,7 +154,7 @@ def took_back(operation: InterfaceOperation, old: InterfaceOperation | None) -> 
 
 
 def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:
-    """For another reason, which is no arrival."""
+    """True if it was Ready before, for another reason: that is no arrival."""
     old = before.get(operation.name)
     return old is not None and (old.operation, old.phase) == (operation.operation, OperationPhase.READY)
 
@@ -221,7 +221,7 @@ _UNDER_WAY = frozenset({OperationPhase.IN_POD, OperationPhase.MIGRATING, Operati
 
 
 def _phase_left(old: InterfaceOperation, path: str, *, now: datetime) -> PhaseLeft:
-    """What waited without a path counts for the one that it takes."""
+    """The phase that a NIC leaves; time without a path counts for the path that it takes."""
     taken = path if old.path == OperationPath.NONE and path else old.path
     seconds = (now - old.last_transition_time).total_seconds()
     return PhaseLeft(path=taken, phase=old.phase, seconds=max(0.0, seconds))
@@ -250,7 +250,7 @@ def summarise(vmi: VirtualMachineInstance, operations: Sequence[InterfaceOperati
 
 
 def mirror_summary(vmi: VirtualMachineInstance) -> dict[str, str] | None:
-    """The same for the VM: "all" instead of a number, as a NIC that is plugged at once costs the VM no write."""
+    """The summary for the VM: "all", not a number, so that a NIC that is plugged at once costs the VM no write."""
     row = mapping(vmi.read_status().get(SUMMARY_MEMBER))
     if not (ready := text(row.get("ready"))):
         return None

@@ -5,13 +5,13 @@ from dataclasses import replace
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import Binding, first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType, with_remedy
+from nicplug.plan.checks import first_result
 from nicplug.plan.nic.findings import (
     Check,
     Finding,
     Situation,
     annotation_is_unreadable,
     api_server_refuses,
-    first_finding,
     gate_is_off,
     network_status_is_unreadable,
     unplug_is_staged,
@@ -37,7 +37,7 @@ def find_stray(situation: Situation) -> Finding | None:
     view = situation.view
     if not view.hotplug_enabled or view.controller.is_absent:
         return None
-    return first_finding((api_server_refuses, annotation_is_unreadable), situation) or _is_detached(situation)
+    return first_result((api_server_refuses, annotation_is_unreadable), situation) or _is_detached(situation)
 
 
 def _is_detached(situation: Situation) -> Finding:
@@ -58,7 +58,7 @@ def _is_detached(situation: Situation) -> Finding:
 
 
 def _what_is_known(situation: Situation) -> tuple[str, int]:
-    """What the controller said last, and how often the pod was asked: as recorded while it is not being asked."""
+    """The controller's last report and the number of attempts, as recorded while the pod is not being asked."""
     attempts, record = situation.attempts, situation.record
     if attempts is not None:
         return attempts.error, attempts.count
@@ -73,14 +73,14 @@ _DELETE = "Delete its interface and network instead of writing state: absent"
 
 
 def find_unplug(situation: Situation) -> Finding | None:
-    """What is to be said of a NIC that shall go; None when nothing of it is left."""
+    """Find the state of a NIC that is to go; None if nothing of it is left."""
     if situation.row is not None or _is_in_pod(situation):
-        return first_finding(UNPLUG_CHECKS, situation)
+        return first_result(UNPLUG_CHECKS, situation)
     return left_by_migration(situation)
 
 
 def nic_cannot_leave(situation: Situation) -> Finding | None:
-    """What KubeVirt's admission would have refused to set absent.
+    """The NIC cannot leave a running guest: KubeVirt's admission would have refused to set it absent.
 
     An SR-IOV NIC that a pod has stays, whether its row says so already or only after this pass.
     """
@@ -145,14 +145,14 @@ def _is_there(situation: Situation) -> bool:
 
 
 def _is_in_pod(situation: Situation) -> bool:
-    """Of whatever network: an interface that was attached for another network of the NIC has no row (`plan_rows`)."""
+    """True if the pod has the interface, of whatever network: one of another network has no row (`plan_rows`)."""
     names = interface_names(situation.view.vmi, situation.pod, situation.chooser.rows)
     interface = names.get(situation.interface.name)
     return interface is not None and situation.pod is not None and situation.pod.network_status.has(interface)
 
 
 def only_its_row_is_left(situation: Situation) -> Finding | None:
-    """Nobody stands for it any more: no path is needed, and no migration."""
+    """Only its row is left: neither path nor migration is needed."""
     if _is_there(situation):
         return None
     record = situation.record

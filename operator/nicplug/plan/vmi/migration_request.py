@@ -194,7 +194,7 @@ def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
     return {MIGRATION_INTERFACES_ANNOTATION: format_causes(interfaces)} if interfaces else {}
 
 
-# The migrations that the NICs of a VMI need: made when one of them does, taken back when none does any more.
+# The migrations that the NICs of a VMI need: made when one of them does, withdrawn when none does any more.
 #
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and for a
 # VMI at a time. What was made for one NIC serves all: the target pod is made from the spec as it then is.

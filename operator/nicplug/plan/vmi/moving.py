@@ -150,7 +150,7 @@ def _brings(element: Element | None, reference: tuple[str, str], *, mac: str, na
 
 
 def brings_unwanted(view: VmiView) -> bool:
-    """The target pod was made with a NIC that was taken back since, or with its network as it was before.
+    """The target pod was made with a NIC that was rolled back since, or with its network as it was before.
 
     One that cannot start for it would be waited for in vain, and what is wanted with it.
     """

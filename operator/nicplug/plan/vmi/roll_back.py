@@ -1,7 +1,7 @@
 """Takes back what could not be brought about, down to what works (policy `onFailure: Rollback`).
 
 The VM keeps what its owner wrote; the VMI's spec returns to what the guest has, and says in an annotation which NIC was
-taken back, in one patch: whenever the operator dies, either nothing has happened or everything. The entries of a VMI
+rolled back, in one patch: whenever the operator dies, either nothing has happened or everything. The entries of a VMI
 without a VM, and those that somebody wrote on the VMI beside its VM's, are their owner's own words: they stay, and only
 the annotation says that nothing more is done for them.
 """
@@ -46,7 +46,7 @@ def plan_roll_back(
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
         present = _present(view, pod, name)
         if mine is not None and operation is OperationType.CHANGE_NETWORK and _is_on(present, mine[1], view):
-            continue  # what the template alone asks for was taken back before; the guest has what the VMI says
+            continue  # what the template alone asks for was rolled back before; the guest has what the VMI says
         is_same = mine is not None and template is not None and _is_same(mine, template)
         # What somebody wrote on the instance itself is written nowhere else.
         is_own = is_staged and not is_same and name not in (vmi.template_interfaces or ())

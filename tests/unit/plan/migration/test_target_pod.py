@@ -239,7 +239,7 @@ def made_for(*names: str) -> Json:
         pytest.param(APART, made_for("blue"), False, id="it is tried apart, and this is its turn"),
         pytest.param(APART, {}, False, id="it is tried apart, and a user migrates the VM"),
         pytest.param(HELD, AUTOMATIC, True, id="only the controller goes on being asked"),
-        pytest.param(TAKEN_BACK, {}, True, id="it was taken back, whoever migrates"),
+        pytest.param(TAKEN_BACK, {}, True, id="it was rolled back, whoever migrates"),
         pytest.param(SLOTLESS, {}, True, id="the guest has no PCI slot for it, whoever migrates"),
         pytest.param(TRIED_AGAIN, AUTOMATIC, False, id="it is tried again"),
         pytest.param(operation("blue"), AUTOMATIC, False, id="nothing has failed"),

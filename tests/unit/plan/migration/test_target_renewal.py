@@ -228,7 +228,7 @@ CASES = [
         replaced=False,
     ),
     Case(
-        title="it was taken back, and no migration brings it",
+        title="it was rolled back, and no migration brings it",
         of=guest(BLUE, operations=[operation("blue", phase="Failed", reason="RolledBack")]),
         target=target_pod(),
         replaced=False,

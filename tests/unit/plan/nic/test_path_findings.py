@@ -160,7 +160,7 @@ CASES = [
         pods=(pod(),),
         view={"controller": NO_CONTROLLER},
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says="no trusted namespace has a dynamic networks controller: the VM is migrated by kubevirt-workload-update-",
+        says="no trusted namespace has a dynamic networks controller: migrating the VM by kubevirt-workload-update-",
         makes=True,
         asks=True,
         required="True",
@@ -272,7 +272,7 @@ CASES = [
         record=migrating(),
         migrations=(migration("Pending", status=queued("3rd of 7 in the queue"), **OURS),),
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says=f"the VM is migrated by {OWN} (3rd of 7 in the queue)",
+        says=f"migrating the VM by {OWN} (3rd of 7 in the queue)",
         required="True",
     ),
     Case(
@@ -335,7 +335,7 @@ CASES = [
         migrations=(migration("PreparingTarget", **OURS),),
         state=migration_state(),
         expected=("Migration", "Migrating", Reason.MIGRATING),
-        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+        says=f"migrating the VM by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
         title="the target pod is made with it",
@@ -344,7 +344,7 @@ CASES = [
         pods=(ASKED, TARGET),
         migrations=(migration("Scheduling", **OURS),),
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+        says=f"migrating the VM by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
         title="the same, handed off: the source pod is not asked any more",
@@ -354,7 +354,7 @@ CASES = [
         migrations=(migration("PreparingTarget", **OURS),),
         state=migration_state(),
         expected=("Migration", "Migrating", Reason.NO_DYNAMIC_CONTROLLER),
-        says=f"the VM is migrated by {OWN} to pod virt-launcher-vmi-fedora-",
+        says=f"migrating the VM by {OWN} to pod virt-launcher-vmi-fedora-",
     ),
     Case(
         title="a controller comes while the target pod that brings it waits: the pod is asked, whichever is first",
@@ -495,7 +495,7 @@ CASES = [
         migrations=(migration("Running"),),
         state=migration_state(),
         expected=("Migration", "Migrating", Reason.MIGRATING),
-        says="the VM is migrated by migration-job to pod",
+        says="migrating the VM by migration-job to pod",
     ),
     Case(
         title="moved: the new pod has it",
@@ -971,7 +971,7 @@ def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> No
     plan = plan_of(case)
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
     why = "no trusted namespace has a dynamic networks controller"
-    assert f'NIC "blue": {why}: the VM is migrated by kubevirt-' in event.message
+    assert f'NIC "blue": {why}: migrating the VM by kubevirt-' in event.message
     record = status_of(plan)["interfaceOperations"][0]
     (made,) = [action for action in plan.actions if isinstance(action, Create)]
     raw = vmi(primary(), nic("blue"), rows=[primary_row()], conditions=[MIGRATABLE], operations=[record])
@@ -990,7 +990,7 @@ def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_
         vmi_view(raw, ASKED, controller=NO_CONTROLLER, report_pending_since=later(-60), migrations=(going,)), now=NOW
     )
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
-    told = f"no trusted namespace has a dynamic networks controller: the VM is migrated by {OWN}"
+    told = f"no trusted namespace has a dynamic networks controller: migrating the VM by {OWN}"
     assert event.message == f'NIC "blue": {told}'
     assert status_of(plan)["interfaceOperations"][0]["message"] == f"{told} ({waits})"
 

@@ -468,7 +468,7 @@ CASES = (
         path=Path.MIGRATION,
         phase=Phase.PENDING,
         reason=Reason.BINDING_NEEDS_MIGRATION,
-        says="the VM is migrated",
+        says="migrating the VM",
     ),
     Case(
         title="SR-IOV, and it cannot be migrated",

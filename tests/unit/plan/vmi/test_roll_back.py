@@ -210,7 +210,7 @@ def test_a_record_that_is_lost_does_not_bring_it_back() -> None:
     world.settle()
     assert world.nics() == ["default"]
     assert world.record()["reason"] == Reason.ROLLED_BACK
-    assert "it was taken back, as onFailure is Rollback" in world.record()["message"]
+    assert "rolled back, as onFailure is Rollback" in world.record()["message"]
 
 
 def test_what_its_owner_has_corrected_meanwhile_is_not_what_has_failed() -> None:
@@ -491,7 +491,7 @@ def test_a_network_that_cannot_be_changed_returns_to_what_the_guest_has() -> Non
     assert (world.networks()["blue"], set(world.note())) == ("blue-net", {"blue"})
     record = world.record()
     assert (record["operation"], record["phase"], record["reason"]) == ("ChangeNetwork", "Failed", Reason.ROLLED_BACK)
-    assert "no such device; it was taken back, as onFailure is Rollback" in record["message"]
+    assert "no such device; rolled back, as onFailure is Rollback" in record["message"]
     assert world.asked() == ["blue-net"]
 
 

@@ -89,7 +89,7 @@ def spaced_until(
     ends = [moved_at for item in known if (moved_at := _moved_at(item, vmi_uid=vmi.uid)) is not None]
     state = vmi.migration_state
     if state.ended_at is not None and all(item.uid != state.migration_uid for item in known):
-        # It was taken back when the guest had left already, and so it is gone.
+        # It was withdrawn when the guest had left already, and so it is gone.
         ends.append(state.ended_at)
     if migration.created is not None:
         # It was made when they had ended. What is later by more than clocks differ would be waited for without end.
@@ -130,7 +130,7 @@ def _is_mended(item: Migration, *, vmi: VirtualMachineInstance | None, known: Kn
 
 
 def _is_for_the_same(item: Migration, other: Migration) -> bool:
-    """Of what `other` is for, nothing is new since `item` failed; what a user tries is not counted against it.
+    """True if `other` is for nothing new since `item` failed; a user's migration never counts against it.
 
     A correction, or a NIC more, is tried at once.
     """
@@ -158,10 +158,10 @@ _REMEDIES: Mapping[str, str] = {
 
 
 def remedy_for(reason: str) -> str:
-    """What to do about a migration that reports this reason and waits for somebody; "" when it may go on by itself."""
+    """The remedy for a migration that reports this reason; "" if it may proceed without help."""
     return _REMEDIES.get(reason, "")
 
 
 def remedy_of(migration: Migration) -> str:
-    """The same for a migration as its condition `Progressing` says; "" for one that goes on."""
+    """The remedy for a migration by its condition `Progressing`; "" while it proceeds."""
     return remedy_for(migration.progress_reason) if migration.is_stuck else ""

@@ -26,7 +26,7 @@ _PATHS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathChoice:
-    """What was chosen.
+    """The chosen path.
 
     Attributes:
         message: why, with names and numbers; changes only when the evidence does.
@@ -47,7 +47,7 @@ class PathChoice:
 
     @property
     def path(self) -> OperationPath:
-        """As the NIC's record has it."""
+        """The path as the NIC's record has it."""
         return _PATHS[self.verdict]
 
 
@@ -64,7 +64,7 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     if rule.verdict is not Verdict.MIGRATE:
         return _choice(rule, cause, evidence)
     if not obstacles:
-        return _choice(rule, f"{cause}: the VM is migrated", evidence)
+        return _choice(rule, f"{cause}: migrating the VM", evidence)
     obstacle = obstacles[0]
     told = render(obstacle.says, evidence)
     if obstacle.verdict is Verdict.MIGRATE:

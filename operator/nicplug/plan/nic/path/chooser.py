@@ -54,7 +54,7 @@ class Chosen:
 
     @property
     def waiting_since(self) -> datetime | None:
-        """For the record; None where nobody in the pod is waited for, so that a controller that comes has its time."""
+        """Start of the wait; None if the pod is not waited for, so that a new controller has its full time."""
         is_tried = (
             not is_pod_left_alone(self.evidence)
             and not self.evidence.controller.is_absent
@@ -230,7 +230,7 @@ class Chooser:
         return self.view.attachments.definition_of(network, namespace=self.view.vmi.key.namespace)
 
     def failure(self, name: str) -> PodFailure | None:
-        """What was last said to have failed about its pod interface."""
+        """The last failure reported for its pod interface."""
         return self.failures.get(self._names.get(name, "")) if self.pod is not None else None
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
@@ -280,13 +280,13 @@ class Chooser:
         return is_rolled_back(name, vm=view.vm, vmi=view.vmi)
 
     def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
-        """What keeps target pods from starting, of the NICs beside it that they come with."""
+        """Find another NIC whose network keeps target pods from starting."""
         if self._blocking_networks is None:
             self._blocking_networks = self._blocking_networks_by_end()
         return next((item for item in self._blocking_networks if item.interface != name), None)
 
     def _blocking_networks_by_end(self) -> list[BlockingNetwork]:
-        """Those that hold now, the one that lasts longest first."""
+        """The blocking networks that apply now, the longest-lasting first."""
         found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
         present = (
             item
@@ -306,7 +306,7 @@ class Chooser:
         return say.blocked_by(blocking_network.interface, network=reference, error=blocking_network.error)
 
     def could_move_to(self, name: str) -> Candidates:
-        """For the VM with this NIC. Looked for once in a pass, and only to migrate: there may be many nodes."""
+        """The nodes that could take the VM with this NIC; computed once per pass, and only to migrate."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
             in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}

@@ -1,4 +1,4 @@
-"""What the choice of a path looks at, for one NIC; gathered before, judged in `plan.nic.path.choice`."""
+"""The evidence for the path of one NIC; `plan.nic.path.choice` judges it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +33,7 @@ class PathEvidence:
         is_retried_alone: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
         blocking_network: whose network keeps every target pod from starting, and why; "" when none does.
         blocked_until: when a migration is made all the same; None when only a change of it helps.
-        rolled_back: it was taken back, and its owner has not changed it since: as its record says; "" otherwise.
+        rolled_back: it was rolled back, and its owner has not changed it since: as its record says; "" otherwise.
         now: for the deadline.
         no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
         node: on which the VM runs, for a sentence.

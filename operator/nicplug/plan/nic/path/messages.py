@@ -1,4 +1,4 @@
-"""What a record says of a NIC whose path was chosen: the phrases that the sentences of the rules are made of."""
+"""Messages about the path of a NIC: renders the sentences of the rules, and defines their phrases."""
 
 from dataclasses import dataclass
 
@@ -74,13 +74,13 @@ class _Phrases:
 
     @property
     def failed(self) -> str:
-        """What the controller itself reported.
+        """The failure that the controller itself reported.
 
         Counted no further than it decides: of a later attempt a new leader does not know whether its failure was
         reported. The record says how often the pod was asked.
         """
         count = self.of.failed_attempts
-        tried = _times(count) if count <= FAILED_ATTEMPTS else "again and again"
+        tried = _times(count) if count <= FAILED_ATTEMPTS else "repeatedly"
         return f"{CONTROLLER} on {self.where} failed {tried} to {self.change}{_quoted(self.of.error)}"
 
     @property
@@ -122,7 +122,7 @@ class _Phrases:
 
     @property
     def or_else(self) -> str:
-        """What helps as well where a migration is not possible."""
+        """Alternatives to a migration that is not possible."""
         if self.of.operation is OperationType.UNPLUG:
             return "; or leave it: what the pod still has ends with the pod"
         if self.of.controller.is_absent and not self.of.is_sriov and self.of.operation is OperationType.PLUG:
@@ -153,7 +153,7 @@ def _times(count: int) -> str:
 
 
 def by(said: str, migration: str, *, is_retried_alone: bool) -> str:
-    """What was said, with the migration that brings it about.
+    """Add the migration to a message about one.
 
     Args:
         is_retried_alone: it was said of a NIC that is migrated by itself.
@@ -171,7 +171,7 @@ def blocked_by(name: str, *, network: str, error: str) -> str:
 
 
 def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
-    """Whoever rolled it back has left no sentence, or one about another state of the VM."""
+    """The message about an earlier rollback whose own message is unknown, or about another state of the VM."""
     origin = policy.origin("onFailure")
     why = f"the last attempt failed: {error}" if error else "it could not be brought about"
-    return f"{why}; it was taken back, as onFailure is {policy.on_failure} ({origin})"
+    return f"{why}; rolled back, as onFailure is {policy.on_failure} ({origin})"

@@ -1,4 +1,4 @@
-"""What migrations were made for and what keeps them from starting: none is made again for the same thing."""
+"""What migrations were made for and why they failed, so that none is made again for the same change."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def change_fingerprint(
     network: Network | None,
     definition: AttachmentDefinition | None,
 ) -> str:
-    """What would have to change before it is worth another try: `<ten digits>/<ten digits>`.
+    """Fingerprint of all that would have to change before another attempt makes sense: `<ten digits>/<ten digits>`.
 
     The first digits are of the NIC's entries and of the VM's spec without the other NICs, the second of the network
     attachment definition; they are left out when that is not known.
@@ -66,7 +66,7 @@ def change_fingerprint(
 
 @once_per_pass
 def _beside_nics(vmi: VirtualMachineInstance) -> str:
-    """What stands for the VM's spec without its NICs: the text itself, or its digest where that is long.
+    """The VM's spec without its NICs: the text itself, or its digest where that is long.
 
     These are in annotations and records of guests that run, so neither of the two may ever change.
     """
@@ -97,7 +97,7 @@ def format_causes(causes: Mapping[str, str]) -> str:
 
 @once_per_pass
 def causes_of(migration: Migration) -> Mapping[str, str]:
-    """For which NICs a migration was made; empty when it does not say."""
+    """The NICs that a migration was made for, each with its cause; empty if it does not say."""
     try:
         found = json.loads(migration.annotation(MIGRATION_INTERFACES_ANNOTATION) or "{}")
     except (ValueError, RecursionError):
@@ -115,7 +115,7 @@ def at_fault(migration: Migration) -> tuple[str, ...]:
 
 @once_per_pass
 def others_at_fault(migration: Migration) -> Mapping[str, str]:
-    """Of those the NICs that it was not made for, each with its cause: what kept it from them is no fault of theirs."""
+    """The NICs at fault that the migration was not made for, each with its cause."""
     made_for, causes = causes_of(migration), _causes_at_fault(migration)
     return {name: causes[name] for name in at_fault(migration) if name not in made_for}
 
@@ -134,10 +134,10 @@ def failed_migrations(
     since: datetime | None = None,
     remembered: MigrationFailures | None = None,
 ) -> MigrationFailures:
-    """Those that were made for this very change of the NIC.
+    """Count the failed migrations that were made for this very change of the NIC.
 
     Args:
-        migrations: of the VMI, oldest first; those of users do not count, nor those taken back.
+        migrations: of the VMI, oldest first; those of users do not count, nor those withdrawn.
         since: when the change was asked for: whoever takes a NIC away and asks for it again later wants another try.
         remembered: of the NIC's record: they count though they have been deleted since.
     """
@@ -162,7 +162,7 @@ def failed_migrations(
 
 @once_per_pass
 def _failed_of(migrations: Sequence[Migration], vmi_uid: str) -> Mapping[str, Sequence[Migration]]:
-    """Those that say something against another one, in order, by each NIC that they say it of."""
+    """The failures that count against another migration, oldest first, by NIC."""
     found: dict[str, list[Migration]] = {}
     for item in migrations:
         if (
@@ -183,7 +183,7 @@ def is_given_up(failures: MigrationFailures) -> bool:
 
 
 def is_worth_repeating(failures: MigrationFailures) -> bool:
-    """What failed last may go better next time, or was perhaps another NIC's fault."""
+    """True if another migration may succeed: the last failure may pass, or was perhaps another NIC's fault."""
     return failures.retry_alone or failures.reason not in _NOT_MENDED_BY_TIME
 
 
@@ -245,7 +245,7 @@ def _digits(*parts: str) -> str:
 
 # Another NIC whose network keeps target pods from starting: no migration of the VM gets on, whichever NIC it is for.
 #
-# It is no failure of the NICs that the migration was for: none of them is given up or taken back for it, and trying
+# It is no failure of the NICs that the migration was for: none of them is given up or rolled back for it, and trying
 # each by itself would only meet the same. A migration is made again at once when what failed changes. Else with
 # back-off, five in all: the network of a NIC that the guest has did attach once, and may do so on another node, or
 # later.
@@ -302,7 +302,7 @@ def is_failed_of_others(migration: Migration, *, vmi: VirtualMachineInstance) ->
 
 
 def unchanged_since(migration: Migration, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> tuple[str, ...]:
-    """Of the NICs that a migration failed of, and that it was not for, those that are still what they were then."""
+    """The NICs at fault that the migration was not made for and that have not changed since."""
     then = others_at_fault(migration)
     return tuple(
         name for name, cause in then.items() if is_same_cause(cause, cause_at_fault(vmi, name=name, known=known))
@@ -310,7 +310,7 @@ def unchanged_since(migration: Migration, *, vmi: VirtualMachineInstance, known:
 
 
 def cause_at_fault(vmi: VirtualMachineInstance, *, name: str, known: KnownAttachments) -> str:
-    """What a NIC of the VMI's spec is, as for a plug: it counts against it if it is to be plugged. "" without one."""
+    """Fingerprint of a NIC of the VMI's spec, as for a plug; "" if the spec has none of that name."""
     interface, network = first_by_name(vmi.interfaces).get(name), first_by_name(vmi.networks).get(name)
     if interface is None or network is None or not network.attachment:
         return ""

@@ -22,7 +22,7 @@ CONTROLLER_GRACE = timedelta(seconds=5)
 
 
 class Verdict(StrEnum):
-    """What is to be done for the NIC."""
+    """The action for the NIC."""
 
     DYNAMIC = "Dynamic"
     """In place: the pod is asked, and there is still time."""
@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     HOLD = "Hold"
     """The dynamic path has failed, and is asked again with back-off: nothing else is possible or allowed."""
     ROLL_BACK = "RollBack"
-    """What was asked for is taken back, down to what works."""
+    """What was asked for is rolled back, down to what works."""
     FAILED = "Failed"
     """Nothing more is tried until something changes."""
     BLOCKED = "Blocked"
@@ -140,7 +140,7 @@ IN_PLACE: tuple[Rule, ...] = (
         says="waiting for the node agent on {where} to set the link",
     ),
     Rule(
-        when="it was taken back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
+        when="it was rolled back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
         applies=lambda evidence: bool(evidence.rolled_back),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
@@ -181,7 +181,7 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=_is_coming_back,
         verdict=Verdict.DYNAMIC,
         reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
-        says="{absence}; it may be restarting, so it is waited for",
+        says="{absence}; it may be restarting: waiting for it",
         again_at=grace_ends_at,
     ),
     Rule(
@@ -205,7 +205,7 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=lambda evidence: (_has_failed(evidence) or _is_late(evidence)) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
-        says="{failed_or_late}; it was taken back, as {on_failure}",
+        says="{failed_or_late}; rolled back, as {on_failure}",
         remedy="To try again, change its entry or onFailure",
     ),
     Rule(
@@ -252,7 +252,7 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=_is_not_ready,
         verdict=Verdict.DYNAMIC,
         reason=Reason.DYNAMIC_CONTROLLER_NOT_READY,
-        says="{absence}; it is waited for",
+        says="{absence}; waiting for it",
         again_at=lambda evidence: evidence.deadline,
     ),
     Rule(
@@ -330,7 +330,7 @@ OBSTACLES: tuple[Rule, ...] = (
         applies=lambda evidence: _is_given_up(evidence) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
-        says="{failures}. It was taken back, as {on_failure}",
+        says="{failures}; rolled back, as {on_failure}",
         remedy="To try again, change its entry or onFailure",
     ),
     Rule(
