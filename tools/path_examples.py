@@ -75,7 +75,7 @@ EXAMPLES = (
     replace(
         TYPICAL,
         policy=_ROLLBACK,
-        rolled_back=f"{_ERROR}; it was taken back, as onFailure is Rollback ({_CUSTOM_RESOURCE})",
+        rolled_back=f"{_ERROR}; rolled back, as onFailure is Rollback ({_CUSTOM_RESOURCE})",
     ),
     replace(TYPICAL, no_slot="the guest has at most 8 PCI slots for NICs, 8 taken"),
     replace(TYPICAL, is_sriov=True),
