@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from tests.api import objects
 from tests.api.objects import Json
 from tests.api.world import MIGRATION, POD, VMI, World
+from tests.fakes.status import ApiFailure
 
 JOB = "kubevirt.io/migrationJobUID"
 _FINAL = ("Succeeded", "Failed")
@@ -188,7 +190,11 @@ def _move_on(world: World, name: str) -> None:
     body = world.server.modify(VMI, name, change, status=True)
     state = body["status"]["migrationState"]
     if state.get("completed"):
-        world.server.modify(POD, state["sourcePod"], _end, status=True)
+        try:
+            world.server.modify(POD, state["sourcePod"], _end, status=True)
+        except ApiFailure as failure:
+            if failure.code != HTTPStatus.NOT_FOUND:  # the operator has deleted it since
+                raise
 
 
 def _run(world: World, pod: str) -> None:

@@ -51,7 +51,7 @@ from nicplug.plan.nic.path.rules import Rule
 ROWS = (
     Row(rule="only the link is to be set up or down", nic="red", edit=set_link_down, born_with=("red",)),
     Row(
-        rule="it was taken back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
+        rule="it was rolled back before, `onFailure` is still `Rollback`, and its owner has not changed the NIC since",
         before=chained(policy(onFailure="Rollback"), broken_controllers),
         # A VM's NIC leaves the instance: no path is chosen for it any more.
         owners=(VMIS,),
