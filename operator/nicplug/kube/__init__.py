@@ -1,1 +1,1 @@
-"""The API server: the port (`api`), its implementation on kubernetes.aio, errors, lease and events."""
+"""API server access: the port (`api`), its implementation on kubernetes.aio, errors, leader election and events."""

@@ -1,8 +1,7 @@
-"""`KubeApi` on `kubernetes.aio`: dictionaries in and out.
+"""Implements `KubeApi` on `kubernetes.aio`, with plain dictionaries for requests and responses.
 
-Uses the generic request path of the library (connections, TLS, credentials) and none of its
-response models: they would cost more than the request (docs/adr/0002). Knows nothing of
-metrics: whoever counts passes `on_response`.
+Uses the library's generic request path (connections, TLS, credentials) and none of its response models: they would cost
+more than the request (docs/adr/0002). Knows nothing of metrics: the caller counts requests with `on_response`.
 """
 
 import asyncio
@@ -36,13 +35,13 @@ USER_AGENT = "nicplug"
 # Includes waiting for a free connection, so that a caller never waits longer than this.
 _TOTAL_SECONDS = 10.0
 _CONNECT_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3)
-# The server ends a watch after this; a stream that dies without a word shows by a missing bookmark, which a
-# kube-apiserver sends about every minute.
+# The server ends a watch after this. A stream that dies silently is detected by a missing bookmark: kube-apiserver
+# sends one about every minute.
 _WATCH_SECONDS = 300
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=3, sock_read=150)
 
-# Of every write. The default, Warn, has the server look for members that it does not know and for doubled ones, and
-# say so in a header that nobody here reads: 4 % of what it allocates for a status patch (docs/performance.md).
+# Sent with every write. The default, Warn, makes the server look for unknown and duplicate fields and report them in a
+# header that nicplug does not read: 4 % of what it allocates for a status patch (docs/performance.md).
 _UNCHECKED = "?fieldValidation=Ignore"
 
 _JSON = "application/json"
@@ -51,9 +50,9 @@ _METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 
 
 class AioApi:
-    """The API server, through one pool of connections; `kube.connect` makes one for each kind of requests.
+    """Client of the API server with one connection pool; `kube.connect` creates one client per class of requests.
 
-    Must be made and used in one event loop. Every verb raises the classes of `kube.errors` only.
+    Must be created and used in one event loop. Every verb raises only the classes of `kube.errors`.
     """
 
     def __init__(
@@ -65,20 +64,20 @@ class AioApi:
         connections: int = CONNECTIONS_PER_HOST,
         middlewares: Sequence[aiohttp.ClientMiddlewareType] = (),
     ) -> None:
-        # Of its own, since the library reads the limits from it late; credentials that are refreshed stay shared.
+        # A copy, because the library reads the limits from it later. Refreshed credentials stay shared.
         configuration = copy.copy(configuration)
         configuration.connection_pool_maxsize = connections
         configuration.tcp_connector_limit_per_host = connections
-        # The queue decides when to try again; a second layer of retries would only hide it.
+        # The queue decides when to retry; a second layer of retries would only hide failures from it.
         configuration.retries = None
-        # The library looks for proxies in the environment and for ~/.netrc at every request, which doubled
-        # its cost. `connect` has looked once.
+        # The library looks for proxies in the environment and for ~/.netrc on every request, which doubled its cost.
+        # `connect` does so once.
         self._sizes = PageSizes()
         configuration.client_session_kwargs = {
             "trust_env": False,
             "middlewares": (encode_as_go, in_pages(self._sizes), *middlewares),
             "response_class": BoundedResponse,
-            # Every request names its own, or, as virtctl's, none.
+            # Every request sets its own, or none, as virtctl does.
             "skip_auto_headers": ("Content-Type",),
         }
         self._configuration = configuration
@@ -95,12 +94,12 @@ class AioApi:
         return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
 
     async def get_cached(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
-        """Read one object from the API server's memory: cheaper than from etcd, and at times a moment old."""
+        """Read one object from the API server's watch cache: cheaper than from etcd, but possibly stale."""
         path = f"{_path(resource, namespace=namespace, name=name)}?resourceVersion=0"
         return await self._send(_Call(method="GET", verb="get", target=resource.plural, path=path))
 
     async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
-        """Read one object as text: with all that its record has marks for."""
+        """Read one object as undecoded text, including everything that its cached record elides."""
         path = _path(resource, namespace=namespace, name=name)
         answer = await self._ask(_Call(method="GET", verb="get", target=resource.plural, path=path))
         return answer.content
@@ -116,7 +115,11 @@ class AioApi:
         limit: int | None = None,
         continue_token: str | None = None,
     ) -> Json:
-        """Read a page of a collection; an expired `continue_token` raises `Stale`: start again."""
+        """Read one page of a collection.
+
+        Raises:
+            Stale: `continue_token` has expired; list again from the start.
+        """
         options = {
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
@@ -134,9 +137,12 @@ class AioApi:
         return page
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
-        """POST; raises `AlreadyExists` when the name is taken.
+        """Create an object (POST).
 
-        `apiVersion` and `kind` are those of `resource` unless `body` has its own.
+        `apiVersion` and `kind` are taken from `resource` unless `body` sets them.
+
+        Raises:
+            AlreadyExists: an object of that name exists.
         """
         path = _path(resource, namespace=namespace)
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
@@ -145,7 +151,11 @@ class AioApi:
         )
 
     async def create_text(self, resource: Resource, body: bytes, *, namespace: str | None = None) -> Json:
-        """POST of a text that is sent as it is; raises `AlreadyExists` when the name is taken."""
+        """Create an object from encoded JSON, sent unchanged.
+
+        Raises:
+            AlreadyExists: an object of that name exists.
+        """
         path = _path(resource, namespace=namespace)
         return await self._send(
             _Call(method="POST", verb="create", target=resource.plural, path=path, query=_UNCHECKED, body=body)
@@ -160,7 +170,11 @@ class AioApi:
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> Json:
-        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        """Apply a JSON patch (RFC 6902).
+
+        Raises:
+            Stale: a `test` failed.
+        """
         body = [dict(operation) for operation in patch]
         return await self._patch(resource, body, name=name, namespace=namespace, subresource=subresource)
 
@@ -173,7 +187,11 @@ class AioApi:
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> Json:
-        """JSON patch that is sent as it is; a failed `test` raises `Stale`."""
+        """Apply a JSON patch given as encoded JSON, sent unchanged.
+
+        Raises:
+            Stale: a `test` failed.
+        """
         return await self._patch(resource, patch, name=name, namespace=namespace, subresource=subresource)
 
     async def patch_unread(
@@ -185,7 +203,7 @@ class AioApi:
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> None:
-        """JSON patch of an object that is not asked back: the API server sends its metadata, and nobody parses it."""
+        """Apply a JSON patch and discard the response: the API server returns only metadata, which is not parsed."""
         body = [dict(operation) for operation in patch]
         call = _patch_call(resource, body, name=name, namespace=namespace, subresource=subresource, accept=_METADATA)
         await self._ask(call)
@@ -196,10 +214,10 @@ class AioApi:
         return await self._send(_patch_call(resource, body, name=name, namespace=namespace, subresource=subresource))
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
-        """PUT, guarded by the resourceVersion in `body`.
+        """Replace an object (PUT), guarded by the resourceVersion in `body`.
 
-        aiohttp sends it again when a kept connection breaks: the second meets `Stale` although the
-        first was stored. Read the object to know.
+        aiohttp resends the request when a kept-alive connection breaks. If the first was stored, the second fails with
+        `Stale`: read the object to find out.
         """
         path = _path(resource, namespace=namespace, name=name)
         body = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
@@ -216,11 +234,14 @@ class AioApi:
         uid: str | None = None,
         version: int | None = None,
     ) -> Json:
-        """DELETE; with `uid` only that very object, `Gone` when another has taken the name.
+        """Delete an object.
 
-        With `version`, its resourceVersion, only while it is as it was seen, else `Stale`.
+        Args:
+            uid: precondition; if another object has taken the name, raises `Gone`.
+            version: resourceVersion as a precondition; if the object has changed since, raises `Stale`.
 
-        Returns the object as it was marked for deletion, or a Status when it is already away.
+        Returns:
+            The object, marked for deletion, or a Status if it no longer exists.
         """
         body: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
         preconditions = {"uid": uid, "resourceVersion": str(version) if version is not None else None}
@@ -238,9 +259,9 @@ class AioApi:
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> AsyncIterator[Json]:
-        """The lines of a watch, until the server ends it.
+        """Yield the events of a watch until the server ends it.
 
-        Not bound by the limit of other requests: close the iterator, or cancel who reads it.
+        Not subject to the time-out of other requests: close the iterator, or cancel the task that reads it.
         """
         options = {
             "watch": "true",
@@ -275,7 +296,7 @@ class AioApi:
                         event = ObjectText(resource.plural).read_line(line)
                     yield _mapping(event, answer)
             finally:
-                # Not `release`, which would read to the end of a stream that has none.
+                # Not `release`, which would read an endless stream to its end.
                 stream.close()
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             cause = str(error) or type(error).__name__
@@ -299,7 +320,7 @@ class AioApi:
     async def request(
         self, method: str, path: str, *, body: Any = None, content_type: str = _JSON, accept: str = _JSON
     ) -> bytes:
-        """Send any other request, for commands; `path` has the query, and a body of bytes is sent as it is."""
+        """Send any other request, for commands. `path` includes the query; a body of bytes is sent unchanged."""
         call = _Call(
             method=method,
             verb=method.lower(),
@@ -312,14 +333,14 @@ class AioApi:
         return (await self._ask(call)).content
 
     async def version(self) -> Json:
-        """Read which Kubernetes it is, at /version."""
+        """Read the version of Kubernetes from /version."""
         return await self._send(_Call(method="GET", verb="get", target="version", path="/version"))
 
     async def close(self) -> None:
-        """Close the connections; requests under way and later ones raise `Unavailable`."""
+        """Close the connections; pending and later requests raise `Unavailable`."""
         self._closed = True
-        # aiohttp leaves requests under way hanging until their time-out, and cancels those that wait for a
-        # connection, who would take it for their own end.
+        # aiohttp leaves pending requests hanging until their time-out, and cancels those that wait for a connection;
+        # their callers would take that for a cancellation of their own.
         for limit in self._under_way:
             limit.reschedule(asyncio.get_running_loop().time())
         while self._under_way:
@@ -334,7 +355,11 @@ class AioApi:
         return _mapping(value, answer)
 
     async def _ask(self, call: "_Call") -> Answer:
-        """The answer; raises when it is not a success."""
+        """Send a request and return the answer.
+
+        Raises:
+            ApiError: the request failed.
+        """
         request = f"{call.method} {call.path}"
         if self._closed:
             raise Unavailable("the connection to the API server is closed", request=request)
@@ -358,7 +383,7 @@ class AioApi:
         return answer
 
     async def _exchange(self, call: "_Call", headers: dict[str, str]) -> tuple[RESTResponse, bytes]:
-        """Send and read, within a limit that `close` can bring forward."""
+        """Send a request and read its response, within a time limit that `close` can shorten."""
         async with asyncio.timeout(_TOTAL_SECONDS) as limit:
             self._under_way.add(limit)
             try:
@@ -376,8 +401,8 @@ class AioApi:
                 self._ended.set()
 
     async def _headers(self, call: "_Call", *, request: str) -> dict[str, str]:
-        # Always a content type of our own: the library turns a dictionary sent as a JSON patch into a
-        # strategic merge patch, which custom resources refuse.
+        # Always set the content type: the library turns a dictionary sent as a JSON patch into a strategic merge patch,
+        # which custom resources refuse.
         headers = {"Content-Type": call.content_type, "Accept": call.accept, "User-Agent": self._user_agent}
         try:
             token = await self._configuration.get_api_key_with_prefix("BearerToken")
@@ -390,7 +415,12 @@ class AioApi:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Call:
-    """One request. `target` is what metrics call the resource; `query` is what errors do not repeat of the path."""
+    """One request.
+
+    Attributes:
+        target: name of the resource in metrics.
+        query: part of the URL that error messages omit.
+    """
 
     method: str
     verb: str
@@ -419,7 +449,7 @@ def _patch_call(
 
 @contextmanager
 def _json_expected(answer: Answer) -> Iterator[None]:
-    """Turn what a parser says of an answer into an error of ours."""
+    """Convert a parse error of an answer into `Unavailable`."""
     try:
         yield
     except ValueError as error:
@@ -429,7 +459,7 @@ def _json_expected(answer: Answer) -> Iterator[None]:
 
 
 def _cause(error: Exception) -> str:
-    """Why there is no answer, in the words of the operating system: aiohttp's name its own objects."""
+    """Return why there is no answer, as the operating system words it: aiohttp's messages name its own objects."""
     found = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else None
     if found is None or isinstance(found, ssl.SSLError):
         return str(error) or type(error).__name__
@@ -455,10 +485,10 @@ def _path(
 
 
 def _segment(value: str | None) -> str | None:
-    """Quote a name for a path; refuse what would point at another path.
+    """Quote a name for a URL path; refuse names that would point to another path.
 
-    Names may come from what users write, and HTTP clients resolve `..` before they send. Same rule as
-    Kubernetes' path segment names: not empty, not `.` or `..`, no `/`, no `%`.
+    Names may come from user input, and HTTP clients resolve `..` before they send a request. Applies Kubernetes' rule
+    for path segment names: not empty, not `.` or `..`, no `/`, no `%`.
     """
     if value is None:
         return None

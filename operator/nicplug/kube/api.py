@@ -1,8 +1,8 @@
 """The port through which nicplug talks to the API server: seven verbs, plain JSON in and out.
 
-A Protocol, so that tests and tools can put anything behind it; `kube.aio` is the real one.
-`TextApi` is for what is too large for that. The watches of what every process needs are Kopf's; `WatchingApi` is for
-kinds that may be missing.
+A Protocol, so that tests and tools can substitute it; `kube.aio` is the real implementation. `TextApi` is for objects
+that are too large to parse. Kopf watches the kinds that every process needs; `WatchingApi` is for kinds that may not be
+installed.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -15,7 +15,7 @@ JsonPatch = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
-    """One kind of the API, enough to build its paths."""
+    """One kind of the API: what is needed to build its URL paths."""
 
     group: str
     version: str
@@ -25,11 +25,11 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """The `apiVersion` of its objects, for example `kubevirt.io/v1` or `v1`."""
+        """The `apiVersion` of the kind, for example `kubevirt.io/v1` or `v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, *, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
-        """The URL path of the collection, the object or its subresource."""
+        """Return the URL path of the collection, an object or its subresource."""
         parts = ["", "apis", self.group, self.version] if self.group else ["", "api", self.version]
         if namespace is not None and self.namespaced:
             parts += ["namespaces", namespace]
@@ -39,7 +39,7 @@ class Resource:
 
 
 class KubeApi(Protocol):
-    """The verbs that nicplug uses. Every method raises the classes of `kube.errors` and nothing else."""
+    """The verbs that nicplug uses. Every method raises only the classes of `kube.errors`."""
 
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         """Read one object."""
@@ -56,11 +56,15 @@ class KubeApi(Protocol):
         limit: int | None = None,
         continue_token: str | None = None,
     ) -> Json:
-        """Read a page of a collection; `metadata_only` asks for a PartialObjectMetadataList."""
+        """Read one page of a collection; `metadata_only` requests a PartialObjectMetadataList."""
         ...
 
     async def create(self, resource: Resource, body: Json, *, namespace: str | None = None) -> Json:
-        """POST; raises `AlreadyExists` when the name is taken."""
+        """Create an object (POST).
+
+        Raises:
+            AlreadyExists: an object of that name exists.
+        """
         ...
 
     async def patch(
@@ -72,11 +76,15 @@ class KubeApi(Protocol):
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> Json:
-        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        """Apply a JSON patch (RFC 6902).
+
+        Raises:
+            Stale: a `test` failed.
+        """
         ...
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
-        """PUT, guarded by the resourceVersion in `body`."""
+        """Replace an object (PUT), guarded by the resourceVersion in `body`."""
         ...
 
     async def delete(
@@ -88,9 +96,11 @@ class KubeApi(Protocol):
         uid: str | None = None,
         version: int | None = None,
     ) -> Json:
-        """DELETE; with `uid` only that very object, `Gone` when another has taken the name.
+        """Delete an object.
 
-        With `version`, its resourceVersion, only while it is as it was seen, else `Stale`.
+        Args:
+            uid: precondition; if another object has taken the name, raises `Gone`.
+            version: resourceVersion as a precondition; if the object has changed since, raises `Stale`.
         """
         ...
 
@@ -100,14 +110,18 @@ class KubeApi(Protocol):
 
 
 class TextApi(Protocol):
-    """The verbs for objects that are too large to be anything but text, with all that their records have marks for."""
+    """The verbs for objects that are handled as undecoded text because they are too large, with nothing elided."""
 
     async def read(self, resource: Resource, *, name: str, namespace: str | None = None) -> bytes:
-        """Read one object."""
+        """Read one object as undecoded text."""
         ...
 
     async def create_text(self, resource: Resource, body: bytes, *, namespace: str | None = None) -> Json:
-        """POST; raises `AlreadyExists` when the name is taken."""
+        """Create an object from encoded JSON.
+
+        Raises:
+            AlreadyExists: an object of that name exists.
+        """
         ...
 
     async def patch_text(
@@ -119,12 +133,16 @@ class TextApi(Protocol):
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> Json:
-        """JSON patch (RFC 6902); a failed `test` raises `Stale`."""
+        """Apply a JSON patch (RFC 6902) given as encoded JSON.
+
+        Raises:
+            Stale: a `test` failed.
+        """
         ...
 
 
 class WatchingApi(KubeApi, Protocol):
-    """The verbs, and the one that streams."""
+    """`KubeApi` with watches."""
 
     def watch(
         self,
@@ -135,19 +153,21 @@ class WatchingApi(KubeApi, Protocol):
         label_selector: str | None = None,
         field_selector: str | None = None,
     ) -> AsyncIterator[Json]:
-        """The lines (`type`, `object`) of a watch, bookmarks and ERRORs among them.
+        """Yield the events (`type`, `object`) of a watch, including bookmarks and ERRORs.
 
-        Ends when the server ends the stream, which it does every few minutes. Raises the classes of
-        `kube.errors`: `Unavailable` when the stream breaks or has been silent for longer than bookmarks allow.
+        Ends when the server ends the stream, which it does every few minutes.
+
+        Raises:
+            ApiError: the watch failed; `Unavailable` if the stream broke or no bookmark arrived in time.
         """
         ...
 
 
 class ServerApi(WatchingApi, TextApi, Protocol):
-    """All that an API server is asked for."""
+    """All requests that nicplug sends to an API server."""
 
     async def get_cached(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
-        """Read one object from the API server's memory: cheaper than from etcd, and at times a moment old."""
+        """Read one object from the API server's watch cache: cheaper than from etcd, but possibly stale."""
         ...
 
     async def patch_unread(
@@ -159,20 +179,24 @@ class ServerApi(WatchingApi, TextApi, Protocol):
         namespace: str | None = None,
         subresource: str | None = None,
     ) -> None:
-        """JSON patch (RFC 6902) of an object that is not asked back; a failed `test` raises `Stale`."""
+        """Apply a JSON patch (RFC 6902) and discard the response.
+
+        Raises:
+            Stale: a `test` failed.
+        """
         ...
 
     async def version(self) -> Json:
-        """Read which Kubernetes it is, at /version."""
+        """Read the version of Kubernetes from /version."""
         ...
 
 
 class OnResponse(Protocol):
-    """Called once per request, also when no answer came (`code` 0).
+    """Called once per request, including those without an answer (`code` 0).
 
-    `verb` is Kubernetes' (get, list, watch, create, patch, update, delete), `resource` the plural with its
-    subresource (`virtualmachineinstances/status`), `seconds` the time until the body was read; of a watch, and of
-    the list before it, until it began.
+    `verb` is Kubernetes' (get, list, watch, create, patch, update, delete); `resource` is the plural with its
+    subresource (`virtualmachineinstances/status`). `seconds` is the time until the body was read; for a watch, and the
+    list before it, the time until the response began.
     """
 
     def __call__(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
@@ -181,4 +205,4 @@ class OnResponse(Protocol):
 
 
 def count_nothing(*, verb: str, resource: str, code: int, seconds: float) -> None:
-    """Be the `on_response` of those who do not count."""
+    """Ignore the request: the default `on_response`."""

@@ -1,4 +1,4 @@
-"""Bodies of requests: as Go writes JSON, and as they are where they are text already."""
+"""Encodes request bodies as Go does; sends bodies that are already text unchanged."""
 
 import json
 from collections.abc import Iterator
@@ -12,24 +12,24 @@ from nicplug.kube import go_json
 
 JSON_PATCH = "application/json-patch+json"
 
-# The library would encode a text once more, so it gets something else, and the text is put in its place.
+# The library would encode text again. It gets a placeholder, which the middleware replaces with the text.
 _text: ContextVar[bytes | None] = ContextVar("_text", default=None)
 
 
 @contextmanager
 def sending(body: Any) -> Iterator[Any]:
-    """What to give to the library as the body of the one request that is sent meanwhile."""
+    """Yield the body to pass to the library for the one request sent inside the context."""
     is_text = isinstance(body, bytes)
     token = _text.set(body if is_text else None)
     try:
-        # Of anything but a list the library thinks that it is no JSON patch.
+        # The library treats a body as a JSON patch only if it is a list.
         yield [] if is_text else body
     finally:
         _text.reset(token)
 
 
 async def encode_as_go(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """A middleware: where the API server compares texts, what Python has encoded would never be equal."""
+    """Middleware that re-encodes bodies as Go does, where the API server compares encoded text with its own."""
     if (text := _text.get()) is not None:
         await request.update_body(text)
         return await handler(request)

@@ -1,7 +1,7 @@
-"""From an HTTP answer to exactly one class of `kube.errors`.
+"""Maps an HTTP answer to exactly one class of `kube.errors`.
 
-Pure: knows status codes and the Status object of Kubernetes, nothing of HTTP libraries.
-Every rule here has a fact in tests/conformance that holds on a real kube-apiserver.
+Pure: knows status codes and the Status object of Kubernetes, nothing of HTTP libraries. Every rule here has a fact in
+tests/conformance that holds on a real kube-apiserver.
 """
 
 import json
@@ -21,26 +21,26 @@ from nicplug.kube.errors import (
     Unavailable,
 )
 
-# All that kube-apiserver says about a JSON patch it cannot apply, be it a failed `test` or a path
-# that does not exist; which of them it was is not told.
+# kube-apiserver's only message for a JSON patch that it cannot apply; it does not distinguish a failed `test` from a
+# path that does not exist.
 PATCH_NOT_APPLICABLE = "the server rejected our request due to an error in our request"
-# Said before the delete, or by the storage when the object changes in that very moment.
+# The first comes from the check before the delete, the second from storage if the object changes at that moment.
 UID_PRECONDITIONS = ("the UID in the precondition", "UID in precondition")
-# All workers wait as long: no header, whoever wrote it, may stop the operator for good.
 _LONGEST_MESSAGE = 4096
+# All workers wait this long: no header, whatever its origin, may stop the operator for good.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the server said, without the objects of any HTTP library.
+    """An answer of the server, independent of any HTTP library.
 
     Attributes:
         method: HTTP method in capitals.
-        request: method and path, for the error.
+        request: method and path, for error messages.
         code: HTTP status.
-        content: body, undecoded.
-        retry_after: value of the Retry-After header, "" when there is none.
+        content: undecoded body.
+        retry_after: value of the Retry-After header, "" if it is missing.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Answer:
 
 
 def to_error(answer: Answer) -> ApiError:
-    """Turn an answer that is not a success into an error.
+    """Convert an unsuccessful answer into an error.
 
     Source: https://kubernetes.io/docs/reference/using-api/api-concepts/ and the conformance list.
     """
@@ -70,7 +70,9 @@ def to_error(answer: Answer) -> ApiError:
 
 
 def retry_after_seconds(header: str) -> float:
-    """Seconds of a Retry-After header, a minute at most; 1.0 for anything that is not a number (a date, nothing)."""
+    """Return the seconds of a Retry-After header, at most 60; 1.0 if it is missing or not a number (a date, for
+    example).
+    """
     try:
         seconds = float(header)
     except ValueError:
@@ -84,7 +86,7 @@ def _class_of(answer: Answer, status: Mapping[str, Any]) -> type[ApiError]:
             return Denied
         case 404:
             return Gone
-        # 410 is an expired `continue` token or resourceVersion: only fresh data helps.
+        # 410 is an expired `continue` token or resourceVersion; only fresh data helps.
         case 410 | 412:
             return Stale
         case 409:
@@ -97,7 +99,7 @@ def _class_of(answer: Answer, status: Mapping[str, Any]) -> type[ApiError]:
             return Unavailable
         case code if 400 <= code < 500:
             return Rejected
-        # 5xx, and what no API server answers (1xx, 3xx: something else sits on that address).
+        # 5xx, and codes that no API server answers (1xx, 3xx: another server listens on that address).
         case _:
             return Unavailable
 
@@ -112,9 +114,9 @@ def _class_of_conflict(answer: Answer, status: Mapping[str, Any]) -> type[ApiErr
 
 
 def _is_failed_patch(answer: Answer, status: Mapping[str, Any]) -> bool:
-    """Tell a JSON patch that does not fit the object from an object that breaks a rule.
+    """True if a JSON patch does not fit the object; False if the patched object breaks a rule.
 
-    Schema and CEL fill `details.causes`, admission writes a message of its own.
+    Schema and CEL violations fill `details.causes`; admission writes its own message.
     """
     details = status.get("details") or {}
     return (
@@ -141,7 +143,7 @@ def _status_object(content: bytes) -> Mapping[str, Any]:
 
 def _message(answer: Answer, status: Mapping[str, Any]) -> str:
     if message := status.get("message"):
-        # It may quote the value of a field, however large.
+        # The message may quote the value of a field of any size.
         return str(message)[:_LONGEST_MESSAGE]
     text = answer.content[:200].decode(errors="replace").strip()
     return f"{answer.request}: HTTP {answer.code} {text}".rstrip()

@@ -1,9 +1,8 @@
-"""Where the API server is and who we are: in a pod from the service account, elsewhere from a kubeconfig.
+"""Connects to the API server: from a pod with its service account, elsewhere with a kubeconfig.
 
-Gives the two users of that knowledge what they need: `KubeApi` for our own requests, and
-Kopf's login for its watches. What must not wait for anything else has connections of its own.
-Both read the credentials through `kubernetes.aio`, so that exec plugins and merged kubeconfigs
-work for both alike.
+Provides `KubeApi` for nicplug's own requests and the login for Kopf's watches. Requests that must not wait for others
+have their own connections. Both read the credentials through `kubernetes.aio`, so that exec plugins and merged
+kubeconfigs work for both.
 """
 
 from dataclasses import dataclass, field
@@ -25,18 +24,18 @@ from nicplug.kube.pages import PageSizes, in_pages
 from nicplug.kube.watch_health import WatchHealth
 from nicplug.kube.watch_session import WatchResponse, counted, resource_of, response_class, trace
 
-# A renewal, and the one before it that still hangs.
+# One renewal, and a previous one that may still hang.
 _LEASE_CONNECTIONS = 2
-# One for each optional watch, which are bounded (`cache.controller_watches`): none ever waits for another one's.
+# One per optional watch, whose number is bounded (`cache.controller_watches`): no watch waits for another.
 WATCH_CONNECTIONS = 64
 
 
 @dataclass(slots=True)
 class _Credentials:
-    """Who the watches are: read anew when the API server refuses them, so that a rotated token is picked up.
+    """The credentials of Kopf's watches, reloaded when the API server refuses them, so that a rotated token is picked
+    up.
 
-    Kopf's own way is to close the session that its other watches still use, and to end when it gets the same
-    credentials twice.
+    Kopf itself would close the session that its other watches still use, and stop if it got the same credentials twice.
     """
 
     load: Load
@@ -46,7 +45,7 @@ class _Credentials:
     async def authorize(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
-        """A middleware of the session."""
+        """Session middleware that sets the Authorization header."""
         try:
             if self._are_refused:
                 self.configuration = await self.load()
@@ -62,18 +61,19 @@ class _Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One API server.
+    """Connection to one API server.
 
     Attributes:
-        api: for reads and writes.
-        lease: for the Lease alone: a renewal that waits behind writes costs the leadership.
-        watching: for the watches that nicplug keeps itself, each of which holds a connection.
+        api: client for reads and writes.
+        lease: client for the Lease only: a renewal that waits behind writes costs the leadership.
+        watching: client for nicplug's own watches, each of which holds a connection.
         server: URL of the API server.
-        source: where the configuration came from, for logs.
-        watches: how the watches fare that Kopf keeps.
-        direct: which of their lines do not go through Kopf.
-        listings: who takes what they list.
-        kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
+        source: origin of the configuration, for logs.
+        watches: health of Kopf's watches.
+        direct: diverts watch lines that need not pass through Kopf.
+        listings: routes listed objects to the caches.
+        kubevirt_namespace: namespace of the KubeVirt CR; of CRs in other namespaces only the identifying metadata is
+            read. None reads all.
     """
 
     api: ServerApi
@@ -89,7 +89,7 @@ class Connection:
     kubevirt_namespace: str | None = None
 
     async def credentials(self) -> kopf.ConnectionInfo:
-        """Who we are, read anew on every call.
+        """Load the credentials; every call reads them again.
 
         Raises:
             ConfigError: the credentials are no longer readable.
@@ -97,7 +97,7 @@ class Connection:
         return _connection_info(await self._load())
 
     async def login(self) -> kopf.AiohttpSession:
-        """The session of Kopf's watches, for `@kopf.on.login`; Kopf closes it.
+        """Return the session of Kopf's watches, for `@kopf.on.login`; Kopf closes it.
 
         Raises:
             ConfigError: the credentials are not readable.
@@ -128,7 +128,7 @@ class Connection:
         return kopf.AiohttpSession(server=info.server, aiohttp_session=session)
 
     async def close(self) -> None:
-        """Close the connections; those of Kopf are Kopf's to close."""
+        """Close the connections, except those that Kopf owns."""
         for api in (self.watching, self.api, self.lease):
             await api.close()
 
@@ -140,17 +140,17 @@ async def connect(
     user_agent: str = USER_AGENT,
     kubevirt_namespace: str | None = None,
 ) -> Connection:
-    """Find the API server; sends no request.
+    """Find the API server and its credentials; sends no request.
 
     Args:
-        kubeconfig: file to use. None: the pod's service account if there is one, else the files of
-            $KUBECONFIG, else ~/.kube/config.
-        on_response: called once per request, also of Kopf's.
-        user_agent: how requests that are not Kopf's name themselves, as seen in the audit log.
-        kubevirt_namespace: where the KubeVirt CR lies; None for any namespace.
+        kubeconfig: file to use. None: the pod's service account if there is one, else the files of $KUBECONFIG, else
+            ~/.kube/config.
+        on_response: called once per request, including Kopf's.
+        user_agent: user agent of requests that are not Kopf's, as seen in the audit log.
+        kubevirt_namespace: namespace of the KubeVirt CR; None for any namespace.
 
     Raises:
-        ConfigError: nothing usable there.
+        ConfigError: no usable configuration.
     """
     source, load = find_credentials(kubeconfig)
     configuration = with_proxy(await load())

@@ -1,4 +1,4 @@
-"""What became of a kubeconfig's exec plugin, which the client library runs and whose failure it only logs.
+"""Explains failures of a kubeconfig's exec plugin, which the client library runs and whose errors it only logs.
 
 Without this, the user that the plugin would have logged in is `system:anonymous` to the API server.
 
@@ -21,7 +21,7 @@ _LONGEST_STDERR = 300
 
 @contextmanager
 def errors_of_library() -> Iterator[list[str]]:
-    """The messages that the library logs as errors meanwhile; they reach no other handler."""
+    """Collect the errors that the library logs inside the context; they reach no other handler."""
     errors: list[str] = []
 
     def take(record: logging.LogRecord) -> bool:
@@ -38,12 +38,12 @@ def errors_of_library() -> Iterator[list[str]]:
 
 
 def plugin_problem(plugin: CredentialPlugin, errors: list[str], *, user: str, paths: str) -> str:
-    """Why the plugin gave no credentials, and what to do.
+    """Explain why the plugin returned no credentials, with the remedy.
 
     Args:
-        errors: what the library has logged.
-        user: whose entry names the plugin.
-        paths: of the kubeconfig.
+        errors: messages that the library has logged.
+        user: the kubeconfig user whose entry names the plugin.
+        paths: paths of the kubeconfig files.
     """
     subject = f'credential plugin "{plugin.command}" of user "{user}" in kubeconfig {paths}'
     hint = f" {plugin.install_hint}" if plugin.install_hint else ""

@@ -1,7 +1,7 @@
-"""Who we are to the API server: in a pod from the service account, elsewhere from a kubeconfig.
+"""Loads the credentials for the API server: in a pod from the service account, elsewhere from a kubeconfig.
 
-Reads the credentials through `kubernetes.aio`, so that exec plugins and merged kubeconfigs work. Knows nothing of Kopf:
-commands that only ask a question do not load it.
+Reads them through `kubernetes.aio`, so that exec plugins and merged kubeconfigs work. Knows nothing of Kopf: commands
+that only query the cluster do not load it.
 """
 
 import os
@@ -23,18 +23,19 @@ from nicplug.kube.kubeconfig import ConfigError, KubeconfigContext, kubeconfig_p
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-# kubelet renews a token long before it expires; when it is late, requests fail for so long after it has.
+# The kubelet renews a token long before it expires. If it is late, requests fail for at most this long after the
+# renewal.
 _TOKEN_SECONDS = 10.0
 
 Load = Callable[[], Coroutine[None, None, Configuration]]
 
 
 def find_credentials(kubeconfig: Path | None) -> tuple[str, Load]:
-    """Where the credentials come from, for logs, and what reads them.
+    """Return the source of the credentials, for logs, and the function that loads them.
 
     Args:
-        kubeconfig: file to use. None: the pod's service account if there is one, else the files of
-            $KUBECONFIG, else ~/.kube/config.
+        kubeconfig: file to use. None: the pod's service account if there is one, else the files of $KUBECONFIG, else
+            ~/.kube/config.
     """
     if kubeconfig is None and is_in_cluster():
         return "service account", load_in_cluster
@@ -43,19 +44,19 @@ def find_credentials(kubeconfig: Path | None) -> tuple[str, Load]:
 
 
 def is_in_cluster() -> bool:
-    """This process runs in a pod that has a service account."""
+    """True if this process runs in a pod that has a service account."""
     return (SERVICE_ACCOUNT / "token").is_file() and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
 
 
 def with_proxy(configuration: Configuration) -> Configuration:
-    """The configuration with the proxy of the environment, where it names none itself."""
+    """Set the proxy from the environment unless the configuration has one; returns the configuration."""
     if configuration.proxy is None:
         configuration.proxy = _proxy_of_environment(configuration.host)
     return configuration
 
 
 def _proxy_of_environment(server: str) -> str | None:
-    """The proxy for the API server by $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY, as kubectl finds it."""
+    """Return the proxy for the API server from $HTTPS_PROXY, $HTTP_PROXY and $NO_PROXY, as kubectl does."""
     url = urlsplit(server)
     if url.hostname is None or proxy_bypass(url.hostname):
         return None
@@ -63,13 +64,13 @@ def _proxy_of_environment(server: str) -> str | None:
 
 
 async def load_in_cluster(*, clock: Callable[[], float] = time.monotonic) -> Configuration:
-    """The pod's service account; its token is read again every ten seconds when it is used.
+    """Load the pod's service account; requests reload its token if the last read is more than ten seconds ago.
 
     Args:
         clock: monotonic seconds.
 
     Raises:
-        ConfigError: it cannot be used.
+        ConfigError: the service account cannot be used.
     """
     configuration = Configuration()
     try:
@@ -84,9 +85,9 @@ async def load_in_cluster(*, clock: Callable[[], float] = time.monotonic) -> Con
 
 
 def _refresh_from_file(configuration: Configuration, *, clock: Callable[[], float]) -> None:
-    """Pick up a token that kubelet has renewed.
+    """Make the configuration pick up a token that the kubelet has renewed.
 
-    The library would do it by the wall clock, and so, once that has been set back by hours, not for as many hours: the
+    The library's refresh uses the wall clock: if that is set back by hours, it does not refresh for as long, and the
     token expires before.
     """
     path, read_at = Path(incluster_config.SERVICE_TOKEN_FILENAME), clock()
@@ -105,13 +106,13 @@ def _refresh_from_file(configuration: Configuration, *, clock: Callable[[], floa
 
 
 async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configuration:
-    """One context of these files.
+    """Load one context of the kubeconfig files.
 
     Args:
-        context: its name; None for the current one.
+        context: name of the context; None for the current one.
 
     Raises:
-        ConfigError: what is wrong with the files, or with what they name.
+        ConfigError: the files, or the files that they name, cannot be used; the text says why.
     """
     chosen = read_context(paths, context=context)
     configuration = Configuration()
@@ -131,7 +132,9 @@ async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configur
 
 
 def unusable_certificate(context: KubeconfigContext, configuration: Configuration, error: OSError) -> str:
-    """Whose certificate cannot be used, and what to correct: the CA of the cluster is read before what the user has."""
+    """Explain which certificate cannot be used, with the remedy. The cluster's CA is loaded before the user's
+    certificate.
+    """
     try:
         ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
     except OSError:
@@ -146,7 +149,7 @@ def unusable_certificate(context: KubeconfigContext, configuration: Configuratio
 def _refresh_by_plugin(loader: Any, configuration: Configuration) -> None:
     """Run the exec plugin of a kubeconfig again when its token has expired, and only then.
 
-    The library has the code for it, but leaves calling it to a task of the caller's.
+    The library implements this, but leaves it to the caller to run it in a task.
     """
     if not hasattr(loader, "exec_plugin_expiry"):
         return

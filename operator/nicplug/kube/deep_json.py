@@ -1,10 +1,10 @@
-"""JSON of any depth: whatever is nested deeper than any field of Kubernetes is read as null.
+"""Reads JSON of any depth: values nested deeper than any field of Kubernetes become null.
 
-kube-apiserver stores objects nested up to 10,000 levels (measured); Python's parsers give up at about 1,000.
-Anyone who may write an object with a preserved sub-tree could otherwise end every watch that meets it, with rights in
-one namespace only.
+kube-apiserver stores objects nested up to 10,000 levels (measured); Python's parsers fail at about 1,000. Without this,
+any user with permission to write an object with a preserved sub-tree in one namespace could break every watch that
+receives it.
 
-Works on blocks of text with the C speed of `bytes`, never token by token: an object may hold a million brackets.
+Works on blocks of text at the C speed of `bytes`, never token by token: an object may hold a million brackets.
 """
 
 import re
@@ -12,18 +12,18 @@ from collections.abc import Iterator
 from itertools import accumulate, chain, islice
 from operator import add
 
-# Far below what Python's parser, and ours, can do from any stack; far above what any field needs.
+# Far below what Python's parser, and ours, can handle at any stack depth; far above what any field needs.
 MAXIMUM_DEPTH = 200
-# What a parser bears from any stack that is ours, and what is left of an object that may be deeper: more than that is
-# dear to split as well.
+# The depth that a parser can handle at any stack depth of ours, and the depth kept of an object that may be deeper:
+# splitting more than that is expensive as well.
 _PARSEABLE_DEPTH = 750
 _DEPTH_OF_UNPARSEABLE = 50
 
 _BLOCK = 1024
-# So many sub-trees are cut exactly where they become too deep. Where there are more, the smallest value of each part
-# of the object that holds all of its own goes: their number is not bounded, and each costs half a millisecond.
+# Up to this many sub-trees are cut exactly where they become too deep. If there are more, each part of the object loses
+# the smallest value that holds all of its own: the number of sub-trees is unbounded, and each costs half a millisecond.
 _EXACT_CUTS = 16
-# The parts of an object: what lies right in it.
+# The level of an object's parts: its direct members.
 _PARTS = 1
 _BITS = bytes.maketrans(b"{[}]", b"1100")
 _NEITHER_BRACKET_NOR_QUOTE = bytes(set(range(256)) - set(b'[]{}"'))
@@ -42,22 +42,24 @@ def _table(levels: Iterator[int]) -> bytes:
     return bytes(level % 256 for level in levels)
 
 
-# For eight brackets, each a bit: the level behind them, the highest and the lowest on the way, relative to the first.
+# For eight brackets, each a bit: the level after them, and the highest and the lowest in between, relative to the
+# first.
 _CHANGE = _table(steps[-1] for steps in _STEPS)
 _HIGHEST = _table(max(steps) for steps in _STEPS)
 _LOWEST = _table(min(steps) for steps in _STEPS)
 
 
 def prune(text: bytes) -> bytes:
-    """The same JSON with null for every value nested deeper than `MAXIMUM_DEPTH`; `text` itself if there is none.
+    """Replace every value nested deeper than `MAXIMUM_DEPTH` with null; returns `text` itself if there is none.
 
-    Where there are many of them, for the value that holds all those of a part of the object, and if need be the part.
+    If there are many of them, replaces the value that holds all those of one part of the object, if need be the whole
+    part.
     """
     return _pruned(text, limit=MAXIMUM_DEPTH, tolerated=MAXIMUM_DEPTH)
 
 
 def parseable(text: bytes) -> bytes:
-    """A large text as it is, unless a parser might not bear it: then with null for what is nested deeper than 50."""
+    """Return `text` unchanged if any parser can handle it, else with null for values nested deeper than 50 levels."""
     return _pruned(text, limit=_DEPTH_OF_UNPARSEABLE, tolerated=_PARSEABLE_DEPTH)
 
 
@@ -81,9 +83,10 @@ def _pruned(text: bytes, *, limit: int, tolerated: int) -> bytes:
 
 
 def outline(text: bytes, *, level: int) -> tuple[bytes, list[bytes]]:
-    """The same JSON with a number in place of each object and list inside of `level` others, and those by number.
+    """Replace each object and list nested in `level` others with its number; also returns their texts, indexed by
+    number.
 
-    So that a list can be parsed although one of its objects cannot.
+    A list can then be parsed even if one of its objects cannot.
     """
     blocks = _Blocks(text)
     kept: list[bytes] = []
@@ -97,7 +100,7 @@ def outline(text: bytes, *, level: int) -> tuple[bytes, list[bytes]]:
 
 
 def _exact_cuts(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
-    """Where each value begins that is nested too deep, and where it ends."""
+    """Yield the start and the end of each value that is nested too deep."""
     end = 0
     while (start := blocks.rise_above(limit, end)) is not None:
         end = blocks.fall_to(limit, start)
@@ -105,9 +108,9 @@ def _exact_cuts(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
 
 
 def _cuts_by_part(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
-    """Of each part of the object the smallest value that holds all that is nested too deep in it.
+    """Yield, for each part of the object, the smallest value that holds everything nested too deep in it.
 
-    There are a handful of parts: of others than `metadata`, `spec`, `data` and the like the API server keeps none.
+    The number of parts is small: the API server stores none but `metadata`, `spec`, `data` and the like.
     """
     end = 0
     while (first := blocks.rise_above(limit, end)) is not None:
@@ -120,10 +123,10 @@ def _cuts_by_part(blocks: "_Blocks", limit: int) -> Iterator[tuple[int, int]]:
 
 
 class _Blocks:
-    """A text in blocks, each with the level at its start and bounds of the levels in it."""
+    """A text split into blocks, with the nesting level at the start of each and bounds of the levels in it."""
 
     def __init__(self, text: bytes) -> None:
-        # Of the same length, with no quotation mark but those around strings.
+        # Same length, but the only quotation marks left are those around strings.
         self._text = text.replace(b"\\\\", b"  ").replace(b'\\"', b"  ") if b"\\" in text else text
         self._levels: list[int] = []
         self._highest: list[int] = []
@@ -143,10 +146,11 @@ class _Blocks:
         self._has_exact_lowest = bytearray(len(self._levels))
 
     def _bits(self, start: int, in_string: bool) -> tuple[bytes, bool]:
-        """The brackets of a block that are not part of a string, and whether a string goes on behind it."""
+        """Return the brackets of a block that are outside strings, and whether the block ends inside a string."""
         bits = self._text[start : start + _BLOCK].translate(_BITS, _NEITHER_BRACKET_NOR_QUOTE)
         if b'"' in bits:
-            # Two in a row are a string without brackets, or end one and begin another: nothing is between them.
+            # Two quotation marks in a row are an empty string, or end one string and begin another: nothing is between
+            # them.
             bits = bits.replace(b'""', b"")
         if b'"' in bits:
             parts = bits.split(b'"')
@@ -154,11 +158,11 @@ class _Blocks:
         return (b"" if in_string else bits), in_string
 
     def bound(self) -> int:
-        """A level that no bracket is above."""
+        """Return an upper bound of all nesting levels."""
         return max(self._highest, default=0)
 
     def rise_above(self, level: int, start: int) -> int | None:
-        """Where the first bracket from `start` on leads above `level`."""
+        """Return the position of the first bracket at or after `start` that rises above `level`, or None."""
         for number in range(start // _BLOCK, len(self._levels)):
             if self._highest[number] > level and self._exact_highest(number) > level:
                 for at, before, after in self._moves(number):
@@ -167,7 +171,7 @@ class _Blocks:
         return None
 
     def last_rise_above(self, level: int, end: int) -> int:
-        """Where the last bracket up to `end` leads above `level`; it must exist."""
+        """Return the position of the last bracket up to `end` that rises above `level`; there must be one."""
         for number in range(min(end // _BLOCK, len(self._levels) - 1), -1, -1):
             if self._lowest[number] <= level < self._highest[number] and self._exact_lowest(number) <= level:
                 rises = [at for at, before, after in self._moves(number) if at <= end and before == level < after]
@@ -176,7 +180,7 @@ class _Blocks:
         return 0
 
     def fall_to(self, level: int, start: int) -> int:
-        """The position behind the first bracket from `start` on that leads back to `level`."""
+        """Return the position after the first bracket at or after `start` that returns to `level`."""
         for number in range(start // _BLOCK, len(self._levels)):
             if self._lowest[number] <= level and self._exact_lowest(number) <= level:
                 for at, before, after in self._moves(number):
@@ -185,7 +189,7 @@ class _Blocks:
         return len(self._text)
 
     def lowest_between(self, start: int, end: int) -> int:
-        """The lowest level from `start`, behind whose bracket it begins, to `end`."""
+        """Return the lowest level reached after the brackets from `start` to `end`."""
         first, last = start // _BLOCK, end // _BLOCK
         lowest = min(after for number in {first, last} for at, _, after in self._moves(number) if start <= at <= end)
         for number in range(first + 1, last):
@@ -194,21 +198,21 @@ class _Blocks:
         return lowest
 
     def _exact_highest(self, number: int) -> int:
-        """The highest level in a block, worked out once."""
+        """Return the exact highest level in a block, computed once."""
         if not self._has_exact_highest[number]:
             self._has_exact_highest[number] = True
             self._highest[number] = max(self._extremes(number, _HIGHEST))
         return self._highest[number]
 
     def _exact_lowest(self, number: int) -> int:
-        """The lowest level in a block, worked out once."""
+        """Return the exact lowest level in a block, computed once."""
         if not self._has_exact_lowest[number]:
             self._has_exact_lowest[number] = True
             self._lowest[number] = min(self._extremes(number, _LOWEST))
         return self._lowest[number]
 
     def _extremes(self, number: int, extremes: bytes) -> Iterator[int]:
-        """The level at the start of a block, and the extreme level of each eight brackets in it."""
+        """Yield the level at the start of a block, and the extreme level of every eight brackets in it."""
         level = self._levels[number]
         bits, _ = self._bits(number * _BLOCK, self._in_string[number])
         rest = len(bits) % _GROUP
@@ -218,7 +222,7 @@ class _Blocks:
         return chain(first, map(add, levels, _signed(groups, extremes)))
 
     def _moves(self, number: int) -> Iterator[tuple[int, int, int]]:
-        """Each bracket of a block: where it stands, the level before it and behind it."""
+        """Yield each bracket of a block: its position, and the levels before and after it."""
         level, in_string, start = self._levels[number], self._in_string[number], number * _BLOCK
         for token in _TOKEN.finditer(self._text, start, start + _BLOCK):
             mark = token[0]

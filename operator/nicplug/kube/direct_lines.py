@@ -1,9 +1,9 @@
-"""Watch lines that do not go through Kopf: changes of what nicplug keeps, and echoes of its own writes.
+"""Diverts watch lines from Kopf: changes of cached objects, and echoes of nicplug's own writes.
 
-Kopf parses each line, starts a task for its object and asks every handler. Of an echo nobody learns anything, and most
-lines of an operator are answers to its own writes; a change goes straight to whoever keeps the objects. Kopf gets a
-bookmark in its place, as the API server sends them itself: how far the watch has come. It keeps the deletions, and
-every line that is anything else.
+Kopf parses each line, starts a task for its object and calls every handler. Most lines that an operator receives are
+echoes of its own writes and carry nothing new; a change goes straight to the caches. Kopf gets a bookmark instead, as
+the API server sends them, so that it knows how far the watch has come. Deletions, and all other lines, still go through
+Kopf.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from nicplug.kube.resources import (
 
 Json = dict[str, Any]
 
-# What the operator keeps, as `cache.caches.CachedKind`.
+# The kinds that the operator caches, as `cache.caches.CachedKind`.
 KINDS = {
     resource.plural: resource.kind
     for resource in (
@@ -56,31 +56,31 @@ _HEAD = msgspec.json.Decoder(_Line)
 
 
 class IsKnown(Protocol):
-    """The caches."""
+    """Looks up object versions in the caches."""
 
     def __call__(self, kind: str, /, *, uid: str, version: int) -> bool:
-        """Whether that version of the object of that kind and uid, or a newer one, is known."""
+        """True if this version of the object, or a newer one, is cached."""
         ...
 
 
 @dataclass(slots=True)
 class DirectLines:
-    """Finds the lines that Kopf need not see.
+    """Finds the watch lines that Kopf need not see.
 
     Attributes:
-        is_known: says what is known; None as long as nobody keeps anything.
-        hear: called with the kind of what has changed, and the event; None leaves changes to Kopf.
+        is_known: looks up a version in the caches; None while there are no caches.
+        hear: called with the kind and the event of each change; None leaves changes to Kopf.
     """
 
     is_known: IsKnown | None = None
     hear: Callable[[str, Json], None] | None = None
 
     def bookmark_for(self, line: bytes, *, resource: str, read: Callable[[bytes], Json]) -> bytes | None:
-        """The bookmark that stands for a line which Kopf need not see; None for every other line.
+        """Return the bookmark that replaces a line which Kopf need not see; None for every other line.
 
         Args:
-            resource: the plural of the collection that is watched.
-            read: makes an event of a line.
+            resource: plural of the watched collection.
+            read: parses a line into an event.
         """
         kind = KINDS.get(resource)
         if kind is None or self.is_known is None:
@@ -88,7 +88,7 @@ class DirectLines:
         try:
             head = _HEAD.decode(line)
         except (msgspec.DecodeError, RecursionError):
-            return None  # the parser of the whole line says what is wrong with it
+            return None  # the parser of the whole line reports what is wrong with it
         metadata = head.object.metadata
         if head.type not in _CHANGES or not metadata.version.isdecimal():
             return None

@@ -1,12 +1,12 @@
-"""Takes out of an object, while it is text, what is large and never interpreted; puts it back before a write.
+"""Elides large values that nicplug never interprets from the text of an object, and restores them before a write.
 
-The API server stores objects of 1.5 MB in any shape, and who may write one object can write hundreds. As Python
-objects each would need up to 30 times that. So a text is split at the few places that nicplug knows, without looking
-into the rest; what is too large there is replaced by a mark with its digest (`nicplug.elided`).
+The API server stores objects of 1.5 MB in any shape, and a user who can write one can write hundreds. As Python
+objects, each would need up to 30 times that. A text is therefore split only at the few places that nicplug reads,
+without parsing the rest; what is too large there is replaced by a mark with its digest (`nicplug.elided`).
 
-What is elided follows from a place, what is in it, and the budget of the few places that have one: nearly always the
-same template gives the same marks in a VM, in its VMI and in the ControllerRevision that remembers it. Where it does
-not, `nicplug.elided.aligned` finds out.
+What is elided depends on the place, its content, and the budget of the few places that have one: in nearly all cases
+the same template gives the same marks in a VM, its VMI and its ControllerRevision. Where it does not,
+`nicplug.elided.aligned` detects it.
 """
 
 import re
@@ -33,23 +33,23 @@ from nicplug.kube.folding import Folded, fold
 from nicplug.kube.places import OBJECT, SHAPELESS, Entries, Nic, Place
 
 _MARK = ELIDED.encode()
-# One of its letters, escaped: no encoder does that but to hide it.
+# One of the mark's letters, escaped: encoders escape none of them, only an author who wants to hide a mark.
 _ESCAPED_LETTER = re.compile(rb"\\(?:/|u00(?i:%b))" % b"|".join(b"%02x" % letter for letter in sorted(set(_MARK))))
-# Nothing that is smaller is worth a look: no place in it can be too large, and no `managedFields` to speak of.
+# Smaller texts need no processing: no place in them can be too large, and they have hardly any `managedFields`.
 _TOO_SMALL = 2048
 _DEEP = 100
-# Of a longer text the depth is looked at before it is split. A shorter one is split first, and then much shorter: half
-# of an ordinary object is `managedFields`.
+# The depth of a longer text is checked before it is split. A shorter one is split first, which makes it much shorter:
+# half of an ordinary object is `managedFields`.
 _LONG = 64 * 1024
 # Commas and opening brackets; a template of 255 NICs has 3,000.
 _MOST_TOKENS = 50_000
-# Where a text above `_WIDEST` bytes has one emoji, Python keeps it in four times as many.
+# If a text above this many bytes has a single emoji, Python stores it in four times as many.
 _WIDEST = 64 * 1024
 _TIGHT_WHOLE = 1024
 _TIGHT_LIMIT = 256
 _NAMING = frozenset({"name", "namespace", "uid", "resourceVersion", "creationTimestamp"})
 _LONGEST_NAME = 512
-# KubeVirt's lists of interfaces and networks end at 256.
+# KubeVirt limits lists of interfaces and networks to 256.
 _MOST_ENTRIES = 300
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -61,11 +61,11 @@ _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class Lost(Exception):
-    """A mark stands for something that is in none of the objects that were read."""
+    """Raised when a mark stands for content that none of the objects read contains."""
 
 
 def is_small(text: bytes, *, is_canonical: bool = True) -> bool:
-    """There is nothing to take out of it, and Python can parse it."""
+    """True if nothing needs to be elided from `text` and Python can parse it."""
     if len(text) > _TOO_SMALL or _MARK in text or text.count(b"{") + text.count(b"[") >= _DEEP:
         return False
     return is_canonical or not _may_spell_mark(text)
@@ -75,7 +75,7 @@ class Slimmed(NamedTuple):
     """The text of an object, short and shallow enough for any parser.
 
     Attributes:
-        is_cut: something was nested too deep, and is gone.
+        is_cut: values nested too deep were removed.
     """
 
     text: bytes
@@ -89,12 +89,12 @@ def slim(
     is_canonical: bool = True,
     contents: MutableMapping[str, bytes] | None = None,
 ) -> Slimmed:
-    """The object without `metadata.managedFields`, which nobody reads, and with marks for what is too large.
+    """Remove `metadata.managedFields`, which nicplug never reads, and replace values that are too large with marks.
 
     Args:
-        is_whole: nothing else is taken out of it.
-        is_canonical: equal values are equal texts, as in whatever the API server encodes itself.
-        contents: takes in what each mark stands for.
+        is_whole: elide nothing else.
+        is_canonical: equal values are equal texts, as in all text that the API server encodes itself.
+        contents: receives the text behind each mark.
     """
     if is_small(text, is_canonical=is_canonical):
         return Slimmed(text)
@@ -119,7 +119,7 @@ def _slim(text: bytes, *, is_whole: bool, is_canonical: bool, contents: MutableM
     try:
         members: dict[str, Any] = _object(text if folded is None else folded.outer)
     except msgspec.DecodeError:
-        return text  # the parser says what is wrong with it
+        return text  # the parser reports what is wrong with it
     if folded is not None:
         folded.unfold(members)
     if "metadata" in members:
@@ -133,16 +133,16 @@ def _slim(text: bytes, *, is_whole: bool, is_canonical: bool, contents: MutableM
 
 
 def _may_spell_mark(text: bytes) -> bool:
-    """A mark may stand in it with escapes, as in what is kept as it was sent."""
+    """True if `text` may contain a mark spelled with escapes, as text that is stored as it was sent may."""
     if b"\\u00" not in text and b"\\/" not in text:
         return False
     return _ESCAPED_LETTER.search(text.replace(b"\\\\", b"")) is not None
 
 
 def named_only(text: bytes, *, but_in: str) -> bytes:
-    """What names the object, and nothing else of it, unless it is in the namespace `but_in`.
+    """Reduce an object to its identifying metadata, unless it is in the namespace `but_in`.
 
-    One that is too deep to be split although it is short is left as it is.
+    A short object that is too deep to be split is returned unchanged.
     """
     try:
         members: dict[str, Any] = _object(deep_json.parseable(text) if len(text) > _LONG else text)
@@ -150,7 +150,7 @@ def named_only(text: bytes, *, but_in: str) -> bytes:
         namespace = _any(metadata["namespace"]) if "namespace" in metadata else ""
     except (msgspec.DecodeError, KeyError, RecursionError):
         return text
-    if namespace in ("", but_in):  # none in an answer that is no object: a Status says why
+    if namespace in ("", but_in):  # an answer that is not an object, such as a Status, has no namespace
         return text
     named = {name: raw for name, raw in metadata.items() if name in _NAMING and len(raw) <= _LONGEST_NAME}
     kinds = {name: members[name] for name in ("apiVersion", "kind") if name in members}
@@ -166,10 +166,10 @@ def _without_managed_fields(metadata: msgspec.Raw) -> Any:
 
 
 def split_line(line: bytes) -> tuple[bytes, bytes] | None:
-    """The type of a watch event, as JSON, and its object; None for a line that is not one.
+    """Return the type of a watch event, as JSON, and its object; None if the line is not a watch event.
 
     Raises:
-        RecursionError: it is nested too deep.
+        RecursionError: the line is nested too deep.
     """
     try:
         event = _object(line)
@@ -179,11 +179,11 @@ def split_line(line: bytes) -> tuple[bytes, bytes] | None:
 
 
 def split_list(text: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
-    """A list with none of its items, and the texts of the items, as views of `text`.
+    """Return a list without its items, and the texts of the items as views of `text`.
 
     Raises:
-        RecursionError: it is nested too deep.
-        ValueError: it is not an object, or `items` is no list.
+        RecursionError: the text is nested too deep.
+        ValueError: the text is not an object, or `items` is not a list.
     """
     members = _object(text)
     items = _list_or_none(members["items"]) if "items" in members else None
@@ -192,7 +192,7 @@ def split_list(text: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
 
 
 def fill(value: Any, contents: Mapping[str, bytes]) -> bytes:
-    """The value as JSON as Go writes it, with what its marks stand for.
+    """Encode a value as Go does, with its marks replaced by the content that they stand for.
 
     Raises:
         Lost: a mark is not in `contents`.
@@ -212,7 +212,7 @@ def _filled(value: Any, contents: Mapping[str, bytes]) -> Any:
     marks = [value[mark] for mark in (ELIDED, ELIDED_MEMBERS) if mark in value]
     rest = {name: _filled(item, contents) for name, item in value.items() if name not in MARKS}
     if marks and (rest or len(marks) > 1):
-        # What stands there by name was put there on purpose.
+        # Members that are present by name take precedence: they were set on purpose.
         return {name: item for mark in marks for name, item in _object(_content(mark, contents)).items()} | rest
     return msgspec.Raw(_content(marks[0], contents)) if marks else rest
 
@@ -225,17 +225,17 @@ def _content(mark: Any, contents: Mapping[str, bytes]) -> bytes:
 
 @dataclass(slots=True)
 class _Slimming:
-    """One object on its way from text to text.
+    """Elides the large values of one object.
 
-    Members of a place that are no places themselves may have as much text as `Place.whole`, together. Where they have
-    more, each that is large gets a mark; where the small ones alone are too many, they get one mark together, apart
-    from those that nicplug reads. Where all that this leaves is above the budget of a place, it is read once more,
-    tightly: with small bounds, and without any text that is not ASCII, which may take four times its size in a record.
+    At each place, members that are not places themselves may total `Place.whole` bytes. If they exceed it, each large
+    one gets its own mark; if the small ones alone exceed it, they share one mark, except those that nicplug reads. If
+    the result still exceeds the place's budget, the place is read again in tight mode: with small bounds, and without
+    any text that is not ASCII, which may take four times its size in a record.
 
     Attributes:
-        is_suspicious: somewhere in it a mark may be spelled with escapes.
-        folded: the largest of its places, which its text has not.
-        tokens: how many of them may still be put in order.
+        is_suspicious: the text may contain a mark spelled with escapes.
+        folded: the largest of its values, set aside from the text that is split.
+        tokens: number of JSON tokens that may still be sorted.
     """
 
     is_canonical: bool
@@ -250,7 +250,7 @@ class _Slimming:
     _again: deque[bytes] | None = None
 
     def members(self, members: Mapping[str, msgspec.Raw], place: Place) -> dict[str, Any]:
-        """An object at a place."""
+        """Elide the large members of the object at `place`."""
         if not place.budget or self._is_tight:
             return self._members(members, place)
         outer, self._apart = self._apart, []
@@ -273,7 +273,7 @@ class _Slimming:
         if not is_crowd and self._fits(_encode(others), whole):
             return {**kept, **others}
         names = place.names & others.keys() if is_crowd or self._is_tight else others.keys() - MARKS
-        # From here on `others` are those that get one mark together.
+        # From here on `others` are the members that share one mark.
         visible = {name: self._value(others.pop(name), place.texts.get(name, limit)) for name in names}
         if not self._is_tight and _size_without(visible, place.texts) > place.whole:
             visible = {name: value for name, value in visible.items() if name in place.names}
@@ -300,11 +300,11 @@ class _Slimming:
     def _inside(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
         try:
             return self.members(self._object(raw), place) if isinstance(place, Place) else self._entries(raw, place)
-        except msgspec.DecodeError:  # a text where an object belongs, for one
+        except msgspec.DecodeError:  # for example, a string where an object belongs
             return self._value(raw, OBJECT.limit)
 
     def _object(self, raw: msgspec.Raw) -> dict[str, msgspec.Raw]:
-        """Its members; of what is large split once, though it is read twice."""
+        """Split an object into its members; a large one is split once, although it is read twice."""
         if id(raw) in self._split:
             return self._split[id(raw)][1]
         members = _object(raw)
@@ -343,9 +343,9 @@ class _Slimming:
             return self._value(raw, place.whole)
 
     def _nic(self, members: Mapping[str, msgspec.Raw], place: Nic) -> dict[str, Any]:
-        """What nicplug reads of it; nothing but its name where no valid NIC has so much to say."""
+        """Keep the members of a NIC that nicplug reads; only its name if it is larger than any valid NIC."""
         known = {name: members[name] for name in place.limits if name in members}
-        # Nothing is put a mark on that does not stay: there may be hundreds of them.
+        # Marks are made only for entries that are kept: there may be hundreds.
         is_read = not any(self._has_mark(known[name], place.limits[name]) for name in place.scalars & known.keys())
         if is_read:
             entry: dict[str, Any] = {
@@ -361,7 +361,7 @@ class _Slimming:
         return {**named, ELIDED: self._group(others, place.most_marks)}
 
     def _has_mark(self, raw: msgspec.Raw, limit: int) -> bool:
-        """A value of an entry is too long, or nothing that may stand there."""
+        """True if a value of an entry is too long or not valid there."""
         return len(raw) > limit or isinstance(self._value(raw, limit, is_ascii=True), dict)
 
     def _value(self, raw: msgspec.Raw, limit: int, *, is_ascii: bool = False) -> Any:
@@ -374,7 +374,7 @@ class _Slimming:
         return _MARK in text or (self.is_suspicious and b"\\" in text)
 
     def _group(self, members: Mapping[str, msgspec.Raw], most_marks: int) -> str:
-        """The mark of members together."""
+        """Return the mark that several members share."""
         if len(members) > most_marks:
             return self._mark(_encode(members))
         marks = {name: text_mark(self._canonical(bytes(raw))) for name, raw in members.items()}
@@ -389,10 +389,10 @@ class _Slimming:
         return mark
 
     def _canonical(self, text: bytes) -> bytes:
-        """As the API server would encode the value if it were part of a custom resource.
+        """Return the text as the API server would encode it in a custom resource.
 
-        What nicplug wrote is so already. Of an object of so many parts that only it can be the author, nothing is put
-        in order: that would make more Python objects of it than there may be.
+        Text that nicplug wrote already is canonical. Text with so many tokens that only its author can have written it
+        so is not sorted: that would create more Python objects than are allowed for it.
         """
         if self.is_canonical or text[:1] == b'"':
             return text

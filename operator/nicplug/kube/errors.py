@@ -1,29 +1,29 @@
-"""What can go wrong when talking to the API server: one class, one meaning for the queue.
+"""Errors of requests to the API server: each class has exactly one meaning for the queue.
 
-Knows nothing of HTTP libraries, queues or objects; `kube.aio` raises these,
-`reconcile.worker` maps each class to exactly one way of trying again.
+Knows nothing of HTTP libraries, queues or objects; `kube.aio` raises these, `reconcile.worker` maps each class to
+exactly one way of retrying.
 """
 
 from typing import Self
 
-# Of the same version and variant: the base alone would undo an overlay, and the image that it names.
+# The same version and variant is needed: applying the base alone would undo an overlay, and the image that it sets.
 MANIFESTS = "nicplug's manifests (helm upgrade, or kubectl apply -k of your overlay)"
 APPLY_MANIFESTS = f"Apply {MANIFESTS} again"
 RIGHTS_REMEDY = f"{APPLY_MANIFESTS}: they grant the right"
 CREDENTIALS_REMEDY = "Check the credentials: the service account exists, its token is valid."
 
-# kube-apiserver's words for a path that nobody serves.
+# kube-apiserver's messages for a path that is not served.
 _NOT_SERVED = ("the server could not find the requested resource", "404 page not found", "HTTP 404 Not Found")
 
 
 class ApiError(Exception):
-    """Base of everything the API layer raises.
+    """Base class of all errors of the API layer.
 
     Attributes:
-        status: HTTP status, or 0 when no answer arrived.
+        status: HTTP status, or 0 if no answer arrived.
         reason: the `reason` of the Kubernetes Status object, or "".
         request: verb and path, for logs; never a body.
-        causes: the reasons of the causes in its details.
+        causes: the reasons in `details.causes` of the Status object.
     """
 
     causes: frozenset[str] = frozenset()
@@ -36,14 +36,14 @@ class ApiError(Exception):
 
 
 class Stale(ApiError):
-    """The object changed under us: 409 Conflict, or 422 because the JSON patch does not fit it. Plan again.
+    """The object changed in the meantime: 409 Conflict, or 422 because the JSON patch does not fit it. Plan again.
 
     Also 410 (an expired `continue` token): start again from fresh data.
     """
 
 
 class AlreadyExists(ApiError):
-    """A POST met an object of that name. Done when it has the same owner, else a name conflict."""
+    """A POST found an object of that name. Success if it has the same owner, else a name conflict."""
 
 
 class Gone(ApiError):
@@ -51,7 +51,9 @@ class Gone(ApiError):
 
     @property
     def is_not_served(self) -> bool:
-        """Nobody serves the path: the kind or the API is not installed. Else it is the object that does not exist."""
+        """True if the path is not served: the kind or the API is not installed. False if only the object does not
+        exist.
+        """
         return any(text in str(self) for text in _NOT_SERVED)
 
 
@@ -59,13 +61,13 @@ class Throttled(ApiError):
     """The server asks to slow down (429).
 
     Attributes:
-        after: seconds from the Retry-After header; 1.0 when the header is missing or not a number.
+        after: seconds to wait, from the Retry-After header; 1.0 if the header is missing or not a number.
     """
 
     after: float = 1.0
 
     def with_after(self, seconds: float) -> Self:
-        """Set how long to wait, in seconds."""
+        """Set how long to wait, in seconds; returns the error itself."""
         self.after = seconds
         return self
 
@@ -75,21 +77,21 @@ class Unavailable(ApiError):
 
 
 class Denied(ApiError):
-    """401 or 403: credentials or RBAC. Retried slowly, since only a person can fix it."""
+    """401 or 403: credentials or RBAC. Retried slowly, because only an admin can fix it."""
 
     @property
     def is_missing_right(self) -> bool:
-        """RBAC refused it. Quotas, policies and namespaces that are being deleted answer 403 as well."""
+        """True if credentials or RBAC are the cause. Quotas, policies and terminating namespaces answer 403 as well."""
         return self.status == 401 or " cannot " in str(self)
 
     @property
     def remedy(self) -> str:
-        """What to do about a missing right or a refused token."""
+        """How to fix a missing permission or a refused token."""
         return CREDENTIALS_REMEDY if self.status == 401 else RIGHTS_REMEDY
 
 
 class Rejected(ApiError):
-    """The server understood and refused: 400, 405, 413, 415, 422 by schema, CEL or admission.
+    """The server understood the request and refused it: 400, 405, 413, 415, 422 by schema, CEL or admission.
 
     Retried only when the object changes.
     """

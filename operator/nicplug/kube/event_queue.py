@@ -1,6 +1,6 @@
-"""The bounded queue of events that wait to be written: urgent ones first, and never dropped for the sake of others.
+"""Bounded queue of events to be written: urgent events first; they are never dropped in favor of others.
 
-Knows nothing of what an event is or of how it is written.
+Knows nothing of the content of events or of how they are written.
 """
 
 from collections import deque
@@ -13,7 +13,7 @@ class EventQueue(Generic[T]):
     """Two lanes with one bound; the urgent lane is emptied first.
 
     Args:
-        size: how many may wait, the one that is being written among them.
+        size: maximum number of items, including the one that is being written.
     """
 
     def __init__(self, *, size: int) -> None:
@@ -26,9 +26,9 @@ class EventQueue(Generic[T]):
         return len(self._urgent) + len(self._others) + (self._taken is not None)
 
     def add(self, item: T, *, is_urgent: bool) -> T | None:
-        """Let an item wait; the one that there is no room for, which may be the item itself.
+        """Enqueue an item; returns the item dropped because the queue is full, which may be `item` itself, or None.
 
-        The newest of the others makes room for an urgent one: an older one is nearer to being written.
+        An urgent item displaces the newest of the others: older ones are closer to being written.
         """
         dropped = None
         if len(self) >= self._size:
@@ -39,7 +39,9 @@ class EventQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """The next item; the same again until `finish` or `put_back`: whoever took it may have been cancelled."""
+        """Return the next item, or None; returns the same item until `finish` or `put_back`, as its task may be
+        cancelled.
+        """
         if self._taken is None:
             lane = self._urgent or self._others
             if not lane:
@@ -48,18 +50,18 @@ class EventQueue(Generic[T]):
         return self._taken[0]
 
     def finish(self) -> None:
-        """The item that was taken needs nothing any more."""
+        """Remove the item that was taken."""
         self._taken = None
 
     def put_back(self) -> None:
-        """The item that was taken waits for another turn, behind the others of its lane."""
+        """Requeue the item that was taken, at the end of its lane."""
         if self._taken is not None:
             item, is_urgent = self._taken
             (self._urgent if is_urgent else self._others).append(item)
             self._taken = None
 
     def drain(self) -> list[tuple[T, bool]]:
-        """Everything that still waits, and whether it is urgent; nothing waits after that."""
+        """Empty the queue; returns all remaining items, each with whether it is urgent."""
         left = [self._taken] if self._taken is not None else []
         left += [(item, True) for item in self._urgent] + [(item, False) for item in self._others]
         self._urgent, self._others, self._taken = deque(), deque(), None

@@ -1,7 +1,7 @@
-"""Sets aside the value that is most of a large object, so that what is around it is split without passing over it.
+"""Sets aside the largest value of a large object, so that the rest can be split without parsing it again.
 
-An object is split place by place, from the outside to the inside, and each time a parser passes over all the rest. For
-brackets that is 10 ms a time, and a ControllerRevision has seven places in each other.
+An object is split place by place, from the outside in, and each step parses all the rest. For text full of brackets
+that takes 10 ms per step, and a ControllerRevision has seven nested places.
 """
 
 import secrets
@@ -21,13 +21,13 @@ class _Template(msgspec.Struct):
 
 
 class _Spec(msgspec.Struct):
-    """Of a VM or a revision it has a template, of a VMI a domain."""
+    """The spec of a VM or a revision has a template; the spec of a VMI has a domain."""
 
     template: _Template | None = None
     domain: _Members | None = None
 
     def values(self) -> Iterator[msgspec.Raw]:
-        """Those that may be set aside."""
+        """Yield the values that may be set aside."""
         if self.template is not None:
             yield self.template.metadata
             yield from (self.template.spec or {}).values()
@@ -43,7 +43,7 @@ class _Inside(msgspec.Struct):
     data: _Data | None = None
 
     def values(self) -> Iterator[msgspec.Raw]:
-        """Those that may be set aside."""
+        """Yield the values that may be set aside."""
         specs = (self.spec, self.data.spec if self.data is not None else None)
         return chain.from_iterable(spec.values() for spec in specs if spec is not None)
 
@@ -59,7 +59,7 @@ class _Outside(msgspec.Struct):
     status: msgspec.Raw = _NOTHING
 
     def values(self) -> Iterator[msgspec.Raw]:
-        """Those that may be set aside."""
+        """Yield the values that may be set aside."""
         specs = (self.spec, self.data.spec if self.data is not None else None)
         return chain((self.metadata, self.status), *(spec.values() for spec in specs if spec is not None))
 
@@ -75,8 +75,9 @@ class Folded:
     """An object in two parts.
 
     Attributes:
-        outer: its text, with `sign` in place of `inner`.
-        sign: a value that stands nowhere else.
+        outer: text of the object, with `sign` in place of `inner`.
+        inner: the value set aside.
+        sign: placeholder, a JSON string that occurs nowhere else.
     """
 
     outer: bytes
@@ -84,25 +85,25 @@ class Folded:
     sign: bytes
 
     def unfold(self, members: _Members) -> None:
-        """Put back what was set aside, if it is one of these."""
+        """Restore the value that was set aside, if it is among these members."""
         for name, raw in members.items():
             if len(raw) == len(self.sign) and bytes(raw) == self.sign:
                 members[name] = self.inner
 
 
 def fold(text: bytes) -> Folded | None:
-    """Set aside the innermost value that is found easily and is more than half of the text; None without one.
+    """Set aside the innermost value that is easy to find and more than half of the text; returns None if there is none.
 
     Raises:
-        RecursionError: it is nested too deep.
-        msgspec.DecodeError: it is not an object with a spec, or one in its data, as all that have one have it.
+        RecursionError: the text is nested too deep.
+        msgspec.DecodeError: the text is not an object, or its spec (or that in its data) is not shaped as expected.
     """
     for decode in _DECODERS:
         inner = max(decode(text).values(), key=len, default=_NOTHING)
         if len(inner) > len(text) // 2:
             sign = b'"%b"' % secrets.token_hex().encode()
             outer = text.replace(bytes(inner), sign, 1)
-            # Not there where the same text stands elsewhere as well.
+            # False if the same text occurs earlier elsewhere and was replaced there.
             is_there = any(bytes(raw) == sign for raw in decode(outer).values())
             return Folded(outer=outer, inner=inner, sign=sign) if is_there else None
     return None

@@ -1,6 +1,6 @@
-"""Reads kubeconfig files as kubectl does, and says what is wrong with one before a client library trips over it.
+"""Reads kubeconfig files as kubectl does, and reports their faults before a client library fails on them.
 
-Knows files and their meaning; sends no request and holds no credentials beyond naming the user.
+Knows only the files and their meaning; sends no request and holds no credentials except the user's name.
 """
 
 import os
@@ -17,12 +17,12 @@ LISTS = ("clusters", "contexts", "users")
 
 
 class ConfigError(Exception):
-    """The API server cannot be found from what was configured; the text says what to set."""
+    """The configuration does not lead to an API server; the text says what to set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Impersonation:
-    """On whose behalf requests are sent: `--as`, `--as-uid` and `--as-group` of kubectl.
+    """The user that requests impersonate: kubectl's `--as`, `--as-uid` and `--as-group`.
 
     Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
     """
@@ -32,7 +32,7 @@ class Impersonation:
     groups: tuple[str, ...] = ()
 
     def headers(self) -> Iterator[tuple[str, str]]:
-        """Name and value of each header; a name comes once per group."""
+        """Yield the name and value of each header; the name of the group header repeats, once per group."""
         if self.user:
             yield "Impersonate-User", self.user
         if self.uid:
@@ -43,11 +43,11 @@ class Impersonation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialPlugin:
-    """The program that a user's entry names by `exec`, for texts.
+    """The `exec` plugin of a kubeconfig user, for error messages.
 
     Attributes:
-        command: as it is written.
-        install_hint: what the kubeconfig says about how to get it.
+        command: as written in the kubeconfig.
+        install_hint: `installHint` of the kubeconfig, on one line.
 
     Source: https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
     """
@@ -61,11 +61,11 @@ class KubeconfigContext:
     """One context of a kubeconfig.
 
     Attributes:
-        name: of the context.
-        namespace: the one that commands without `--namespace` use.
-        user, cluster: the entries that it names.
-        impersonation: what the user's entry says by `as`.
-        plugin: what it says by `exec`.
+        name: name of the context.
+        user, cluster: the entries that it refers to.
+        namespace: default namespace of commands without `--namespace`.
+        impersonation: the `as` fields of the user's entry.
+        plugin: the `exec` field of the user's entry.
     """
 
     name: str
@@ -77,19 +77,19 @@ class KubeconfigContext:
 
 
 def kubeconfig_paths(kubeconfig: Path | None) -> str:
-    """The file that was asked for, else the files of $KUBECONFIG, else ~/.kube/config."""
+    """Return the given file, else the files of $KUBECONFIG, else ~/.kube/config."""
     return str(kubeconfig) if kubeconfig else os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
 def read_context(paths: str, *, context: str | None = None) -> KubeconfigContext:
-    """Check the files and find a context in them; of each name the first entry counts.
+    """Validate the files and return one of their contexts; the first entry of each name wins.
 
     Args:
-        paths: separated as in $KUBECONFIG; those that do not exist are skipped.
-        context: its name; None for `current-context`.
+        paths: separated as in $KUBECONFIG; missing files are skipped.
+        context: name of the context; None for `current-context`.
 
     Raises:
-        ConfigError: no file, an unreadable one, or one that lacks what the context needs.
+        ConfigError: no file exists, one is unreadable, or an entry that the context needs is missing.
     """
     files = list(_files(paths))
     if not files:
@@ -106,7 +106,7 @@ def read_context(paths: str, *, context: str | None = None) -> KubeconfigContext
 
 
 def context_names(paths: str) -> list[str]:
-    """The contexts of the files, whether or not one of them can be used.
+    """Return the sorted names of all contexts in the files, usable or not.
 
     Raises:
         ConfigError: a file cannot be read.
@@ -141,7 +141,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _entries(path: Path, content: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    """The entries of one list, each a mapping with a name and a body."""
+    """Yield the entries of one list, each a mapping with a name and a body."""
     entries, body = content.get(name) or [], name.removesuffix("s")
     if not isinstance(entries, list):
         raise ConfigError(f"kubeconfig {path}: {name} is a {_type_of(entries)}, not a list. {_try(path)}")

@@ -1,8 +1,8 @@
-"""Who of the replicas works: a Lease, renewed by its holder, taken over when it is not.
+"""Leader election of the replicas: the holder renews a Lease; another replica takes over a Lease that is not renewed.
 
-Decides by the monotonic clock only; the times inside the Lease are for people. Knows nothing of
-what the leader does: it calls `on_gain` and `on_lose`, and answers `is_leader`. Not fencing: a
-write may still be under way when leadership ends, so every write carries its own guard.
+Decides by the monotonic clock only; the times inside the Lease are informational. Knows nothing of what the leader
+does: it calls `on_gain` and `on_lose`, and answers `is_leader`. This is not fencing: a write may still be in flight
+when leadership ends, so every write carries its own guard.
 """
 
 import asyncio
@@ -24,17 +24,19 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseTiming:
-    """Seconds. A crash is taken over within duration + standby poll, a release within the standby poll.
+    """Durations of the leader election, all in seconds.
+
+    After a crash, another replica takes over within duration + standby_poll; after a release, within standby_poll.
 
     Attributes:
-        duration: a Lease that has not changed for so long is free.
-        renew_deadline: a holder that could not renew for so long stands back.
-        retry: the holder renews so often.
-        standby_poll: the others look so often.
-        attempt: one request may take so long; the client's own limit is longer than the deadline. An API server that
-            takes two seconds for each must not cost the leadership.
-        release: giving the Lease back at the end may take so long.
-        skew: `is_leader` ends so much before the Lease does.
+        duration: time after which an unchanged Lease is free.
+        renew_deadline: time without a successful renewal after which the holder steps down.
+        retry: interval between renewals by the holder.
+        standby_poll: interval between checks by the other candidates.
+        attempt: time-out of one request. The client's own time-out is longer than the deadline; an API server that
+            needs two seconds per request must not cost the leadership.
+        release: time-out for releasing the Lease at the end.
+        skew: `is_leader` turns False this long before the Lease expires.
     """
 
     duration: float = 8.0
@@ -51,17 +53,17 @@ def _utc_now() -> datetime:
 
 
 class LeaderElector:
-    """One candidate.
+    """One candidate of the leader election.
 
     Args:
         api: the API server.
         namespace: namespace of the Lease.
-        name: name of the Lease, the same for all candidates.
-        identity: ours; no two processes may share it, a restarted container included.
+        name: name of the Lease, shared by all candidates.
+        identity: identity of this candidate; unique per process, including after a container restart.
         on_gain: called when leadership begins; must not block.
-        on_lose: called when it ends, before anybody else can hold it unless the process was stopped.
-        labels: of the Lease.
-        annotations: of the Lease, about its holder.
+        on_lose: called when it ends, before another candidate can hold it, unless the process was stopped.
+        labels: labels of the Lease.
+        annotations: annotations of the Lease, about its holder.
         timing: see `LeaseTiming`.
         now: clock for the times shown in the Lease.
     """
@@ -89,22 +91,22 @@ class LeaderElector:
         self._marks = {"labels": dict(labels or {}), "annotations": dict(annotations or {})}
         self._timing = timing or LeaseTiming()
         self._now = now
-        # That of the event loop from `run` on: the same clock, but virtual in tests.
+        # Replaced in `run` by the clock of the event loop: the same clock, but virtual in tests.
         self._monotonic = time.monotonic
         self._lease: Json | None = None
         self._leads = False
-        # A write of ours may have made us the holder, whether or not we saw the answer.
+        # True if a write may have made this candidate the holder, even if its answer was lost.
         self._may_hold = False
         self._renewed_at = 0.0
         self._observed = ("", 0.0)
         self._complaint = ""
 
     def is_leader(self) -> bool:
-        """Whether we may work now; ends by itself when renewing fails, even if the loop was stuck."""
+        """True if this candidate may lead. Turns False when renewals fail, even if the event loop was stuck."""
         return self._leads and self._monotonic() < self._renewed_at + self._timing.duration - self._timing.skew
 
     async def run(self) -> None:
-        """Stand for election until cancelled; then give the Lease back, within `release` seconds."""
+        """Run for election until cancelled; then release the Lease, within `release` seconds."""
         self._monotonic = asyncio.get_running_loop().time
         try:
             while True:
@@ -122,7 +124,7 @@ class LeaderElector:
         try:
             self._on_gain()
             while self._leads:
-                # From when the last one was sent: a slow answer leaves so much less time for the next.
+                # Counted from when the last renewal was sent: a slow answer shortens the wait for the next.
                 due = self._renewed_at + self._timing.retry * random.uniform(0.8, 1.0)
                 await asyncio.sleep(max(0.0, due - self._monotonic()))
                 self._leads = await self._keep()
@@ -132,7 +134,7 @@ class LeaderElector:
             self._on_lose()
 
     async def _keep(self) -> bool:
-        """Renew until it works; False when somebody else holds the Lease or the deadline is over."""
+        """Renew until it succeeds; returns False if another candidate holds the Lease or the deadline has passed."""
         while self._monotonic() < self._renewed_at + self._timing.renew_deadline:
             if await self._try(self._renew):
                 return True
@@ -143,9 +145,9 @@ class LeaderElector:
         return False
 
     async def _try(self, step: Callable[[], Awaitable[bool]]) -> bool:
-        """One bounded attempt; what the API server says against it is logged once, not every time."""
+        """Try once, within a time limit; logs each error of the API server once, not on every attempt."""
         left = self._renewed_at + self._timing.renew_deadline - self._monotonic()
-        # To become the holder takes two requests, a read and a write.
+        # Acquiring the Lease takes two requests, a read and a write.
         bound = min(self._timing.attempt, left) if self._leads else 2 * self._timing.attempt
         try:
             async with asyncio.timeout(bound):
@@ -175,7 +177,7 @@ class LeaderElector:
         try:
             await self._write(self._lease)
         except (Stale, Gone):
-            # Perhaps our own write, whose answer was lost or which was sent twice.
+            # Possibly caused by our own write, whose answer was lost or which was sent twice.
             self._lease = await self._read()
             if self._lease is not None and _holder(self._lease) != self._identity:
                 self._may_hold = False
@@ -202,12 +204,12 @@ class LeaderElector:
             return None
 
     async def _write(self, lease: Json | None) -> None:
-        """Make the Lease ours, or renew it.
+        """Acquire the Lease, or renew it.
 
         Raises:
-            ApiError: it is not; `Stale` and `AlreadyExists` when somebody was faster.
+            ApiError: the write failed; `Stale` or `AlreadyExists` if another candidate was faster.
         """
-        # Before sending: the Lease can only live longer than we believe.
+        # Taken before sending: the Lease can only live longer than we assume.
         sent_at = self._monotonic()
         self._may_hold = True
         metadata: Json = lease["metadata"] if lease else {"name": self._name, "namespace": self._namespace}
@@ -221,7 +223,7 @@ class LeaderElector:
         self._renewed_at = sent_at
 
     def _spec(self, lease: Json | None) -> Json:
-        """The spec we write; transitions and acquireTime are kept as client-go keeps them."""
+        """Return the spec to write; transitions and acquireTime follow client-go."""
         now = self._now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         old = lease.get("spec", {}) if lease else {}
         is_ours = lease is not None and _holder(lease) == self._identity
@@ -235,7 +237,7 @@ class LeaderElector:
         }
 
     def _is_taken(self, lease: Json) -> bool:
-        """Whether somebody else holds it: it changed in our sight less than its duration ago."""
+        """True if another candidate holds the Lease: we saw it change less than its duration ago."""
         version = lease["metadata"]["resourceVersion"]
         if version != self._observed[0]:
             self._observed = (version, self._monotonic())
@@ -245,7 +247,7 @@ class LeaderElector:
         return self._monotonic() < self._observed[1] + duration
 
     def _standby_pause(self) -> float:
-        """Until the next look, in seconds: jittered, and not beyond the moment when the Lease runs out."""
+        """Return the seconds until the next check: with jitter, and not beyond the expiry of the Lease."""
         expires_in = self._observed[1] + self._timing.duration - self._monotonic()
         pause = self._timing.standby_poll * random.uniform(0.8, 1.0)
         return min(pause, expires_in + 0.01) if expires_in > 0 else pause

@@ -1,4 +1,4 @@
-"""The lines of a watch, however long; aiohttp's own `readline` fails on one that is larger than its buffer."""
+"""Splits a watch stream into lines of any length; aiohttp's `readline` fails on lines larger than its buffer."""
 
 from collections.abc import AsyncIterator
 
@@ -6,15 +6,15 @@ import aiohttp
 
 from nicplug.kube.errors import Unavailable
 
-# etcd takes no object above 1.5 MiB; JSON and managed fields never double that.
+# etcd stores no object above 1.5 MiB; JSON and managed fields add less than the same again.
 _LONGEST_LINE = 4 * 1024 * 1024
 
 
 async def lines_of(content: aiohttp.StreamReader, *, request: str) -> AsyncIterator[bytes]:
-    """Each line that is whole.
+    """Yield each complete line.
 
     Raises:
-        Unavailable: one is longer than any object can be.
+        Unavailable: a line is longer than any object can be.
     """
     begun: list[bytes] = []
     size = 0

@@ -1,11 +1,11 @@
-"""What a watch begins with: the objects of its LIST, which go straight to whoever keeps them, kind after kind.
+"""Initial LISTs of Kopf's watches: routes the objects straight to the caches, one kind after the other.
 
-Kopf starts a task for each listed object and asks every handler: among thousands, a third of a start. It gets the
-list without its items, and from there on every line of the watch. The kinds have an order, since nothing that exists
-may look missing: what an object refers to is listed after it, and so is no older. By the time a watch has opened, its
-list has been taken in as a whole (docs/adr/0007).
+Kopf starts a task for each listed object and calls every handler: with thousands of objects, a third of the start time.
+Kopf gets the list without its items, and then every line of the watch. The kinds are listed in a fixed order, so that
+no existing object looks missing: an object's references are listed after it, and so are no older. When a watch opens,
+its list has been taken in completely (docs/adr/0007).
 
-While a page is read the next one is on its way: the API server takes as long to write it.
+The next page is fetched while the current one is read: the API server takes as long to write it.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _Fetch = Callable[[str], Awaitable[aiohttp.ClientResponse]]
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """One that was asked for ahead."""
+    """A page that was fetched ahead."""
 
     token: str
     answer: asyncio.Task[aiohttp.ClientResponse | None]
@@ -33,14 +33,14 @@ class _Page:
 
 @dataclass(slots=True)
 class Listings:
-    """The LISTs of one process's watches.
+    """The LISTs of all watches of one process.
 
     Attributes:
-        take: called with the kind of each listed object, and the object; None as long as nobody keeps anything.
-        order: plurals; each is listed when the watches of those before it have been opened. Others wait for nothing.
-        fetch: sends a GET to a URL as the session does; None: no page is asked for ahead.
-        on_again: called when a collection that is kept is listed anew, after a broken list or watch. What is gone by
-            then, the new list does not say, not even by an object if none is left.
+        take: called with the kind and each listed object; None while there are no caches.
+        order: plurals; each is listed after the watches of all before it have opened. Other kinds do not wait.
+        fetch: sends a GET to a URL through the session; None: no page is fetched ahead.
+        on_again: called when a cached collection is listed again, after a broken list or watch. The new list does not
+            show which objects have been deleted, and an empty list has no object at all.
     """
 
     take: Callable[[str, Json], None] | None = None
@@ -52,34 +52,34 @@ class Listings:
     _ahead: dict[str, _Page] = field(default_factory=dict)
 
     def taker(self, resource: str) -> Callable[[Json], None] | None:
-        """Who takes the objects of that collection; None: they belong into the answer."""
+        """Return the function that receives the objects of a collection; None if they stay in the answer."""
         kind, take = KINDS.get(resource), self.take
         if kind is None or take is None:
             return None
         return lambda item: take(kind, item)
 
     def opened(self, resource: str) -> None:
-        """The watch of that collection is open, and will not be waited for again."""
+        """Note that the watch of a collection has opened; later LISTs no longer wait for it."""
         self._event(resource).set()
 
     async def turn(self, resource: str) -> None:
-        """Wait until that collection may be listed."""
+        """Wait until a collection may be listed."""
         if resource in self.order:
             for earlier in self.order[: self.order.index(resource)]:
                 await self._event(earlier).wait()
 
     def fetch_ahead(self, path: str, *, token: str) -> None:
-        """Ask for the page after the one that has come.
+        """Request the next page in the background.
 
         Args:
-            token: the `continue` of that one; "" when it is the last.
+            token: `continue` token of the current page; "" if it is the last.
         """
         if token and self.fetch is not None and (asked := self._asked.get(path)) is not None:
             url = f"{asked}{'&' if '?' in asked else '?'}{urlencode({'continue': token})}"
             self._ahead[path] = _Page(token, asyncio.create_task(_answer(self.fetch, url)))
 
     async def fetched(self, request: aiohttp.ClientRequest) -> aiohttp.ClientResponse | None:
-        """The answer that was asked for ahead; None: it has to be asked for, as nobody has, or in vain."""
+        """Return the page that was fetched ahead; None if it must be requested, also because fetching failed."""
         path, token = request.url.path, request.url.query.get("continue")
         if token is None:
             if path in self._asked and path.rsplit("/", 1)[-1] in KINDS:
@@ -88,7 +88,7 @@ class Listings:
         page = self._ahead.pop(path, None)
         if page is None:
             return None
-        if page.token != token:  # Kopf begins anew
+        if page.token != token:  # Kopf lists again from the start
             page.answer.cancel()
             return None
         return await page.answer
@@ -98,7 +98,7 @@ class Listings:
 
 
 async def _answer(fetch: _Fetch, url: str) -> aiohttp.ClientResponse | None:
-    """None: there is none, or the session has been closed; whoever needs it asks again, and sees why."""
+    """Fetch a page; None if that fails or the session is closed: the caller then requests it and sees the error."""
     try:
         return await fetch(url)
     except (aiohttp.ClientError, TimeoutError, RuntimeError):
@@ -106,10 +106,10 @@ async def _answer(fetch: _Fetch, url: str) -> aiohttp.ClientResponse | None:
 
 
 def in_order(listings: Listings, plural_of: Callable[[str], str]) -> aiohttp.ClientMiddlewareType:
-    """A middleware of the session that lets each LIST wait for its turn, and takes what was asked for ahead.
+    """Return a session middleware that makes each LIST wait for its turn, and serves pages that were fetched ahead.
 
     Args:
-        plural_of: the collection that a path names.
+        plural_of: returns the collection that a path refers to.
     """
 
     async def ask(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

@@ -1,7 +1,7 @@
-"""From the text of an answer or a watch line to Python objects: of any depth, and never of any size.
+"""Parses answers and watch lines into Python objects, of any depth and of bounded size.
 
-The only way in: everything that nicplug knows of an object has gone through here, so that no record can be larger than
-`kube.places` allows, and no parser meets what it cannot bear.
+The only way in: every object that nicplug sees passes through here, so that no record exceeds what `kube.places`
+allows, and no parser gets text that it cannot handle.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from nicplug.kube.resources import KUBEVIRTS
 Json = dict[str, Any]
 Items = Sequence[msgspec.Raw | bytes]
 
-# Read as a whole: nobody but an admin writes them, and what they say counts for everybody.
+# Read in full: only admins write these, and their content applies to everyone.
 _OF_ADMINS = frozenset({"kubevirts", "nodes", "leases", "configmaps", "namespaces"})
-# The `data` of a ControllerRevision is the text that was sent, regardless of the sender.
+# The `data` of a ControllerRevision is stored as the text that was sent, by any client.
 _VERBATIM = frozenset({"controllerrevisions"})
-# How often they are written follows from how large they are (`plan.outcome`).
+# nicplug writes the status of large objects less often (`plan.outcome`), so their size is recorded.
 _SIZED = frozenset({"virtualmachines", "virtualmachineinstances"})
 # A list and its `items`.
 _LEVELS_AROUND_AN_ITEM = 2
-# As the API server begins a line.
+# The API server writes lines that begin like this.
 _LINE = re.compile(rb'\{"type":("[A-Z]+"),"object":')
-# So much text is read in one go; then others have their turn.
+# After this much text, yield to other tasks.
 _TURN_BYTES = 256 * 1024
 
 
@@ -40,9 +40,10 @@ class ObjectText:
     """Reads objects of one kind.
 
     Attributes:
-        resource: their plural, or the path of a document.
-        on_deep: told about an object that was read without what is nested too deep in it.
-        kubevirt_namespace: KubeVirt CRs of others have no effect; only what names them is read. None reads all.
+        resource: plural of the kind, or the path of a document.
+        on_deep: called with each object from which values nested too deep were removed.
+        kubevirt_namespace: KubeVirt CRs in other namespaces have no effect; only their identifying metadata is read.
+            None reads all.
     """
 
     resource: str
@@ -50,10 +51,10 @@ class ObjectText:
     kubevirt_namespace: str | None = None
 
     def read(self, text: bytes) -> Any:
-        """One object.
+        """Parse one object.
 
         Raises:
-            ValueError: it is not JSON.
+            ValueError: the text is not JSON.
         """
         slimmed, is_cut = self._slim(text)
         value = parse_json(slimmed)
@@ -62,14 +63,14 @@ class ObjectText:
         return value
 
     def read_text(self, text: str) -> Any:
-        """One object, from a text that is decoded already."""
+        """Parse one object from decoded text."""
         return self.read(text.encode())
 
     async def read_list(self, text: bytes) -> Json:
-        """A page of a collection.
+        """Parse one page of a collection.
 
         Raises:
-            ValueError: it is not JSON, or no list.
+            ValueError: the text is not JSON, or not a list.
         """
         head, items = split_list(text)
         objects: list[Json] = []
@@ -77,10 +78,10 @@ class ObjectText:
         return {**head, "items": objects} if "items" in head else head
 
     async def read_items(self, items: Items, *, take: Callable[[Json], None]) -> None:
-        """The objects of a page, one by one: as a whole they may be hundreds of times as large as their text.
+        """Parse the objects of a page one by one: together they may take hundreds of times the size of their text.
 
         Raises:
-            ValueError: one of them is not JSON.
+            ValueError: an object is not JSON.
         """
         since_turn = 0
         for item in items:
@@ -92,11 +93,11 @@ class ObjectText:
                 await asyncio.sleep(0)
 
     def read_line(self, line: bytes) -> Any:
-        """A watch event."""
+        """Parse a watch event."""
         return parse_json(self.slim_line(line))
 
     def slim_line(self, line: bytes) -> bytes:
-        """The text of a watch event, short and shallow enough for any parser."""
+        """Return the text of a watch event, short and shallow enough for any parser."""
         if elision.is_small(line, is_canonical=self.resource not in _VERBATIM):
             return line
         parts = _split_line(line)
@@ -109,7 +110,7 @@ class ObjectText:
         return b'{"type":%b,"object":%b}' % (type_, slimmed)
 
     def _slim(self, text: bytes) -> elision.Slimmed:
-        # A path stands for what is no resource: the API server's own documents.
+        # A path denotes one of the API server's own documents, which is not a resource.
         is_whole = self.resource in _OF_ADMINS or "/" in self.resource
         if self.resource == KUBEVIRTS.plural and self.kubevirt_namespace is not None:
             text = elision.named_only(text, but_in=self.kubevirt_namespace)
@@ -118,10 +119,10 @@ class ObjectText:
 
 
 def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
-    """An object as `ObjectText` reads it, and what its marks stand for.
+    """Return an object as `ObjectText` reads it, and the content behind its marks.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
     """
     found: dict[str, bytes] = {}
     slimmed = elision.slim(text, is_canonical=resource not in _VERBATIM, contents=found)
@@ -129,18 +130,18 @@ def contents(text: bytes, *, resource: str) -> tuple[Json, dict[str, bytes]]:
 
 
 def _with_size(slimmed: bytes, size: int) -> bytes:
-    """The object, with its size where that is large."""
+    """Append the object's size in bytes if it is large."""
     if size <= LARGE_BYTES or not slimmed.endswith(b"}") or len(slimmed) <= len(b"{}"):
         return slimmed
-    # Last, as of equal members the last one counts.
+    # Appended at the end: if members have the same name, the last one wins.
     return b'%b,"%b":%d}' % (slimmed[:-1], STORED_BYTES.encode(), size)
 
 
 def split_list(text: bytes) -> tuple[Json, Items]:
-    """A page without its objects, and their texts.
+    """Return a page without its objects, and the texts of the objects.
 
     Raises:
-        ValueError: it is not JSON, or no list.
+        ValueError: the text is not JSON, or not a list.
     """
     try:
         return elision.split_list(text)
@@ -151,7 +152,7 @@ def split_list(text: bytes) -> tuple[Json, Items]:
 
 
 def _split_line(line: bytes) -> tuple[bytes, bytes] | None:
-    """The type of a watch event and its object; None for a line that is not one."""
+    """Return the type and the object of a watch event; None if the line is not one."""
     if (start := _LINE.match(line)) and line.endswith(b"}"):
         return start[1], line[start.end() : -1]
     try:

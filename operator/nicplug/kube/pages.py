@@ -1,7 +1,7 @@
-"""How many objects a LIST asks for at a time, so that no page is too large to be held (docs/adr/0018).
+"""Limits the number of objects per LIST page, so that every page fits into memory (docs/adr/0018).
 
-`limit` counts objects, and one object may have 1.5 MB: a page of 500 would not fit into any memory. So a page is asked
-for as large as the last ones make safe, and is not read to its end where they were wrong.
+`limit` counts objects, and one object may have 1.5 MB: a page of 500 could exceed any memory. The limit follows from
+the size of previous pages; a page that turns out too large is not read to its end.
 """
 
 from collections.abc import Awaitable, Callable
@@ -12,9 +12,9 @@ import aiohttp
 from aiohttp import hdrs
 
 _FIRST_LIMIT = 100
-# Of 18 KB, as VMIs have them, 500 are 9 MB, which is as many as anybody asks for.
+# 500 objects of 18 KB, the size of a VMI, are 9 MB; no caller requests more than 500.
 _PAGE_BYTES = 10 * 1024 * 1024
-# Objects that large are rarely read by anybody but us, and several kinds are listed at once.
+# Objects this large are rarely read by other clients, and several kinds are listed at the same time.
 _LARGE_OBJECT = 32 * 1024
 _PAGE_BYTES_OF_LARGE = 4 * 1024 * 1024
 _MOST_BYTES = 12 * 1024 * 1024
@@ -26,16 +26,16 @@ _Handler = Callable[[aiohttp.ClientRequest], Awaitable[aiohttp.ClientResponse]]
 
 @dataclass(slots=True)
 class PageSizes:
-    """What was learnt of the objects of each collection."""
+    """Limits per collection, learned from the sizes of previous pages."""
 
     _limits: dict[str, int] = field(default_factory=dict)
 
     def limit(self, collection: str, *, asked: int) -> int:
-        """How many objects to ask for where the caller can bear `asked`."""
+        """Return how many objects to request, at most `asked`."""
         return min(asked, self._limits.get(collection, _FIRST_LIMIT))
 
     def learn(self, collection: str, *, count: int, size: int) -> None:
-        """A page of `count` objects had `size` bytes."""
+        """Record that a page of `count` objects had `size` bytes."""
         if not count:
             return
         mean = max(1, size // count)
@@ -44,17 +44,17 @@ class PageSizes:
         self._limits[collection] = max(1, min(fitting, max(known, count) * _GROWTH))
 
     def note_too_large(self, collection: str, *, limit: int) -> None:
-        """A page of `limit` objects was not read to its end."""
+        """Record that a page of `limit` objects was too large to be read to its end."""
         self._limits[collection] = max(1, limit // _GROWTH)
 
 
 class BoundedResponse(aiohttp.ClientResponse):
-    """An answer whose body can be taken in up to a size."""
+    """A response whose body can be read up to a maximum size."""
 
     _taken: bytes | None = None
 
     async def take(self, most: int) -> bool:
-        """Read the body; False when it is larger than that, and then the connection is closed."""
+        """Read a body of at most `most` bytes; returns False and closes the connection if it is larger."""
         parts, size = [], 0
         async for part in self.content.iter_any():
             parts.append(part)
@@ -66,21 +66,22 @@ class BoundedResponse(aiohttp.ClientResponse):
         return True
 
     async def read(self) -> bytes:
-        """The body."""
+        """Return the body."""
         return self._taken if self._taken is not None else await super().read()
 
 
 def collection_of(request: aiohttp.ClientRequest | aiohttp.ClientResponse) -> str:
-    """What is listed, and whether as a whole or its metadata: how large a page is depends on both."""
+    """Identify what is listed, full objects or metadata only: the size of a page depends on both."""
     headers: Any = request.headers if isinstance(request, aiohttp.ClientRequest) else request.request_info.headers
     return f"{request.url.path} {headers.get(hdrs.ACCEPT, '')}"
 
 
 def in_pages(sizes: PageSizes) -> Callable[[aiohttp.ClientRequest, _Handler], Awaitable[aiohttp.ClientResponse]]:
-    """A middleware of a session with `BoundedResponse`: LISTs with a limit get pages that can be held."""
+    """Return a middleware that limits the page size of LISTs with a limit; its session needs `BoundedResponse`."""
 
     async def ask(request: aiohttp.ClientRequest, handler: _Handler) -> aiohttp.ClientResponse:
-        # Compressed, a page of a thousand times its size is a few packets, unpacked before anybody can look.
+        # Compressed, a page of a thousand times its size is a few packets, and is decompressed before its size can be
+        # checked.
         request.headers[hdrs.ACCEPT_ENCODING] = "identity"
         asked = request.url.query.get("limit", "")
         if request.method != hdrs.METH_GET or not asked.isdecimal() or not int(asked):

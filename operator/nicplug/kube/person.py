@@ -1,6 +1,6 @@
-"""The API as a person at a terminal uses it: a context, a namespace, and perhaps somebody else's name.
+"""API access of a user at a terminal: a kubeconfig context, a namespace, and optionally impersonation.
 
-For commands; the operator and the aggregated API connect by `kube.connect`.
+For commands; the operator and the aggregated API connect through `kube.connect`.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ SUBRESOURCES = "/apis/subresources.kubevirt.io/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PersonalConnection:
-    """One cluster, as a person at a terminal sees it.
+    """Connection of a user to one cluster.
 
     Attributes:
-        api: sends requests as that person.
-        context: of the kubeconfig; its namespace counts where a command is given none.
+        api: sends requests as that user.
+        context: context of the kubeconfig; its namespace is the default of commands.
         server: URL of the API server.
     """
 
@@ -37,7 +37,7 @@ async def connect_person(
     """Find the API server as kubectl does; sends no request.
 
     Args:
-        impersonation: as options say; without any, the one of the kubeconfig.
+        impersonation: from command-line options; if it is empty, the kubeconfig's applies.
 
     Raises:
         ConfigError: no usable kubeconfig.
@@ -60,13 +60,13 @@ async def connect_person(
 
 def _middlewares(impersonation: Impersonation) -> Sequence[aiohttp.ClientMiddlewareType]:
     async def impersonate(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """Headers with one name come several times, which a dictionary of headers cannot say."""
+        """Add the headers here: they may repeat a name, which a dictionary of headers cannot represent."""
         for name, value in impersonation.headers():
             request.headers.add(name, value)
         return await handler(request)
 
     async def as_virtctl(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-        """virtctl names no content type when it asks for a subresource."""
+        """Remove the content type of requests for subresources, which virtctl sends without one."""
         if request.method == "PUT" and request.url.path.startswith(SUBRESOURCES):
             request.headers.popall("Content-Type", None)
         return await handler(request)

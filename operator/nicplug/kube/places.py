@@ -1,6 +1,6 @@
-"""The places in objects that nicplug looks into, and how much may stand at each (docs/adr/0018).
+"""Places in objects that nicplug reads, and the maximum size of each (docs/adr/0018).
 
-One tree for all kinds: members, not the kind, distinguish what a pod and a VM have at the same path.
+One tree for all kinds: a pod and a VM may have different members at the same path, so the kind is not needed.
 """
 
 from collections.abc import Mapping
@@ -9,23 +9,26 @@ from dataclasses import dataclass, field, replace
 from nicplug.elided import MANY_MEMBERS
 
 _KIB = 1024
-# Of each of hundreds of entries.
+# For entries of lists with hundreds of them.
 _FEW_MARKS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """An object that nicplug looks into.
+    """An object that nicplug reads.
 
     Attributes:
-        members: those that are places themselves.
-        names: other members that nicplug reads, which stay visible by name whatever else there is.
-        texts: those of them that it reads as a whole, and how long they may be; a longer one is taken for missing.
-        whole: bytes up to which all other members stay as they are.
-        limit: bytes up to which one of them stays as it is where together they are too large.
-        most_marks: members up to which those elided together have a mark made of theirs; more are taken as one text.
-        budget: bytes that may be left of all of it, without what has a budget of its own; else it is read tightly.
-        may_be_wide: it is not read tightly for characters that are not ASCII.
+        members: members that are places themselves.
+        names: other members that nicplug reads; they stay visible by name whatever else the object has.
+        texts: those of `names` that nicplug reads in full, with their maximum size in bytes; a longer one counts as
+            missing.
+        whole: total size in bytes up to which all other members are kept.
+        limit: size in bytes up to which a single member is kept if their total exceeds `whole`.
+        most_marks: number of members up to which their shared mark is made of a mark each; more are digested as one
+            text.
+        budget: maximum size in bytes of the result, without places that have their own budget; beyond it, the place is
+            read in tight mode.
+        may_be_wide: text that is not ASCII does not cause tight mode.
     """
 
     members: "Mapping[str, Place | Entries]" = field(default_factory=dict)
@@ -39,7 +42,7 @@ class Place:
 
     @property
     def is_apart(self) -> bool:
-        """It does not count to the budget of what it is in."""
+        """True if the place does not count towards the budget of the place around it."""
         return self.budget > 0
 
 
@@ -48,11 +51,12 @@ class Nic:
     """An entry of a long list of interfaces or networks.
 
     Attributes:
-        limits: bytes up to which the members that nicplug reads stay as they are.
-        scalars: those of them of which no valid value is longer: with one that is, nothing of the entry is read.
-        whole: bytes up to which all of it stays as it is.
-        most: bytes that it may have in any case; else nothing but its name is read.
-        most_marks: members up to which those elided together have a mark made of theirs; more are taken as one text.
+        limits: size in bytes up to which each member that nicplug reads is kept.
+        scalars: those of them whose valid values never exceed the limit: if one does, nothing of the entry is read.
+        whole: size in bytes up to which the entire entry is kept.
+        most: maximum size in bytes of the result; beyond it, only the name is read.
+        most_marks: number of members up to which their shared mark is made of a mark each; more are digested as one
+            text.
     """
 
     limits: Mapping[str, int]
@@ -64,12 +68,13 @@ class Nic:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """A list of such objects.
+    """A list of objects that nicplug reads.
 
     Attributes:
-        crowded: stands in for `entry` where the list is larger than `whole`.
-        tight: bytes of entries that stay where it is read tightly.
-        is_apart: it does not count to the budget of what it is in.
+        crowded: replaces `entry` if the list is larger than `whole`.
+        whole: size in bytes up to which entries are read as `entry`.
+        tight: total size in bytes of the entries kept in tight mode.
+        is_apart: the list does not count towards the budget of the place around it.
     """
 
     entry: Place
@@ -80,7 +85,7 @@ class Entries:
 
 
 _LONGEST_TEXT = 64 * _KIB
-# As long as all annotations of an object may be, in Kubernetes: those of a launcher pod with 255 NICs of long names.
+# Kubernetes' limit for all annotations of an object; a launcher pod with 255 NICs of long names reaches it.
 _LONGEST_ANNOTATION = 256 * _KIB
 _BUDGET = 64 * _KIB
 
@@ -145,7 +150,7 @@ _METADATA_NAMES = _names(
     "name namespace uid resourceVersion generation creationTimestamp deletionTimestamp "
     "deletionGracePeriodSeconds finalizers ownerReferences"
 )
-# Kubernetes itself bounds annotations of an object, but not those of a template.
+# Kubernetes limits the annotations of an object, but not those of a template.
 _METADATA = Place(
     members={
         "labels": Place(names=LABELS),
@@ -172,7 +177,7 @@ _INTERFACES = Entries(
     ),
     is_apart=True,
 )
-# A reference is as long as two names and a slash.
+# A reference consists of at most two names and a slash.
 _NETWORKS = Entries(
     entry=Place(names=_names("name pod multus resourceClaim")),
     crowded=Nic(
@@ -184,7 +189,7 @@ _NETWORKS = Entries(
     is_apart=True,
 )
 _TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384, most_marks=_FEW_MARKS))
-# Written by controllers and node agents, nicplug among them, which must find what it has written.
+# Written by controllers and node agents, including nicplug, which must find what it has written.
 _STATUS_LIST = Entries(
     entry=Place(),
     crowded=Place(
@@ -218,7 +223,7 @@ _DOMAIN = Place(
     },
     names=_names("machine features clock chassis ioThreadsPolicy launchSecurity"),
 )
-# A migration adds to what its target pod inherits.
+# A migration adds terms to those that its target pod inherits.
 _AFFINITY = Place(
     members={
         "nodeAffinity": Place(),
@@ -265,7 +270,7 @@ _STATUS = Place(
         "launcherContainerImageVersion evacuationNodeName startFailure runStrategy"
     ),
     budget=5 * _BUDGET,
-    # A quoted word of a plugin would take all records of 255 NICs out of sight, and they would be begun anew.
+    # A plugin's error in another script would hide all records of 255 NICs, and their operations would start again.
     may_be_wide=True,
 )
 _ROOT_NAMES = _names("apiVersion kind revision involvedObject regarding reason message note type eventTime")
@@ -276,4 +281,4 @@ OBJECT = Place(
 """The root of every object."""
 
 SHAPELESS = Place(members={"metadata": _METADATA, "status": _STATUS}, names=_ROOT_NAMES)
-"""The root of a large object whose spec is none: nothing in it could be read."""
+"""The root of a large object without a valid spec: nothing in the spec could be read."""

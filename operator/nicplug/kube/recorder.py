@@ -1,10 +1,10 @@
-"""Events of events.k8s.io for people: aggregated, limited, and never in anybody's way.
+"""Writes events.k8s.io Events: aggregated, rate-limited, and without ever blocking the caller.
 
-The same event about the same object is one Event with a growing `series.count`. Knows nothing of
-why something is recorded; callers neither wait nor see an error, lost events are counted.
+The same event about the same object is one Event with a growing `series.count`. Knows nothing of why something is
+recorded; callers neither wait nor see an error, and lost events are counted.
 
-Urgent events, those of a death, go first, have limits of their own and are kept longer through an outage: none of them
-is dropped while another event is kept.
+Urgent events, such as those about a lost launcher pod or a failed migration, are written first, have their own rate
+limits and are kept longer during an outage: none of them is dropped while any other event is kept.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ NOTE_BYTES = 1024
 INSTANCE_BYTES = 128
 _ACTION = "Reconcile"
 _ATTEMPTS = 4
-# Each takes the attempts of one outage, some 8 s, for every urgent event that waits.
+# One round lasts for all attempts during an outage, about 8 s, for every urgent event in the queue.
 _URGENT_ROUNDS = 10
 
 
@@ -49,15 +49,15 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecorderLimits:
-    """How much is recorded.
+    """Limits of the recorder.
 
     Attributes:
-        queue: events that wait to be written; further ones are dropped, urgent ones last of all.
-        series_seconds: a repeated event is written at most so often.
-        burst: different events per object at once; client-go's figure. Urgent ones have as many of their own.
-        refill_seconds: after the burst, one more per object in so many seconds; client-go's figure.
-        memory: events and objects remembered for aggregation.
-        farewell_seconds: how long the end waits for what is still queued.
+        queue: number of events that may wait to be written; more are dropped, urgent ones last.
+        series_seconds: minimum interval between writes of a repeated event.
+        burst: distinct events per object at once; client-go's value. Urgent events have the same number of their own.
+        refill_seconds: after the burst, interval at which an object may have one more event; client-go's value.
+        memory: number of events and objects remembered for aggregation.
+        farewell_seconds: how long shutdown waits for queued events.
     """
 
     queue: int = 1000
@@ -78,10 +78,11 @@ class _Key:
 
 @dataclass(slots=True)
 class _Series:
-    """One Event object: how often it happened, and what of that is written.
+    """One Event object: how often it occurred, and how much of that is written.
 
     Attributes:
-        rounds: of attempts that have failed because the API server did not answer.
+        next_write_at: monotonic seconds.
+        rounds: rounds of attempts that failed because the API server did not answer.
     """
 
     regarding: ObjectReference
@@ -103,7 +104,7 @@ class _Bucket:
 
 
 def _drop_nothing(_is_urgent: bool) -> None:
-    """Be the `on_dropped` of those who do not count."""
+    """Ignore the event: the default `on_dropped`."""
 
 
 def _utc_now() -> datetime:
@@ -111,12 +112,12 @@ def _utc_now() -> datetime:
 
 
 class EventRecorder:
-    """Writes events in a task of its own (`run`).
+    """Writes events in its own task (`run`).
 
     Args:
         api: the API server.
-        on_dropped: called for each event that will not be written, with whether it was an urgent one.
-        instance: name of this process in the events; the host name, which is the pod's.
+        on_dropped: called for each event that will not be written, with whether it was urgent.
+        instance: name of this process in the events; by default the host name, which is the pod's name.
         limits: see `RecorderLimits`.
         now: clock for the times in the events.
     """
@@ -152,8 +153,8 @@ class EventRecorder:
             regarding: the object.
             type: `Normal` or `Warning`.
             reason: CamelCase.
-            message: a sentence; cut to 1,024 bytes.
-            is_urgent: it tells of a death; it goes before all that do not.
+            message: a sentence; truncated to 1,024 bytes.
+            is_urgent: the event reports a serious failure, such as a lost launcher pod; it precedes all others.
         """
         key = _Key(regarding.uid, type, reason, cut(message, NOTE_BYTES))
         if (known := self._series.get(key)) is not None:
@@ -165,7 +166,7 @@ class EventRecorder:
         self._woken.set()
 
     async def run(self) -> None:
-        """Write until cancelled; then what is queued, within `farewell_seconds`."""
+        """Write events until cancelled; then write those still queued, within `farewell_seconds`."""
         self._monotonic = asyncio.get_running_loop().time
         try:
             while True:
@@ -196,14 +197,14 @@ class EventRecorder:
         self._repeated[series.key] = series
 
     def _drop(self, series: _Series) -> None:
-        """Give a series up; the next event of its kind begins another one."""
+        """Discard a series; the next event of its kind begins a new one."""
         for known in (self._series, self._repeated):
             if known.get(series.key) is series:
                 del known[series.key]
         self._on_dropped(series.is_urgent)
 
     def _may_write(self, uid: str, *, is_urgent: bool) -> bool:
-        """Take a token of the object; an urgent event has tokens of its own, and after them those of the others."""
+        """Take a token of the object; urgent events have their own tokens, and use those of the others after them."""
         return (is_urgent and self._take_token(uid, is_urgent=True)) or self._take_token(uid, is_urgent=False)
 
     def _take_token(self, uid: str, *, is_urgent: bool) -> bool:
@@ -221,7 +222,7 @@ class EventRecorder:
         return True
 
     async def _sleep(self) -> None:
-        """Until there is something new, or a repeated event may be written."""
+        """Wait until there is a new event, or a repeated event may be written."""
         waiting = [series.next_write_at for series in self._repeated.values() if series.is_written]
         pause = max(0.05, min(waiting) - self._monotonic()) if waiting else None
         with contextlib.suppress(TimeoutError):
@@ -232,7 +233,7 @@ class EventRecorder:
     async def _write_new(self) -> None:
         while (series := self._new.take()) is not None:
             await self._write(series, self._post)
-            # Only now: cancelled in the middle of it, the event is still there for the farewell.
+            # Only now: if the write is cancelled, the event is still queued for shutdown.
             self._new.finish()
 
     async def _write_repeated(self) -> None:
@@ -243,7 +244,7 @@ class EventRecorder:
             await self._write(series, self._bump)
 
     async def _write(self, series: _Series, step: Callable[[_Series], Awaitable[None]]) -> None:
-        """Try a few times; give up on what trying again cannot change. An urgent event waits for another round."""
+        """Try a few times; gives up on errors that a retry cannot fix. During an outage, requeues an urgent event."""
         is_outage = False
         for attempt in range(_ATTEMPTS):
             try:
@@ -271,8 +272,8 @@ class EventRecorder:
         try:
             await self._api.create(EVENTS, self._body(series), namespace=_namespace(series.regarding))
         except AlreadyExists:
-            # Written by this operator before it was restarted. An empty patch reads it: the operator may
-            # patch events, but has no right to get them.
+            # Written by this operator before it restarted. An empty patch reads the event: the operator has permission
+            # to patch events, but not to get them.
             found = await self._api.patch(EVENTS, [], name=series.name, namespace=_namespace(series.regarding))
             before = int((found.get("series") or {}).get("count") or 1)
             await self._bump(series, before=before)
@@ -284,7 +285,7 @@ class EventRecorder:
         try:
             await self._api.patch(EVENTS, patch, name=series.name, namespace=_namespace(series.regarding))
         except Gone:
-            # The API server keeps events for an hour. This one begins anew.
+            # The API server keeps events for an hour. Start a new one.
             series.count, series.first_at = 1, series.last_at
             await self._api.create(EVENTS, self._body(series), namespace=_namespace(series.regarding))
 
@@ -309,7 +310,7 @@ class EventRecorder:
         }
 
     def _complain(self, series: _Series, error: ApiError) -> None:
-        """Say once what is wrong, not for every event."""
+        """Log each distinct error once, not for every event."""
         is_right = isinstance(error, Denied) and error.is_missing_right
         remedy = ": allow create and patch on events.events.k8s.io" if is_right else ""
         complaint = f"{error}{remedy}"
@@ -319,7 +320,7 @@ class EventRecorder:
 
 
 def cut(text: str, limit: int) -> str:
-    """`text` in at most `limit` bytes of UTF-8, with an ellipsis where something is missing."""
+    """Truncate `text` to at most `limit` bytes of UTF-8, ending in an ellipsis."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= limit:
         return encoded.decode()
@@ -329,7 +330,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def _event_name(regarding: ObjectReference, key: _Key) -> str:
-    """The same event has the same name after a restart, so that it is found again."""
+    """Return a name that is the same after a restart, so that an existing Event is found."""
     text = "\0".join((key.uid, regarding.kind, key.type, key.reason, key.message))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return f"{regarding.name[:200]}.{digest}"

@@ -1,4 +1,4 @@
-"""The kinds that nicplug reads or writes, as addresses of the API; no behaviour."""
+"""The kinds that nicplug reads or writes, as API resources; no behavior."""
 
 from nicplug.kube.api import Resource
 
@@ -14,7 +14,7 @@ VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
 )
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
 
-# A StatefulSet's way to keep what it was; KubeVirt keeps what a VM was started from in them.
+# StatefulSets keep their previous versions in these; KubeVirt keeps the VM spec that a VMI was started from.
 CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision")
 
 DAEMON_SETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
@@ -27,9 +27,9 @@ CONFIG_MAPS = Resource(group="", version="v1", plural="configmaps", kind="Config
 NODES = Resource(group="", version="v1", plural="nodes", kind="Node", namespaced=False)
 NAMESPACES = Resource(group="", version="v1", plural="namespaces", kind="Namespace", namespaced=False)
 LEASES = Resource(group="coordination.k8s.io", version="v1", plural="leases", kind="Lease")
-# Not the Events of the core group: only events.k8s.io has `series`, which one PATCH can bump.
+# Not the core group's Events: only events.k8s.io has `series`, which one PATCH can update.
 EVENTS = Resource(group="events.k8s.io", version="v1", plural="events", kind="Event")
-# Those of the core group can be selected by `involvedObject.kind`, so that only a few of them travel.
+# Events of the core group can be selected by `involvedObject.kind`, so that only a few are transferred.
 CORE_EVENTS = Resource(group="", version="v1", plural="events", kind="Event")
 CUSTOM_RESOURCE_DEFINITIONS = Resource(
     group="apiextensions.k8s.io",

@@ -1,10 +1,12 @@
-"""Why a file that a person wrote cannot be read, without the names that Python and PyYAML give to things."""
+"""Explains why a file written by a user cannot be read, without class names of Python and PyYAML."""
 
 import yaml
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
-    """For a sentence: `no such file or directory`, `it is not UTF-8 text`, `line 2, column 1: ...`."""
+    """Return the reason as part of a sentence: `no such file or directory`, `it is not UTF-8 text`, `line 2, column 1:
+    ...`.
+    """
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeDecodeError):

@@ -1,6 +1,6 @@
-"""Which watches work, and what keeps the others from it: one line in the log per change, however often it is tried.
+"""Tracks which watches work and why others do not; logs each change once, however often the watch is retried.
 
-Knows nothing of HTTP or Kopf; `kube.watch_session` tells what it sees.
+Knows nothing of HTTP or Kopf; `kube.watch_session` reports what it sees.
 """
 
 import time
@@ -14,12 +14,12 @@ from nicplug.kube.errors import CREDENTIALS_REMEDY, RIGHTS_REMEDY
 
 log = structlog.get_logger(__name__)
 
-# What is over by then needs nobody: a cut watch, an API server that has just started and denies everything.
+# Shorter interruptions need no attention: a cut watch, an API server that has just started and denies everything.
 _GRACE_SECONDS = 2.0
 
 
 class Trouble(Enum):
-    """What is wrong with a watch, with its remedy."""
+    """The problem of a watch; the value is its remedy."""
 
     UNREACHABLE = "Nothing to do here: it is tried until the API server answers."
     DENIED = RIGHTS_REMEDY
@@ -29,7 +29,7 @@ class Trouble(Enum):
     SERVER_ERROR = "Look into the log of the API server if it lasts."
 
 
-# One line for all watches: it is the API server itself, whatever was asked.
+# Logged once for all watches: the API server itself is the problem, whatever was requested.
 _COMMON = frozenset({Trouble.UNREACHABLE, Trouble.UNAUTHORIZED, Trouble.SLOW_DOWN, Trouble.SERVER_ERROR})
 
 
@@ -48,7 +48,7 @@ class WatchHealth:
 
     Attributes:
         clock: monotonic seconds.
-        on_restored: called when a watch that people were told about works again.
+        on_restored: called when a watch whose interruption was logged works again.
     """
 
     clock: Callable[[], float] = time.monotonic
@@ -57,7 +57,7 @@ class WatchHealth:
     _opened: set[str] = field(default_factory=set)
 
     def failed(self, resource: str, trouble: Trouble, message: str) -> None:
-        """A request of the watch of `resource` (its plural) has failed; it will be tried again."""
+        """Record that a request of the watch of `resource` (a plural) has failed; it will be retried."""
         now = self.clock()
         known = self._broken.get(resource)
         if known is None:
@@ -74,7 +74,7 @@ class WatchHealth:
         level("watch interrupted", resource=resource, problem=message, remedy=trouble.value)
 
     def works(self, resource: str) -> None:
-        """The watch of `resource` is open."""
+        """Record that the watch of `resource` is open."""
         self._opened.add(resource)
         known = self._broken.pop(resource, None)
         if known is None or not known.is_told:
@@ -84,16 +84,16 @@ class WatchHealth:
         self.on_restored()
 
     def has_opened(self, resource: str) -> bool:
-        """There has been a watch of it in the life of this process."""
+        """True if a watch of `resource` has opened since the process started."""
         return resource in self._opened
 
     def is_broken(self, resource: str) -> bool:
-        """People were told that this watch does not work."""
+        """True if the watch is interrupted and that was logged."""
         known = self._broken.get(resource)
         return known is not None and known.is_told
 
     def problem(self) -> str:
-        """What people were told last that still holds; "" when all is well."""
+        """Return the message of a logged interruption that persists; "" if there is none."""
         return next((broken.message for broken in self._broken.values() if broken.is_told), "")
 
     def _is_told(self, trouble: Trouble) -> bool:

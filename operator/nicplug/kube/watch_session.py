@@ -1,12 +1,12 @@
-"""The HTTP session of Kopf's watches: what Kopf would end the process for becomes what it tries again.
+"""HTTP session of Kopf's watches: turns errors that would stop Kopf into errors that Kopf retries.
 
-Kopf tries again after connection errors, 403, 429 and 5xx, with a line of its log each time. It ends the process
-after anything else: 404 (a CRD was deleted for a moment), an expired `continue` token, an error in the stream
-(docs/adr/0001), and a line that Python cannot parse, which anybody who may write an object can bring about. This
-session answers Kopf in the words it understands, and tells `WatchHealth` the truth. Lists come in pages that can be
-held, objects without what is too large to be kept; those that nicplug keeps do not go through Kopf (`kube.listings`).
+Kopf retries connection errors, 403, 429 and 5xx, logging a line each time. Anything else stops its process: 404 (a CRD
+was deleted for a moment), an expired `continue` token, an error in the stream (docs/adr/0001), and a line that Python
+cannot parse, which any user with permission to write an object can cause. This session gives Kopf answers that it
+handles, and reports the actual ones to `WatchHealth`. Lists come in pages of bounded size, objects without values that
+are too large; objects that nicplug caches do not pass through Kopf (`kube.listings`).
 
-Knows nothing of Kopf but which of its answers are tried again.
+Knows nothing of Kopf except which answers it retries.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from nicplug.kube.watch_health import Trouble, WatchHealth
 
 log = structlog.get_logger(__name__)
 
-# What Kopf reads as "list again", and as "try again".
+# Kopf lists again after 410, and retries the request after 503.
 _LIST_AGAIN = 410
 _TRY_AGAIN = 503
 _BORNE_BY_KOPF = frozenset({403, 429})
-# An API server that breaks every stream must not be asked for all its objects ten times a second.
+# If the API server breaks every stream, the objects must not all be listed ten times a second.
 _STREAM_ERROR_BASE_SECONDS = 0.1
 _STREAM_ERROR_CAP_SECONDS = 30.0
 _STREAM_IS_WELL_SECONDS = 60.0
@@ -41,12 +41,12 @@ _MAXIMUM_NAMED = 1000
 
 @dataclass(slots=True)
 class StreamErrors:
-    """How long a kind waits after an error in its stream, doubling while they follow each other."""
+    """Back-off per kind after an error in its watch stream; it doubles while errors follow each other."""
 
     _last: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def next_pause(self, resource: str, *, now: float) -> float:
-        """Seconds to wait before the stream may be opened anew."""
+        """Return the seconds to wait before the stream may be reopened."""
         at, pause = self._last.get(resource, (0.0, 0.0))
         fresh = pause == 0.0 or now - at > _STREAM_IS_WELL_SECONDS + pause
         pause = _STREAM_ERROR_BASE_SECONDS if fresh else min(pause * 2, _STREAM_ERROR_CAP_SECONDS)
@@ -56,12 +56,12 @@ class StreamErrors:
 
 @dataclass(slots=True)
 class DeepObjects:
-    """Objects that were read without their depths; each is named once, not at every version."""
+    """Logs objects from which values nested too deep were removed; each once, not at every version."""
 
     _named: set[tuple[str, str]] = field(default_factory=set)
 
     def tell(self, item: Any, *, resource: str) -> None:
-        """Name it in the log."""
+        """Log the object, unless it has been logged already."""
         metadata = _member(item, "metadata")
         name = f"{_member(metadata, 'namespace')}/{_member(metadata, 'name')}"
         if (resource, name) in self._named:
@@ -73,17 +73,17 @@ class DeepObjects:
 
 
 def resource_of(path: str) -> str:
-    """The plural of the collection that `path` names; the path itself for discovery."""
+    """Return the plural of the collection that `path` refers to; the path itself for discovery."""
     parts = path.strip("/").split("/")
     is_collection = len(parts) > (3 if parts[0] == "apis" else 2)
     return parts[-1] if is_collection else path
 
 
 class WatchResponse(BoundedResponse):
-    """An answer to a LIST, a WATCH or a discovery request of Kopf's; `response_class` makes it usable.
+    """Response to a LIST, a WATCH or a discovery request of Kopf; use a class made by `response_class`.
 
     Attributes:
-        answered: the status before it was put into Kopf's words.
+        answered: the status before it was translated for Kopf.
     """
 
     health: ClassVar[WatchHealth]
@@ -96,26 +96,26 @@ class WatchResponse(BoundedResponse):
     answered: int = 0
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Read the head, and answer Kopf in its own words."""
+        """Read the head, and translate the status for Kopf."""
         await super().start(connection)
         self.answered = self.status
         if self.status == 200:
             self._take_in()
         elif self.status == _LIST_AGAIN and "continue" in self.url.query:
-            # Kopf lists again after this one, and after no other.
+            # Kopf lists again after this error, and after no other.
             raise aiohttp.ClientPayloadError("the continue token has expired")
         elif 400 <= self.status < 500 and self.status not in _BORNE_BY_KOPF:
             self.status = _TRY_AGAIN
         return self
 
     async def json(self, *, loads: Any = None, **options: Any) -> Any:
-        """The body; Kopf reads that of every refusal."""
+        """Return the parsed body; Kopf also reads the body of every error."""
         if self.answered == 200 and self._resource != self.url.path:
             return await self._page()
         try:
             body = await super().json(loads=loads or self._text.read_text, **options)
         except (aiohttp.ContentTypeError, ValueError):
-            # Of a CRD that is not installed kube-apiserver says "404 page not found", in plain text.
+            # If a CRD is not installed, kube-apiserver answers "404 page not found" in plain text.
             self._note_refusal(None)
             raise
         self._note_refusal(body)
@@ -169,12 +169,13 @@ def response_class(
     listings: Listings | None = None,
     kubevirt_namespace: str | None = None,
 ) -> type[WatchResponse]:
-    """A response that tells `health` what it brought, and Kopf only what Kopf can bear.
+    """Create a response class that reports to `health` and passes on to Kopf only what it can handle.
 
     Args:
-        direct: takes the lines of which Kopf needs to know no more than their version; None takes none.
-        listings: who takes the objects of which list; None: Kopf gets them all.
-        kubevirt_namespace: where the KubeVirt CR lies; of those elsewhere only what names them is read.
+        direct: takes the lines of which Kopf needs only the version; None takes none.
+        listings: routes listed objects to the caches; None: Kopf gets them all.
+        kubevirt_namespace: namespace of the KubeVirt CR; of CRs in other namespaces only the identifying metadata is
+            read.
     """
     members = {
         "health": health,
@@ -189,7 +190,7 @@ def response_class(
 
 
 def trace(health: WatchHealth) -> aiohttp.TraceConfig:
-    """Tells `health` of requests without an answer."""
+    """Return a trace that reports requests without an answer to `health`."""
 
     async def on_exception(_: object, __: object, params: aiohttp.TraceRequestExceptionParams) -> None:
         error = params.exception
@@ -203,7 +204,7 @@ def trace(health: WatchHealth) -> aiohttp.TraceConfig:
 
 
 def counted(on_response: OnResponse) -> aiohttp.ClientMiddlewareType:
-    """A middleware of the session that counts Kopf's requests, each when the head of its answer has come."""
+    """Return a session middleware that counts Kopf's requests, each when the head of its answer has arrived."""
 
     async def ask(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         started, code = time.monotonic(), 0
@@ -246,7 +247,7 @@ def _trouble(status: int) -> Trouble:
 
 
 class _Lines:
-    """The body of a watch as Kopf reads it: in whole lines, errors as 410, no line too large or too deep."""
+    """The body of a watch as Kopf reads it: whole lines, none too large or too deep, with errors translated to 410."""
 
     def __init__(
         self,
@@ -267,7 +268,7 @@ class _Lines:
         return getattr(self._stream, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Blocks of whole lines."""
+        """Yield blocks of whole lines."""
         begun: list[bytes] = []
         async for block in self._stream.iter_chunked(size):
             *ended, rest = block.split(b"\n")
@@ -277,7 +278,7 @@ class _Lines:
             ended[0] = b"".join((*begun, ended[0]))
             begun = [rest]
             yield b"\n".join([*[await self._guard(line) for line in ended], b""])
-        # What is left was cut off with the connection: the API server ends every line.
+        # The remainder was cut off with the connection: the API server ends every line.
 
     async def _guard(self, line: bytes) -> bytes:
         if b'"ERROR"' in line[:100]:
@@ -285,7 +286,7 @@ class _Lines:
         bookmark = self._direct.bookmark_for(line, resource=self._resource, read=self._text.read_line)
         if bookmark is None:
             return self._text.slim_line(line)
-        await asyncio.sleep(0)  # whoever was woken has its turn before the next of a thousand lines
+        await asyncio.sleep(0)  # let the tasks that were woken run before the next of a thousand lines
         return bookmark
 
     async def _guard_error(self, line: bytes) -> bytes:
