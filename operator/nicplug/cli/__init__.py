@@ -1,1 +1,1 @@
-"""Commands for people."""
+"""The `nicplug` command line and the kubectl plugin."""

@@ -59,7 +59,7 @@ def api(**options: Any) -> None:
         raise unusable_kubeconfig(error, given=settings.kubeconfig, prefix=PREFIX) from error
     except StartError as error:
         raise click.ClickException(str(error)) from error
-    except Exception as error:  # a bug: say which in one line, and let the supervisor start us again
+    except Exception as error:  # a bug: report it in one line, and let the supervisor restart the process
         causes = error.exceptions if isinstance(error, ExceptionGroup) else (error,)
         names = ", ".join(f"{type(cause).__name__}: {cause}" for cause in causes)
         click.echo(f"nicplug api: ended by {names}", err=True)

@@ -1,8 +1,8 @@
-"""What `kubectl apply` would send for a manifest: a dry run has to leave out what the apply would leave out. Pure.
+"""The request that `kubectl apply` would send for a manifest, so that a dry run removes what the apply would remove.
 
-With server-side apply only the manager that has applied a NIC before takes it away by leaving it out: a dry run under
-another name keeps the NIC, as `interfaces` is a map by name. Without it kubectl sends a merge patch, which replaces
-both lists.
+Pure. In a server-side apply, only the manager that applied a NIC removes it by leaving it out: `interfaces` is a map
+by name, so a dry run under another manager keeps the NIC. A client-side apply sends a merge patch, which replaces both
+lists.
 """
 
 import json
@@ -17,7 +17,7 @@ _DEVICES = ("domain", "devices", "interfaces")
 
 
 def merge_patch(manifest: Json, *, live: Mapping[str, Any]) -> Json:
-    """The manifest, with nulls for what the last one had and this one has not.
+    """Return the manifest, with null for every field that the last applied configuration has and the manifest lacks.
 
     Source: kubectl `CreateThreeWayJSONMergePatch`, for kinds without a Go type; lists are replaced as a whole.
     """
@@ -38,9 +38,9 @@ def _with_nulls(wanted: Mapping[str, Any], original: Mapping[str, Any]) -> Json:
 
 
 def applier(manifest: Json, *, live: Mapping[str, Any]) -> str:
-    """The manager whose server-side apply the manifest would be; "" where it would be kubectl's merge patch.
+    """Return the field manager of the server-side apply that the manifest stands for; "" for kubectl's merge patch.
 
-    That is who has applied most of its NICs; of several the last one.
+    That is the manager that applied most of the manifest's NICs; among equals, the most recent one.
     """
     metadata = mapping(live.get("metadata"))
     if LAST_APPLIED in mapping(metadata.get("annotations")):
@@ -64,7 +64,7 @@ def _nic_names(manifest: Mapping[str, Any]) -> set[str]:
 
 
 def _owned(fields: Mapping[str, Any]) -> set[str]:
-    """Names of the NICs that an entry of `managedFields` has."""
+    """Return the names of the NICs that an entry of `managedFields` owns."""
     spec = mapping(fields.get("f:spec"))
     found = mapping(mapping(spec.get("f:template")).get("f:spec")) if "f:template" in spec else spec
     for member in _DEVICES:

@@ -1,4 +1,4 @@
-"""Questions to `nicplug api`, for those who cannot read nodes, DaemonSets or pods themselves."""
+"""Questions to `nicplug api`, for users who cannot read nodes, DaemonSets or pods themselves."""
 
 import json
 from collections.abc import Iterable
@@ -21,27 +21,27 @@ FROM_KUBECONFIG, FROM_API = "kubeconfig", "api"
 
 
 def is_enough(evidence: "Evidence | None") -> bool:
-    """Whether all that counts could be read: what nobody serves is no lack of rights."""
+    """True if it was read without a missing permission; a resource that is not served does not count as one."""
     return evidence is not None and not any(item.is_denied for item in evidence.unknown)
 
 
 @dataclass(frozen=True, slots=True)
 class ReadAsUser:
-    """The evidence that the user may read, or why it cannot be read."""
+    """The evidence that the user can read, or why it cannot be read."""
 
     found: "Evidence | None"
     error: Denied | None = None
 
     @property
     def is_none(self) -> bool:
-        """The user may look, and there is nothing of that name."""
+        """True if the user can read VMs and VMIs, and there is none of that name."""
         return self.found is not None and self.found.vm is None and self.found.vmi is None
 
     def must(self) -> "Evidence":
-        """The evidence, where nobody else can be asked.
+        """Return the evidence when `nicplug api` cannot be asked instead.
 
         Raises:
-            Denied: it cannot be read.
+            Denied: the evidence cannot be read.
         """
         if self.found is None:
             raise self.error or Denied("the evidence cannot be read", status=403)
@@ -49,10 +49,10 @@ class ReadAsUser:
 
 
 async def read_as_user(session: Session, target: "Target", *, networks: "Iterable[Network]" = ()) -> ReadAsUser:
-    """Read with the rights of the kubeconfig.
+    """Read the evidence with the permissions of the kubeconfig; a missing permission is part of the result.
 
     Raises:
-        ApiError: any other than that a right is missing.
+        ApiError: any error other than a missing permission.
     """
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import read_evidence
@@ -66,26 +66,26 @@ async def read_as_user(session: Session, target: "Target", *, networks: "Iterabl
 
 
 async def ask_plan(session: Session, name: str, question: "PlanQuestion", *, must: bool = False) -> Json | None:
-    """The plan as `nicplug api` foresees it; None where it cannot be asked.
+    """Return the plan that `nicplug api` makes; None if it cannot be asked.
 
     Args:
-        must: nobody else can answer, so that it is an error when it cannot be asked.
+        must: nothing else can answer, so it is an error if `nicplug api` cannot be asked.
 
     Raises:
-        ApiError: what it has against the question, or why it cannot be asked.
+        ApiError: `nicplug api` rejects the question, or cannot be asked.
     """
     return await _ask(session, "PUT", name, "nicplan", body=json.dumps(question.to_json()).encode(), must=must)
 
 
 async def ask_stories(session: Session, name: str, nic: str, *, must: bool = False) -> list[Json] | None:
-    """The stories as `nicplug api` tells them; None where it cannot be asked.
+    """Return the stories of `nicplug api`, as `insight.story_json`; None if it cannot be asked.
 
     Args:
-        nic: one NIC; "" for each that is not ready.
-        must: as for `ask_plan`.
+        nic: name of one NIC; "" for every NIC that is not ready.
+        must: nothing else can answer, so it is an error if `nicplug api` cannot be asked.
 
     Raises:
-        ApiError: what it has against the question, or why it cannot be asked.
+        ApiError: `nicplug api` rejects the question, or cannot be asked.
     """
     answer = await _ask(session, "GET", name, "nicstory", query=urlencode({"nic": nic}) if nic else "", must=must)
     return list(answer.get("items") or []) if answer is not None else None
@@ -101,7 +101,7 @@ async def _ask(
     query: str = "",
     must: bool,
 ) -> Json | None:
-    """First the VM of that name, then a VMI that belongs to none."""
+    """Ask about the VM of that name; if there is none, about a VMI without a VM."""
     first: Gone | None = None
     for plural in (VMS, VMIS):
         path = path_of(session, plural, name, subresource) + (f"?{query}" if query else "")
@@ -117,21 +117,21 @@ async def _ask(
                 raise
             return _raise_if(must, await _refusal_of_vm(session, name) or error if must else error)
         except Unavailable as error:
-            # The aggregated API alone: without the API server there is no answer at all.
+            # Only the aggregated API is unavailable: without the API server there is no answer at all.
             return _raise_if(must or error.status not in (502, 503, 504), error)
     assert first is not None
     raise first
 
 
 def _raise_if(must: bool, error: ApiError) -> Json | None:
-    """None: nobody answers, and the caller reads for itself."""
+    """Raise if there must be an answer; otherwise return None, and the caller reads for itself."""
     if must:
         raise error
     return None
 
 
 async def _refusal_of_vm(session: Session, name: str) -> Denied | None:
-    """A caller who may not read the VM gets that refusal, not the one of the subresource."""
+    """Return the refusal to read the VM: a caller without that permission gets it instead of the subresource's."""
     try:
         await session.api.get(VIRTUAL_MACHINES, name=name, namespace=session.namespace)
     except Denied as error:

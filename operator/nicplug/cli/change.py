@@ -1,4 +1,4 @@
-"""`nicplug add` and `nicplug remove`: plug and unplug by the subresources of the aggregated API."""
+"""`nicplug add` and `nicplug remove`: plug and unplug NICs through the subresources of the aggregated API."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -159,7 +159,11 @@ async def remove(
 
 
 def _target(machine: "Machine", *, persist: bool) -> str:
-    """The kind that is asked: with --persist the VM, else the running VMI."""
+    """Return the resource whose subresource is called: the VM with --persist, otherwise the running VMI.
+
+    Raises:
+        CommandError: that object does not exist.
+    """
     from nicplug.cli.subresources import VMIS, VMS
 
     if persist and machine.vm is None:
@@ -172,7 +176,7 @@ def _target(machine: "Machine", *, persist: bool) -> str:
 
 
 def _names(machine: "Machine") -> set[str]:
-    """Every name that a NIC or a network of the VM has."""
+    """Return all names that NICs and networks of the VM have."""
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
 
@@ -182,7 +186,7 @@ def _names(machine: "Machine") -> set[str]:
 
 
 def _is_there(machine: "Machine", request: "AddInterface", *, persist: bool) -> bool:
-    """What is asked has the NIC on that network already: nothing is changed."""
+    """True if every object that the request goes to has the NIC on that network already, so nothing changes."""
     from nicplug.model.vm import parse_vm
     from nicplug.model.vmi import parse_vmi
     from nicplug.plan.nic.requested import has_nic, object_to
@@ -212,14 +216,14 @@ def _unplugging(machine: "Machine", nic: str, *, persist: bool) -> str:
 
 
 def _template_has(machine: "Machine", nic: str) -> bool:
-    """It is there after a restart."""
+    """True if the NIC is still there after a restart."""
     from nicplug.cli.machines import persisted_nics
 
     return nic in persisted_nics(machine.vm)
 
 
 def _running(machine: "Machine") -> frozenset[str]:
-    """The NICs of the running guest, or on their way to it."""
+    """Return the NICs of the running guest, and those that are being plugged."""
     from nicplug.model.networks import wanted_by_name
     from nicplug.model.vmi import parse_vmi
 
@@ -237,7 +241,7 @@ async def _put(session: Session, machine: "Machine", plural: str, what: str, bod
 
 
 async def _in_our_words(session: Session, machine: "Machine", error: "ApiError", *, nic: str) -> CommandError | None:
-    """The aggregated API speaks to users of virtctl; None where we have nothing to add."""
+    """Reword an error of the aggregated API, which is written for virtctl; None if there is nothing to add."""
     from nicplug.cli.refused import refused
     from nicplug.insight.requests import GATE_OFF
     from nicplug.kube.errors import Stale

@@ -1,4 +1,4 @@
-"""Completion of names from the cluster, and the scripts that shells load."""
+"""Completion of names from the cluster, and the completion scripts of the shells."""
 
 import asyncio
 import contextlib
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from nicplug.kube.api import Json, Resource
 
 SHELLS = ("bash", "zsh", "fish")
-# A shell that waits is worse than one that completes nothing. Counted from the first request: what a busy machine takes
-# to import the client, or a plugin to log in, is bounded apart.
+# A shell that hangs is worse than one that completes nothing. Counted from the first request: importing the client and
+# logging in with a plugin, which take long on a busy machine, have a bound of their own.
 SECONDS, SECONDS_TO_CONNECT = 3.0, 10.0
 
 
 @add_completion_class
 class WholeWordsBashComplete(BashComplete):
-    """Takes `blue=lan` for one word, as the other shells do: to bash it is three, as `=` is in its COMP_WORDBREAKS."""
+    """Treats `blue=lan` as one word, as other shells do: bash splits it in three, as `=` is in its COMP_WORDBREAKS."""
 
     _is_split = False
 
     def get_completion_args(self) -> tuple[list[str], str]:
-        """The words before the cursor, and the one at it."""
+        """Return the words before the cursor, and the word at the cursor."""
         words, at = split_arg_string(os.environ["COMP_WORDS"]), int(os.environ["COMP_CWORD"])
         whole: list[str] = []
         before = ""
@@ -53,7 +53,7 @@ class WholeWordsBashComplete(BashComplete):
         return whole[1:-1], whole[-1]
 
     def format_completion(self, item: CompletionItem) -> str:
-        """Bash replaces what stands behind the last `=`."""
+        """Format an item without what precedes the last `=`, as bash replaces only what follows it."""
         if self._is_split:
             item = CompletionItem(item.value.rpartition("=")[2], type=item.type)
         return super().format_completion(item)
@@ -83,7 +83,7 @@ def completion(shell: str, program: str) -> None:
 
 
 def kubectl_complete() -> None:
-    """`kubectl_complete-nic`: by which kubectl completes `kubectl nic`.
+    """Entry point of `kubectl_complete-nic`, which kubectl runs to complete `kubectl nic`.
 
     Source: https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/
     """
@@ -97,7 +97,7 @@ def kubectl_complete() -> None:
 
 
 def complete_machine(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of VMs and VMIs."""
+    """Complete names of VMs and VMIs."""
     from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 
     async def names(session: Session) -> list[str]:
@@ -108,28 +108,28 @@ def complete_machine(context: click.Context, _: click.Parameter, incomplete: str
 
 
 def complete_network(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of network attachment definitions."""
+    """Complete names of network attachment definitions."""
     from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
 
     return _complete(context, incomplete, lambda session: _names(session, NETWORK_ATTACHMENT_DEFINITIONS))
 
 
 def complete_addition(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """`[NIC=]NAD`: names of network attachment definitions, behind the name of the NIC where one is given."""
+    """Complete `[NIC=]NAD`: names of network attachment definitions, after the name of the NIC if there is one."""
     nic, equals, network = incomplete.rpartition("=")
     found = complete_network(context, parameter, network)
     return [CompletionItem(f"{nic}{equals}{item.value}") for item in found]
 
 
 def complete_namespace(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of namespaces; nothing for those who must not list them."""
+    """Complete names of namespaces; none if the user cannot list them."""
     from nicplug.kube.resources import NAMESPACES
 
     return _complete(context, incomplete, lambda session: _names(session, NAMESPACES))
 
 
 def complete_context(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the contexts of the kubeconfig; asks no cluster."""
+    """Complete names of contexts from the kubeconfig, without a request to a cluster."""
     from nicplug.kube.kubeconfig import ConfigError, context_names, kubeconfig_paths
 
     try:
@@ -140,7 +140,7 @@ def complete_context(context: click.Context, _: click.Parameter, incomplete: str
 
 
 def complete_nic(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of the NICs of the VM that stands before."""
+    """Complete names of the NICs of the VM that precedes them on the command line."""
     from nicplug.cli.machines import find_machine, now
 
     async def names(session: Session) -> list[str]:
@@ -153,7 +153,7 @@ def complete_nic(context: click.Context, _: click.Parameter, incomplete: str) ->
 def _complete(
     context: click.Context, incomplete: str, names: Callable[[Session], Awaitable[list[str]]]
 ) -> list[CompletionItem]:
-    """Never an error: a shell has nowhere to show one."""
+    """Complete from the cluster; any error completes nothing, as a shell cannot show it."""
 
     async def ask() -> list[str]:
         async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The options by which every command finds its cluster, and the session that they open."""
+"""The options that select the cluster, and the session that they open."""
 
 import asyncio
 import functools
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from nicplug.kube.aio import AioApi
 
 TRACEBACK_VARIABLE = "NICPLUG_TRACEBACK"
-# The context that `nicplug sandbox up` writes; a test holds the two together.
+# The context that `nicplug sandbox up` writes; a test compares the two.
 SANDBOX_CONTEXT = "nicplug-sandbox"
 START_SANDBOX = "nicplug sandbox up --operator"
-"""What starts again whatever of a sandbox has died."""
+"""Command that restarts the parts of a sandbox that have died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """Which cluster is meant, as the options say; `namespace` "" is the context's."""
+    """The cluster, user and namespace that the options select; namespace "" is that of the context."""
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -41,11 +41,11 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One cluster, while a command runs.
+    """A command's connection to one cluster.
 
     Attributes:
-        api: requests as the person who types.
-        namespace: of the objects that are named without one.
+        api: client with the user's credentials.
+        namespace: namespace of objects that are named without one.
     """
 
     api: "AioApi"
@@ -55,7 +55,7 @@ class Session:
 
     @property
     def is_sandbox(self) -> bool:
-        """The kubeconfig is that of a sandbox, where operator and API are processes on this machine."""
+        """True for a sandbox, where operator and API are processes on this machine."""
         return self.context == SANDBOX_CONTEXT
 
 
@@ -72,7 +72,7 @@ def _contexts(context: click.Context, parameter: click.Parameter, incomplete: st
 
 
 def _not_empty(_: click.Context, __: click.Parameter, value: Any) -> Any:
-    """Refuse "", as an unset variable leaves it: taken for "not given", it would choose another cluster or user."""
+    """Reject "", as of an unset shell variable: treated as not given, it would select another cluster or user."""
     if "" in (value if isinstance(value, tuple) else (value,)):
         raise click.BadParameter("must not be empty.")
     return value
@@ -111,20 +111,20 @@ CLUSTER_OPTIONS = ("namespace", "context", "kubeconfig", "as_user", "as_group", 
 
 
 def with_cluster_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command, or a group, the options."""
+    """Add the cluster options to a command or group."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def cluster_options(context: click.Context) -> dict[str, Any]:
-    """What is given by them: after the name of the command, else before it as virtctl and kubectl take them."""
+    """Return the cluster options after the command's name, otherwise those before it, as virtctl and kubectl do."""
     before = context.find_root().params
     return {name: context.params.get(name) or before.get(name) for name in CLUSTER_OPTIONS}
 
 
 def on_cluster(command: Callable[..., Coroutine[Any, Any, int | None]]) -> Callable[..., None]:
-    """Give a command the options, run it with a session, and turn what fails into text and an exit code."""
+    """Add the cluster options to a command, run it with a session, and turn errors into messages and exit codes."""
 
     @functools.wraps(command)
     def run(**options: Any) -> None:
@@ -146,7 +146,7 @@ def _cluster(options: dict[str, Any]) -> Cluster:
 
 
 def cluster_of(options: dict[str, Any]) -> Cluster:
-    """Which cluster the options mean."""
+    """Return the cluster that the options select."""
     return Cluster(
         kubeconfig=Path(options["kubeconfig"]) if options["kubeconfig"] else None,
         context=options["context"] or None,
@@ -158,7 +158,7 @@ def cluster_of(options: dict[str, Any]) -> Cluster:
 
 
 def check_name(name: str) -> None:
-    """Before any request: a path would be taken for another one.
+    """Check a name before any request, as its path could address another object.
 
     Raises:
         CommandError: no object can have that name.
@@ -171,7 +171,7 @@ def check_name(name: str) -> None:
 def _run_safely(
     cluster: Cluster, command: Callable[..., Coroutine[Any, Any, int | None]], options: dict[str, Any]
 ) -> int | None:
-    """No traceback reaches a person who has not asked for it."""
+    """Run the command; an unexpected error is a message, and a traceback only if the user asks for it."""
     try:
         return asyncio.run(_run(cluster, command, options))
     except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -201,7 +201,7 @@ async def _run(
 
 @asynccontextmanager
 async def open_session(cluster: Cluster) -> AsyncIterator[Session]:
-    """Connect; sends no request.
+    """Connect to the cluster, without a request.
 
     Raises:
         CommandError: no usable kubeconfig.

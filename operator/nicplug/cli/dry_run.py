@@ -1,4 +1,4 @@
-"""Changes that the API server checks and does not store: `dryRun=All`."""
+"""Changes that the API server validates without storing them: `dryRun=All`."""
 
 import json
 import re
@@ -27,10 +27,10 @@ Json = dict[str, Any]
 
 
 def read_manifests(text: str, *, source: str) -> list[Json]:
-    """The VMs and VMIs of a manifest, also in Lists; other kinds are left out.
+    """Return the VMs and VMIs of a manifest, also those in Lists; other kinds are skipped.
 
     Raises:
-        CommandError: it is no YAML, or has neither.
+        CommandError: the manifest is not YAML, has neither kind, or one of them has no name.
     """
     try:
         documents = list(yaml.safe_load_all(text))
@@ -57,14 +57,14 @@ def _items(document: Any) -> Iterator[Json]:
 
 
 async def dry_apply(session: Session, manifest: Json) -> Json:
-    """The object as `kubectl apply` would leave it.
+    """Return the object as `kubectl apply` would leave it.
 
-    Fields that the schema does not know are refused, as kubectl has it: without `fieldValidation` the API server
-    leaves them out, and a misspelt `masquerade` becomes a NIC without a binding. A server-side apply does not see
-    them, so the merge patch is tried there too.
+    Unknown fields are rejected, as kubectl does: without `fieldValidation` the API server drops them, and a misspelt
+    `masquerade` becomes a NIC without a binding. A server-side apply does not detect them, so the merge patch is
+    tried in that case too.
 
     Raises:
-        ApiError: what the API server has against it.
+        ApiError: the API server rejects the manifest.
     """
     resource, name = _KINDS[manifest["kind"]], manifest["metadata"]["name"]
     manifest = {"apiVersion": resource.api_version, **manifest}
@@ -78,16 +78,16 @@ async def dry_apply(session: Session, manifest: Json) -> Json:
     merged = await _send(session, "PATCH", path, _STRICT, merge_patch(manifest, live=live), _MERGE)
     if not (manager := applier(manifest, live=live)):
         return merged
-    # Another manager of the same field is no conflict here: nothing is taken from anybody.
+    # A conflict with another field manager does not matter in a dry run, which takes no ownership.
     query = f"fieldManager={quote(manager, safe='')}&force=true&{_STRICT}"
     return await _send(session, "PATCH", path, query, manifest, _APPLY)
 
 
 async def dry_patch(session: Session, raw: Json, patch: Sequence[Mapping[str, Any]]) -> Json:
-    """The object as a JSON patch would leave it.
+    """Return the object as a JSON patch would leave it.
 
     Raises:
-        ApiError: what the API server has against it.
+        ApiError: the API server rejects the patch.
     """
     path = _path(session, _KINDS[raw["kind"]], raw["metadata"]["name"])
     return await _send(session, "PATCH", path, "dryRun=All", [dict(operation) for operation in patch], JSON_PATCH)
@@ -104,26 +104,26 @@ async def _send(session: Session, method: str, path: str, query: str, content: A
 
 
 def is_malformed(error: ApiError) -> bool:
-    """The manifest has unknown, repeated or mistyped fields: it is no VM, so nothing can be planned for it.
+    """True if the manifest has unknown, duplicate or mistyped fields, so that nothing can be planned for it.
 
-    The API server answers 400 to an object, and 422 to a patch.
+    The API server answers 400 for an object, and 422 for a patch.
     """
     return isinstance(error, Rejected) and (error.status == 400 or _STRICT_ERROR in str(error))
 
 
 def malformation(error: ApiError) -> str:
-    """The fields that are wrong, without the object: the API server quotes all of it in its answer to a patch."""
+    """Return the invalid fields without the object, all of which the API server quotes in its answer to a patch."""
     text = str(error)
     _, found, fields = text.partition(_STRICT_ERROR)
     return fields if found else _QUOTED_OBJECT.sub("", text)
 
 
 REFUSALS = (Rejected, Stale, Denied)
-"""What the API server says against a change, and not against the question."""
+"""Errors that reject the change, and not the question."""
 
 
 def read_file(path: str) -> str:
-    """A file, or stdin for `-`.
+    """Return the content of a file, or of stdin for `-`.
 
     Raises:
         CommandError: it cannot be read.

@@ -1,4 +1,4 @@
-"""Durations on the command line."""
+"""Durations as arguments of commands."""
 
 from typing import Any
 
@@ -6,12 +6,12 @@ import click
 
 
 class Duration(click.ParamType[float]):
-    """`30s`, `1m30s`, or a number of seconds."""
+    """A duration such as `30s` or `1m30s`, or a number of seconds."""
 
     name = "duration"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds."""
+        """Return the duration in seconds."""
         from nicplug.model.times import parse_duration
 
         if isinstance(value, int | float):

@@ -1,7 +1,7 @@
-"""Variables that commands read beside their options: each command that reads one names it in its help."""
+"""Environment variables that commands read in addition to their options; each command documents its own in --help."""
 
 OPERATOR_NAMESPACE = "NICPLUG_NAMESPACE"
-# The epilog of commands that look whether an operator works, and have no --operator-namespace.
+# The epilog of commands that check for a running operator, and have no --operator-namespace.
 LOOKS_FOR_OPERATOR = (
     f"Environment: {OPERATOR_NAMESPACE} is the operator's namespace [default: nicplug-system]; the command checks "
     "there that an operator runs."

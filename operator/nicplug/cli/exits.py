@@ -1,4 +1,4 @@
-"""How commands fail: a sentence on stderr, a remedy, and an exit code by cause. Never a traceback."""
+"""How commands fail: a message on stderr, a remedy, and an exit code by cause; never a traceback."""
 
 import re
 import sys
@@ -7,12 +7,12 @@ from typing import IO, Any
 
 import click
 
-# What a terminal would act on: C0 but tab and newline, DEL, and C1. Bidirectional overrides reorder a line.
+# Characters that a terminal acts on: C0 except tab and newline, DEL, and C1. Bidirectional overrides reorder a line.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def printable(text: str) -> str:
-    """Make text safe for a terminal: somebody who may write an event or a name must not move the cursor."""
+    """Replace control characters: the author of an event or a name must not control the user's terminal."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
@@ -44,7 +44,11 @@ class Exit(IntEnum):
 
 
 class CommandError(click.ClickException):
-    """What went wrong, and what to do about it."""
+    """An error with its remedy and exit code.
+
+    Attributes:
+        remedy: what to do; "" if unknown.
+    """
 
     def __init__(self, message: str, *, remedy: str = "", code: Exit = Exit.FAILED) -> None:
         super().__init__(message)
@@ -52,7 +56,7 @@ class CommandError(click.ClickException):
         self.exit_code: int = int(code)  # type: ignore[misc]  # click reads it from the instance
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write it to stderr."""
+        """Write the error and its remedy to stderr."""
         out = file if file is not None else sys.stderr
         click.echo(f"Error: {printable(self.message)}", file=out)
         if self.remedy:

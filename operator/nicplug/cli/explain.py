@@ -1,4 +1,4 @@
-"""What an error of the API means to the person who typed a command, and what to do about it."""
+"""Turns API errors into messages for the user, with remedies and exit codes."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _CERTIFICATE_REMEDY = (
 
 @contextmanager
 def explained(session: Session) -> Iterator[None]:
-    """Turn the errors of the API into text and exit code."""
+    """Turn an API error of the block into a `CommandError`."""
     try:
         yield
     except ApiError as error:
@@ -31,7 +31,7 @@ def explained(session: Session) -> Iterator[None]:
 
 
 def explain(error: ApiError, *, session: Session) -> CommandError:
-    """The error as text, remedy and exit code."""
+    """Return the error as message, remedy and exit code."""
     is_subresource = "/apis/subresources." in error.request
     match error:
         case Gone(is_not_served=True):
@@ -69,7 +69,7 @@ def _start_api(session: Session) -> str:
 
 
 def _missing_namespace(error: ApiError) -> str:
-    """The namespace that does not exist, so that nothing can be created in it; "" when it is something else."""
+    """Return the missing namespace that made a create fail; "" if the error has another cause."""
     found = re.search(r'\bnamespaces "([^"]+)" not found', str(error))
     return found[1] if found else ""
 
@@ -91,6 +91,6 @@ def _unavailable(error: Unavailable, *, session: Session, is_subresource: bool) 
 
 
 def _certificate_problem(error: Unavailable) -> str:
-    """What is wrong with the server's certificate, in OpenSSL's words; "" when it is something else."""
+    """Return why OpenSSL rejects the server's certificate; "" if the error has another cause."""
     certificate = getattr(error.__cause__, "certificate_error", None)
     return str(getattr(certificate, "verify_message", "") or certificate or "")

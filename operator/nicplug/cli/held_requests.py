@@ -1,4 +1,4 @@
-"""Whether requests for NICs wait for the cluster admin, for commands that read the VM and nothing else."""
+"""Finds out whether requests for NICs wait for the cluster admin, for commands that read only the VM."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     from nicplug.plan.views import Refusal
 
 PAUSE_SECONDS = 5.0
-"""Of those who ask all the time: an answer by `nicplug api` costs it a dozen reads."""
+"""Pause between questions of `refusal_now_and_then`: an answer costs `nicplug api` a dozen reads."""
 
 
 @dataclass(slots=True, kw_only=True)
 class HotplugSwitch:
-    """Asks whether hot-plug is on: the KubeVirt CR, or `nicplug api` where the user may not read that.
+    """Finds out whether hot-plug is enabled, from the KubeVirt CR, or from `nicplug api` if the user cannot read it.
 
     Attributes:
-        vm: with a request that waits; `nicplug api` answers for those who may see it.
+        vm: name of a VM with a waiting request; `nicplug api` answers users who can read the VM.
     """
 
     session: Session
@@ -29,7 +29,7 @@ class HotplugSwitch:
     _asks_again_at: float = 0.0
 
     async def refusal(self) -> "Refusal | None":
-        """Why no request for a NIC is carried out; None when hot-plug is on, or nobody may tell."""
+        """Return why no request for a NIC is processed; None if hot-plug is enabled, or if it is unknown."""
         try:
             return await _read(self.session, self.kubevirt_namespace)
         except Denied:
@@ -42,7 +42,7 @@ class HotplugSwitch:
             return None
 
     async def refusal_now_and_then(self) -> "Refusal | None":
-        """As `refusal`, for those who ask at every change; None as well where the last answer is recent."""
+        """Return `refusal()` once per `PAUSE_SECONDS`, otherwise None, for callers that ask at every change."""
         clock = asyncio.get_running_loop().time
         if clock() < self._asks_again_at:
             return None
@@ -52,7 +52,7 @@ class HotplugSwitch:
 
 
 async def _read(session: Session, kubevirt_namespace: str) -> "Refusal | None":
-    """By one LIST."""
+    """Read the KubeVirt CR with one LIST."""
     from nicplug.cache.kubevirts import Kubevirts
     from nicplug.insight.queue import read_all
     from nicplug.kube.resources import KUBEVIRTS
@@ -65,7 +65,7 @@ async def _read(session: Session, kubevirt_namespace: str) -> "Refusal | None":
 
 
 async def _ask(session: Session, vm: str) -> "Refusal | None":
-    """By the stories of the VM's NICs: those of requests that wait say for what."""
+    """Ask for the stories of the VM's NICs, which say what waiting requests wait for."""
     from nicplug.cli.asking import ask_stories
     from nicplug.plan.reasons import Reason
     from nicplug.plan.views import Refusal

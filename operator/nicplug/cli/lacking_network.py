@@ -1,4 +1,4 @@
-"""The network that `nicplug add` asks for, looked at once: the API takes a NIC whose network is yet to come."""
+"""Checks the network of `nicplug add` at once: the API accepts a NIC whose network does not exist yet."""
 
 from dataclasses import dataclass
 
@@ -23,11 +23,11 @@ from nicplug.plan.reasons import Reason
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LackingNetwork:
-    """A network that can attach nothing now.
+    """A network that no NIC can be attached to now.
 
     Attributes:
         message: why.
-        note: the same with what to do, for a request that has been accepted.
+        note: message and remedy, for a request that has been accepted.
         remedy: what to do.
     """
 
@@ -36,7 +36,7 @@ class LackingNetwork:
     remedy: str
 
     def error(self, *, vm: str, nic: str) -> CommandError:
-        """The VM would start without the NIC: `plan` and `wait` have the same exit code for it."""
+        """Return the error that the VM would start without the NIC, with the exit code of `plan` and `wait` for it."""
         message = f'NIC "{nic}" does not come when VM {vm} starts: {self.message}'
         return CommandError(message, remedy=f"{self.remedy}.", code=Exit.NO)
 
@@ -44,9 +44,10 @@ class LackingNetwork:
 async def look_for_network(
     session: Session, network: str, *, vm: str, nic: str, persist: bool
 ) -> LackingNetwork | None:
-    """What the network lacks; None for one that is whole, and where it must not be read. One GET.
+    """Return what the network lacks; None if nothing, or if it cannot be read. One GET.
 
     Args:
+        network: `NAME` or `NAMESPACE/NAME` of the network attachment definition.
         persist: the VM's template has the NIC.
     """
     asked = parse_network({"name": nic, "multus": {"networkName": network}})
@@ -60,7 +61,7 @@ async def look_for_network(
             return None
     except ApiError:
         return None
-    # Whether the VM may use it, the API has looked at.
+    # The API has already checked that the VM is allowed to use it.
     anything = AttachmentAccess(shared=None)
     known = KnownAttachments(knowledge=Knowledge.COMPLETE, definitions=found, access=anything)
     refusal = refuse_attachment(asked, namespace=session.namespace, known=known)

@@ -1,4 +1,4 @@
-"""`nicplug add --mac`: the format of the address, and the checks and the patch of the spec that carries it."""
+"""`nicplug add --mac`: the format of the address, the checks, and the patch of the spec that sets it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class MacAddress(click.ParamType[str]):
-    """Six bytes that a NIC may have."""
+    """A MAC address that a NIC can have."""
 
     name = "mac"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The address as it was given."""
+        """Return the address unchanged if it is valid."""
         from nicplug.model.networks import parse_interface
         from nicplug.plan.nic.spec_checks import mac_address_is_unicast
 
@@ -32,11 +32,11 @@ class MacAddress(click.ParamType[str]):
 async def add_with_mac(
     session: Session, machine: "Machine", request: "AddInterface", *, mac: str, target: "Target", persist: bool
 ) -> None:
-    """Check the NIC as the subresource does, then add both entries to the spec, if the lists are still what was read.
+    """Check the NIC as the subresource does, and add it to the spec unless its lists have changed since they were read.
 
     Raises:
-        CommandError: the checks refuse it, or the lists have changed.
-        ApiError: the API server refuses the patch.
+        CommandError: the checks refuse the NIC, or the lists have changed.
+        ApiError: the API server rejects the patch.
     """
     from nicplug.cli.machines import now
     from nicplug.cli.refused import refused
@@ -79,7 +79,7 @@ async def _patch(session: Session, machine: "Machine", request: "AddInterface", 
 
 
 def added(raw: dict[str, Any], *, name: str, network: str, mac: str = "") -> list[dict[str, Any]]:
-    """The JSON patch that adds a bridge NIC to a VM's template, or to a VMI."""
+    """Return the JSON patch that adds a bridge NIC to the template of a VM, or to the spec of a VMI."""
     is_vm = "template" in (raw.get("spec") or {})
     root = "/spec/template/spec" if is_vm else "/spec"
     spec = raw["spec"]["template"]["spec"] if is_vm else raw.get("spec") or {}

@@ -1,4 +1,4 @@
-"""The VM that a command is about: read by name, and followed by watches."""
+"""The VM that a command is about: reads it by name, and follows it with watches."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -38,11 +38,11 @@ class Machine:
 
     @property
     def raw(self) -> Json:
-        """The VM, else the VMI that belongs to none."""
+        """The VM, otherwise the VMI, which then has no VM."""
         return self.vm or self.vmi or {}
 
     def describe(self, *, now: datetime) -> VmNics:
-        """Its NICs."""
+        """Return the state of its NICs."""
         return describe(
             namespace=self.namespace,
             name=self.name,
@@ -54,12 +54,12 @@ class Machine:
 
 
 def now() -> datetime:
-    """The clock of commands."""
+    """Return the current time, in UTC."""
     return datetime.now(UTC)
 
 
 async def find_machine(session: Session, name: str, *, with_migrations: bool = True) -> Machine:
-    """Read a VM with its VMI, or a VMI that belongs to none.
+    """Read a VM with its VMI, or a VMI without a VM.
 
     Raises:
         CommandError: neither exists.
@@ -74,18 +74,18 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
 
 
 def persisted_nics(vm: Json | None) -> frozenset[str]:
-    """The NICs that the VM's template has: they are there after a restart."""
+    """Return the NICs of the VM's template, which are still there after a restart."""
     return frozenset(wanted_by_name(parse_vm(vm).interfaces)) if vm is not None else frozenset()
 
 
 def requested_nics(vm: Json | None) -> set[str]:
-    """The NICs that somebody has asked for by `addinterface`, and nobody has worked off."""
+    """Return the NICs whose `addinterface` request has not been processed."""
     rows = parse_interface_requests(mapping(mapping(vm).get("status")).get(MEMBER))
     return {row.request.name for row in rows if isinstance(row.request, AddInterface)}
 
 
 async def read_object(session: Session, resource: Resource, name: str) -> Json | None:
-    """The object; None when it does not exist.
+    """Return the object; None if it does not exist.
 
     Raises:
         ApiError: it cannot be read.
@@ -99,7 +99,7 @@ async def read_object(session: Session, resource: Resource, name: str) -> Json |
 
 
 async def _migrations(session: Session, name: str) -> tuple[Migration, ...]:
-    """Those of one VMI, oldest first; none where they must not be read."""
+    """Return the migrations of one VMI, oldest first; none if they cannot be read."""
     try:
         page = await session.api.list(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace=session.namespace)
     except Denied:
@@ -110,7 +110,7 @@ async def _migrations(session: Session, name: str) -> tuple[Migration, ...]:
 
 
 async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, None]:
-    """The machine now, and after every change of VM or VMI, until the iteration is left."""
+    """Yield the machine now and after every change of VM or VMI, until the caller stops iterating."""
     queue: asyncio.Queue[tuple[Resource, str, Json]] = asyncio.Queue()
     tasks = [
         asyncio.create_task(_watch(session, resource, machine.name, _version(raw), queue))
@@ -142,7 +142,7 @@ async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, 
 async def _watch(
     session: Session, resource: Resource, name: str, version: str, queue: "asyncio.Queue[tuple[Resource, str, Json]]"
 ) -> None:
-    """Changes of one object; reads it again when the watch cannot go on, and never twice without a pause."""
+    """Put changes of one object into the queue; after a failed watch, pause before listing or watching again."""
     selector = f"metadata.name={name}"
     while True:
         try:

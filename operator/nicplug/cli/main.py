@@ -1,4 +1,4 @@
-"""`nicplug`: the command line."""
+"""The command `nicplug` and its subcommands."""
 
 import asyncio
 import sys
@@ -31,7 +31,7 @@ from nicplug.cli.why import why
 
 
 class LazySandbox(click.Group):
-    """`nicplug sandbox`, imported only when asked for: the operator's image does not contain it."""
+    """`nicplug sandbox`, imported on first use: the operator's image does not contain it."""
 
     def _group(self) -> click.Group:
         try:
@@ -41,11 +41,11 @@ class LazySandbox(click.Group):
         return sandbox
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The sandbox's own commands."""
+        """Return the names of the sandbox's commands."""
         return self._group().list_commands(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One of the sandbox's own commands."""
+        """Return one of the sandbox's commands."""
         return self._group().get_command(ctx, cmd_name)
 
 
@@ -62,7 +62,7 @@ OF_VIRTCTL: Mapping[str, str] = {
     ),
     "migrate-cancel": "Delete the migration: kubectl delete vmim NAME (`nicplug migrations` has the names).",
 }
-"""What KubeVirt's virtctl has and nicplug does not, with what to use instead. Source: KubeVirt 1.9 `pkg/virtctl`."""
+"""Commands of KubeVirt's virtctl that nicplug lacks, with what to use instead. Source: KubeVirt 1.9 `pkg/virtctl`."""
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("NICs", ("status", "plan", "why", "add", "remove", "wait")),
@@ -74,19 +74,23 @@ SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class SectionedGroup(click.Group):
-    """Lists its commands by what they are for, and says whose those are that virtctl has besides."""
+    """Lists its commands by topic, and explains where the commands are that only KubeVirt's virtctl has."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command; of one that only KubeVirt's virtctl has, where it is."""
+        """Find the command.
+
+        Raises:
+            CommandError: only KubeVirt's virtctl has that command; the remedy says what to use.
+        """
         if args and args[0] in OF_VIRTCTL and self.get_command(ctx, args[0]) is None:
             told = f'"{args[0]}" is not about NICs'
             raise CommandError(told, remedy=OF_VIRTCTL[args[0]], code=Exit.WRONG_USE)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """A section for each kind of command; each has exactly one."""
+        """Write a section for each topic; every command is in exactly one."""
         for title, names in SECTIONS:
             found = [(name, self.get_command(ctx, name)) for name in names]
             rows = [(name, item.get_short_help_str(90)) for name, item in found if item is not None and not item.hidden]
@@ -168,6 +172,6 @@ def run(**options: Any) -> None:
         raise unusable_kubeconfig(error, given=settings.kubeconfig, prefix=PREFIX) from error
     except StartError as error:
         raise click.ClickException(str(error)) from error
-    except Exception as error:  # Kopf ended by itself: say why in one line, and let the supervisor start us again
+    except Exception as error:  # Kopf ended: report why in one line, and let the supervisor restart the process
         click.echo(f"nicplug: ended by {type(error).__name__}: {error}", err=True)
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`nicplug migrations`: which are under way, which wait, for what, and who is in front."""
+"""`nicplug migrations`: running and waiting migrations, what they wait for, and the order of the queue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,10 +56,11 @@ async def migrations(
 
 @dataclass(frozen=True, slots=True)
 class QueueDocument:
-    """What is printed.
+    """The queue of migrations.
 
     Attributes:
-        note: that no operator works, so that no migration begins or goes on; "" when nothing is wrong.
+        with_ended: includes the migrations that have ended.
+        note: that no operator works, so that no migration starts or continues; "" if one does.
     """
 
     found: "MigrationQueue"
@@ -68,7 +69,7 @@ class QueueDocument:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         found = self.found
         return {
             "kind": "MigrationQueue",
@@ -80,7 +81,7 @@ class QueueDocument:
         }
 
     def names(self) -> Sequence[str]:
-        """Namespace and name of each."""
+        """Return `NAMESPACE/NAME` of each migration."""
         return [f"{item.namespace}/{item.name}" for item in self.found.shown(with_ended=self.with_ended)]
 
     def _ended(self) -> str:
@@ -90,7 +91,7 @@ class QueueDocument:
         return f"; {count} {'has' if count == 1 else 'have'} ended: nicplug migrations -a"
 
     def show(self, console: "Console") -> None:
-        """The slots, then the table."""
+        """Print the slots, the table, and the messages."""
         found, limits = self.found, self.found.limits
         taken = "?" if found.taken is None else str(found.taken)
         per_node = f"{limits.outbound_per_node} away from each node, {limits.inbound_per_node} to each node"

@@ -1,4 +1,4 @@
-"""What a 404 of a subresource means where one of VM and VMI exists: not that there is nothing of that name."""
+"""Explains a 404 of a subresource if only the VM or only the VMI exists: the name itself is right."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ _FOR_A_BARE_VMI: Mapping[str, str] = {
 
 
 async def explain_missing(session: Session, name: str, subresource: str) -> CommandError | None:
-    """Why the object that was asked does not exist; None when nobody may tell."""
+    """Return why the object does not exist; None if that is unknown."""
     try:
         vm, vmi = await asyncio.gather(
             read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
@@ -39,7 +39,7 @@ async def explain_missing(session: Session, name: str, subresource: str) -> Comm
     if vm is None and vmi is None:
         return await no_machine(session, name)
     if vm is not None and vmi is not None:
-        return None  # it has come into being meanwhile
+        return None  # it has been created in the meantime
     if vm is not None:
         start = f"Start it first: nicplug start {name} --namespace {session.namespace}"
         remedy = _FOR_A_STOPPED_VM.get(subresource, start)

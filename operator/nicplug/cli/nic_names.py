@@ -1,4 +1,4 @@
-"""The names that a person gives: refused before they are sent, as a MAC address is."""
+"""Arguments that name NICs and networks; invalid ones are rejected before a request, as MAC addresses are."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _WRITE = "Write NAME or NAMESPACE/NAME of a network attachment definition."
 
 
 class NicName(click.ParamType[str]):
-    """A name that KubeVirt takes for a NIC."""
+    """A name that KubeVirt accepts for a NIC."""
 
     name = "name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name as it was given."""
+        """Return the name unchanged if it is valid."""
         from nicplug.model.networks import parse_interface
         from nicplug.plan.nic.spec_checks import name_is_valid
 
@@ -25,12 +25,12 @@ class NicName(click.ParamType[str]):
 
 
 class NetworkName(click.ParamType[str]):
-    """A reference that a network attachment definition can have."""
+    """`NAME` or `NAMESPACE/NAME` of a network attachment definition."""
 
     name = "network"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The reference as it was given."""
+        """Return the reference unchanged if it is valid."""
         from nicplug.model.networks import parse_interface, parse_network
         from nicplug.plan.nic.spec_checks import attachment_is_valid
 
@@ -43,12 +43,12 @@ class NetworkName(click.ParamType[str]):
 
 
 class Addition(click.ParamType[str]):
-    """`[NIC=]NAD`; what a plan has to say of a network that can never be is said by the plan."""
+    """`[NIC=]NAD`; only the plan rejects a network whose name is invalid."""
 
     name = "addition"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The pair as it was given."""
+        """Return the value unchanged if it names a network."""
         if not str(value).rpartition("=")[2]:
             self.fail(f'"{shortened(str(value))}" names no network. {_WRITE}', param, ctx)
         return str(value)

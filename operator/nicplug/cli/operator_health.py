@@ -1,4 +1,4 @@
-"""Whether an operator works, as its Lease and the CRDs tell it: what a status that stands still may mean."""
+"""Finds out from Lease and CRDs whether an operator works, and so why a status may not change."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from nicplug.model.times import parse_time
 from nicplug.model.versions import VERSION_ANNOTATION
 
 LEASE, NAMESPACE = "nicplug-operator", "nicplug-system"
-# A leader renews every 1.5 s and stands back after 6 s; clocks may differ by some seconds.
+# A leader renews every 1.5 s and steps down after 6 s; clocks may differ by some seconds.
 STALE_AFTER = timedelta(seconds=20)
 
 _APPLY = "kubectl apply -f crds/"
@@ -29,13 +29,13 @@ _APPLY = "kubectl apply -f crds/"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leader:
-    """Who leads, as the Lease says.
+    """The leader according to the Lease.
 
     Attributes:
-        renewed: when it last said so; None where there is no Lease.
-        problem: why nobody is known to lead; "" when somebody does.
+        renewed: time of the last renewal; None without a Lease.
+        problem: why no leader is known; "" if there is one.
         is_known: the Lease could be read, or does not exist.
-        version: of its nicplug; "" where the Lease does not say.
+        version: nicplug's version; "" if the Lease does not have it.
     """
 
     holder: str = ""
@@ -46,7 +46,11 @@ class Leader:
 
 
 async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader:
-    """Read the Lease."""
+    """Read the leader from the Lease.
+
+    Raises:
+        ApiError: it cannot be read; a missing permission or Lease is part of the result instead.
+    """
     try:
         lease = await session.api.get(LEASES, name=LEASE, namespace=namespace)
     except Gone:
@@ -65,10 +69,10 @@ async def read_leader(session: Session, *, namespace: str = NAMESPACE) -> Leader
 
 
 async def no_operator(session: Session, *, namespace: str = "") -> str:
-    """Why what was asked for is not carried out now; "" when an operator leads, or nobody may tell. One GET.
+    """Return why requests are not processed now; "" if an operator leads, or if that is unknown. One GET.
 
     Args:
-        namespace: of the operator; "" for that of $NICPLUG_NAMESPACE, else the usual one.
+        namespace: of the operator; "" for $NICPLUG_NAMESPACE, or if that is not set, the default.
     """
     try:
         leader = await read_leader(session, namespace=namespace or os.environ.get(OPERATOR_NAMESPACE) or NAMESPACE)
@@ -78,27 +82,27 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
 
 
 def note_of(session: Session, problem: str) -> str:
-    """The note beside what an operator would do next; "" when nothing is wrong.
+    """Return the note that accompanies what an operator would do next; "" if there is no problem.
 
     Args:
-        problem: of `no_operator`.
+        problem: result of `no_operator`.
     """
     return f"nothing happens now, as {problem}. {what_to_try(session)}" if problem else ""
 
 
 def what_to_try(session: Session) -> str:
-    """What helps where no operator works."""
+    """Return what to try if no operator works."""
     return f"Run `{START_SANDBOX}`" if session.is_sandbox else "Try `nicplug doctor`"
 
 
 async def warn_without_operator(session: Session) -> None:
-    """Say on stderr that a request, which has been accepted, waits for an operator."""
+    """Print on stderr that an accepted request waits for an operator, if none works."""
     if problem := await no_operator(session):
         click.echo(printable(f"Note: this waits, as {problem}. {what_to_try(session)}"), err=True)
 
 
 def is_waiting(described: VmNics) -> bool:
-    """An operator has something to do: NICs of a stopped VM wait for its start instead."""
+    """True if an operator has something to do; NICs of a stopped VM wait for its start instead."""
     is_stopped = described.phase == STOPPED
     return bool(described.requests or described.power_requests) or (
         not is_stopped and any(not nic.is_ready for nic in described.nics)
@@ -106,7 +110,7 @@ def is_waiting(described: VmNics) -> bool:
 
 
 async def silence_of(session: Session, described: VmNics) -> str:
-    """Why the status may be old, also of a VM that waits for nothing; "" when nothing is wrong, or nobody may tell."""
+    """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown."""
     may_be_dropped = is_waiting(described) or not (described.ready or described.phase == STOPPED)
     try:
         if may_be_dropped and (problem := await old_definition(session)):
@@ -118,7 +122,7 @@ async def silence_of(session: Session, described: VmNics) -> str:
 
 
 async def old_definition(session: Session) -> str:
-    """What the CRD of VMIs lacks; "" when nothing, or when it must not be read."""
+    """Return what the CRD of VMIs lacks; "" if nothing, or if it cannot be read."""
     try:
         definition = await session.api.get(CUSTOM_RESOURCE_DEFINITIONS, name="virtualmachineinstances.kubevirt.io")
     except (Denied, Gone):
@@ -127,7 +131,7 @@ async def old_definition(session: Session) -> str:
 
 
 def problem_of_definition(definition: Mapping[str, Any]) -> str:
-    """What this version of nicplug needs and the CRD of VMs or VMIs does not have."""
+    """Return what the CRD of VMs or VMIs lacks for this version of nicplug; "" if nothing."""
     kind = kind_of(definition)
     if "status" not in mapping(served_version(definition).get("subresources")):
         return f"the CRD of {kind}s is not nicplug's: it has no status subresource: {_APPLY}"

@@ -1,4 +1,4 @@
-"""What commands print on stdout: tables for people, JSON and YAML for programs, names for shells."""
+"""Output of commands on stdout: tables for people, JSON and YAML for programs, names for shells."""
 
 import json
 import os
@@ -39,23 +39,23 @@ _COLOURS = {
 
 
 class Document(Protocol):
-    """What a command has found."""
+    """The result of a command, in every output format."""
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it; with `kind`, without `apiVersion`."""
+        """Return the document of `-o json` and `-o yaml`, with `kind` and without `apiVersion`."""
         ...
 
     def names(self) -> Sequence[str]:
-        """As `-o name` prints it, one a line."""
+        """Return the lines of `-o name`."""
         ...
 
     def show(self, console: "Console") -> None:
-        """For people."""
+        """Print it as a table or text."""
         ...
 
 
 def write(document: Document, output: str) -> None:
-    """Print it in that format."""
+    """Print a document in one of `FORMATS`."""
     match output:
         case "json":
             click.echo(json.dumps({"apiVersion": API_VERSION, **document.to_json()}, indent=2))
@@ -72,7 +72,7 @@ def write(document: Document, output: str) -> None:
 
 
 def write_all(documents: Sequence[Document], output: str) -> None:
-    """Several of them: apart from each other for people, and as YAML documents."""
+    """Print several documents, separated by an empty line as a table and by `---` as YAML."""
     between = {"table": "", "yaml": "---"}.get(output)
     for number, document in enumerate(documents):
         if number and between is not None:
@@ -81,12 +81,12 @@ def write_all(documents: Sequence[Document], output: str) -> None:
 
 
 def is_terminal() -> bool:
-    """Whether a person reads stdout; what reads a pipe wants each sentence on one line."""
+    """True if stdout is a terminal; in a pipe, each sentence stays on one line."""
     return sys.stdout.isatty()
 
 
 def console() -> "Console":
-    """stdout: with colours only on a terminal, and not where NO_COLOR is set (https://no-color.org)."""
+    """Return the console for stdout; colours only on a terminal, and without NO_COLOR (https://no-color.org)."""
     from rich.console import Console
 
     on_terminal = is_terminal()
@@ -100,7 +100,7 @@ def console() -> "Console":
 
 
 def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table as kubectl's: three spaces between columns, none at the end of a line; the terminal wraps it."""
+    """Print a table like kubectl's: three spaces between columns, none at the end of a line; the terminal wraps it."""
     from rich.text import Text
 
     cells = [list(headings), *([printable(cell).replace("\n", " ") or "-" for cell in row] for row in rows)]
@@ -115,11 +115,11 @@ def print_table(out: "Console", headings: Sequence[str], rows: Sequence[Sequence
 
 
 def line(out: "Console", text: str, style: str = "", *, indent: int = 0) -> None:
-    """One line, whose text is no markup.
+    """Print one line of plain text, without markup.
 
     Args:
-        indent: where what follows a label begins: on a terminal, a longer line goes on below it. 0 lets the terminal
-            break it.
+        indent: column in which the text after a label begins. On a terminal, the continuation of a longer line begins
+            there too; 0 lets the terminal break the line.
     """
     from rich.text import Text
 
@@ -129,7 +129,7 @@ def line(out: "Console", text: str, style: str = "", *, indent: int = 0) -> None
 
 
 def age(since: datetime | None, *, now: datetime) -> str:
-    """As kubectl writes an age; "-" when nobody knows."""
+    """Return an age as kubectl formats it; "-" if unknown."""
     if since is None:
         return "-"
     seconds = max(0, int((now - since).total_seconds()))

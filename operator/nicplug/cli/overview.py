@@ -1,4 +1,4 @@
-"""`nicplug status` without a name: one row for each VM of a namespace, or of all."""
+"""`nicplug status` without a name: one row for each VM of a namespace, or of all namespaces."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from nicplug.plan.views import Refusal
 
 REQUESTED = "Requested"
-"""What stands for a reason until the operator has written one."""
+"""Shown as reason until the operator has written one."""
 
 
 async def read_overview(session: Session, *, namespace: str | None, kubevirt_namespace: str) -> "OverviewDocument":
-    """Read VMs and VMIs, and where requests for NICs wait, whether hot-plug is on.
+    """Read VMs and VMIs, and if requests for NICs wait, whether hot-plug is enabled.
 
     Args:
-        namespace: None for all of them.
-        kubevirt_namespace: where the KubeVirt CR lies.
+        namespace: None for all namespaces.
+        kubevirt_namespace: namespace of the KubeVirt CR.
 
     Raises:
         ApiError: they cannot be read.
@@ -61,7 +61,7 @@ async def read_overview(session: Session, *, namespace: str | None, kubevirt_nam
 
 
 async def _held_by(session: Session, rows: "Sequence[VmNics]", *, kubevirt_namespace: str) -> "Refusal | None":
-    """Why requests for NICs wait; asked about the first VM that has one, as it holds for all."""
+    """Return why requests for NICs wait; the answer for the first VM that has one holds for all."""
     from nicplug.cli.held_requests import HotplugSwitch
 
     asking = next((item for item in rows if item.requests), None)
@@ -72,7 +72,7 @@ async def _held_by(session: Session, rows: "Sequence[VmNics]", *, kubevirt_names
 
 
 async def _note(session: Session) -> str:
-    """That no operator works, also where nothing waits for one now; one GET."""
+    """Return the note that no operator works, even if nothing waits for one; one GET."""
     from nicplug.cli.operator_health import no_operator, note_of
 
     return note_of(session, await no_operator(session))
@@ -83,10 +83,12 @@ def _key(raw: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def first_reason(found: "VmNics", *, held_by: "Refusal | None" = None) -> tuple[str, str]:
-    """Reason and message of the NIC that needs a person, else of the first that is not ready, else of the VM.
+    """Return reason and message of a start problem, otherwise of a NIC that is not ready, otherwise of the VM.
+
+    NICs that need action come before others.
 
     Args:
-        held_by: why requests for NICs wait; None when an operator carries them out.
+        held_by: why requests for NICs wait; None if an operator processes them.
     """
     from nicplug.insight.nics import STOPPED
 
@@ -112,12 +114,12 @@ def _first_waiting(found: "VmNics") -> "NicRow | None":
 
 @dataclass(frozen=True, slots=True)
 class OverviewDocument:
-    """What is printed.
+    """The VMs of one or all namespaces.
 
     Attributes:
-        namespace: that was asked for; None for all.
-        note: that no operator works; "" when nothing is wrong.
-        held_by: why requests for NICs wait; None when an operator carries them out, or there are none.
+        namespace: the namespace that was asked for; None for all.
+        note: that no operator works; "" if one does.
+        held_by: why requests for NICs wait; None if an operator processes them, or if there are none.
     """
 
     found: Sequence["VmNics"]
@@ -126,16 +128,16 @@ class OverviewDocument:
     held_by: "Refusal | None" = None
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         items = [_item(item, held_by=self.held_by) for item in self.found]
         return {"kind": "NicStatusList", "items": items, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
-        """The VMs; with their namespace where all were asked for."""
+        """Return the names of the VMs, with their namespace if all namespaces were asked for."""
         return [item.name if self.namespace is not None else f"{item.namespace}/{item.name}" for item in self.found]
 
     def show(self, console: "Console") -> None:
-        """The table."""
+        """Print the table and the note."""
         if not self.found:
             where = f"in namespace {self.namespace}" if self.namespace is not None else "in any namespace"
             line(console, f"no VirtualMachine and no VirtualMachineInstance {where}")
@@ -171,7 +173,7 @@ def _item(found: "VmNics", *, held_by: "Refusal | None") -> dict[str, Any]:
 
 
 def _remedy(found: "VmNics", *, held_by: "Refusal | None") -> str:
-    """Of what `first_reason` names."""
+    """Return the remedy for what `first_reason` returns."""
     if (problem := found.start_problem) is not None:
         return problem.remedy
     if (waiting := _first_waiting(found)) is not None:

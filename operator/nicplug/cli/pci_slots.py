@@ -1,13 +1,16 @@
-"""PCI slots in words that add up, also where more NICs ask for a slot than there are."""
+"""Describes PCI slots with numbers that add up, even if more NICs need a slot than there are."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def slot_words(budget: Mapping[str, Any]) -> str:
-    """Used, reserved and free; reservations that no slot is left for are listed apart.
+    """Describe used, reserved and free slots; reservations that exceed the slots are listed separately.
 
-    `reserved` counts every NIC on its way, a blocked one that waits for a slot among them.
+    `reserved` counts every NIC that is being plugged, including one that is blocked because it waits for a slot.
+
+    Args:
+        budget: `total`, `used`, `reserved` and `free`, in slots.
     """
     total, used, reserved, free = (int(budget[name]) for name in ("total", "used", "reserved", "free"))
     left = max(0, total - used)
@@ -20,7 +23,7 @@ def slot_words(budget: Mapping[str, Any]) -> str:
 
 
 def hope_of_more(budget: Mapping[str, Any] | None) -> str:
-    """To be added where no slot is free for certain, and a NIC is tried all the same; "" elsewhere."""
+    """Return a suffix if no slot is certainly free but the guest may have more, so NICs are tried; "" otherwise."""
     possible = int((budget or {}).get("possible") or 0)  # an older API does not send it
     if budget is None or int(budget["free"]) > 0 or possible == 0:
         return ""

@@ -1,4 +1,4 @@
-"""`nicplug plan`: what would happen to the NICs of a VM, and why, before anything is changed."""
+"""`nicplug plan`: what would happen to the NICs of a VM, and why, before anything changes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -96,13 +96,13 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
 
 
 def _tell_refusals(found: "Sequence[PlanDocument]") -> None:
-    """On stderr: what is refused has no path, and a request for a NIC that exists would have the line of that NIC."""
+    """Print refusals on stderr: they have no path, and `-o name` would show an existing NIC of that name instead."""
     for refusal in (item for document in found for item in document.found["refusals"]):
         click.echo(f"Error: refused: {printable(refusal)}", err=True)
 
 
 async def _with_note(session: Session, target: "Target", found: "list[PlanDocument]") -> "list[PlanDocument]":
-    """Say so where no operator works, so that nothing of what is planned happens; one GET."""
+    """Add a note to plans with NICs if no operator works, so that nothing planned happens; one GET."""
     from nicplug.cli.operator_health import no_operator, note_of
 
     if not any(document.found["nics"] for document in found):
@@ -112,7 +112,7 @@ async def _with_note(session: Session, target: "Target", found: "list[PlanDocume
 
 
 def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
-    """Which VM is asked about, by the options."""
+    """Take the namespaces out of the options, and return the VM that the question is about."""
     from nicplug.insight.evidence import Target
 
     return Target(
@@ -132,7 +132,7 @@ def _question(*, additions: tuple[str, ...], removals: tuple[str, ...], persist:
 
 
 async def _plan_file(session: Session, target: "Target", filename: str) -> "list[PlanDocument]":
-    """One plan for each VM of the manifest, in its own namespace where it names one."""
+    """Plan each VM of the manifest, in the namespace that the manifest names, otherwise in the session's."""
     from nicplug.cli.dry_run import read_file, read_manifests
 
     found = []
@@ -174,7 +174,7 @@ async def _plan_manifest(
         except Gone as error:
             if error.is_not_served:
                 raise
-            asked = None  # the manifest makes the VM, and the API answers only for those that exist
+            asked = None  # the manifest creates the VM, and the API answers only for existing VMs
         if asked is not None:
             return _from_api(asked, refusals)
     found = evidence.must()
@@ -186,7 +186,7 @@ async def _plan_manifest(
 
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
-    """The change as the subresources would make it, checked by a dry run of the same patch."""
+    """Plan the change as the subresources would make it, and check it with a dry run of the same patch."""
     from nicplug.cli.asking import ask_plan, is_enough, read_as_user
     from nicplug.cli.machines import now
     from nicplug.cli.suggestions import no_machine
@@ -223,7 +223,10 @@ def _check_removals(evidence: "Evidence", question: "PlanQuestion") -> None:
 
 
 async def _dry_run(session: Session, weighed: "WeighedChange") -> tuple[dict[str, Any] | None, list[str]]:
-    """The object with all requests, as the API server would store it; else as it would be, with what is refused."""
+    """Return the object with all requests, as the API server would store it, and no refusals.
+
+    If the API server refuses the change, return the object as it would be without that refusal, and the refusal.
+    """
     from nicplug.cli.dry_run import REFUSALS, dry_patch
     from nicplug.kube.errors import Denied
 
@@ -234,7 +237,7 @@ async def _dry_run(session: Session, weighed: "WeighedChange") -> tuple[dict[str
         return await dry_patch(session, weighed.raw, patch), []
     except Denied as error:
         if error.is_missing_right:
-            # The subresource needs another right than a patch of the spec does.
+            # The subresource needs another permission than a patch of the spec.
             return changed, []
         return changed, [f"the API server refuses the change: {error}"]
     except REFUSALS as error:
@@ -242,7 +245,7 @@ async def _dry_run(session: Session, weighed: "WeighedChange") -> tuple[dict[str
 
 
 async def _refused_by_dry_run(session: Session, evidence: "Evidence | None", question: "PlanQuestion") -> list[str]:
-    """`nicplug api` makes no dry run: it would be one with its own rights."""
+    """Return the refusals of a dry run, which `nicplug api` cannot make: it would use its own permissions."""
     from nicplug.insight.planning import weigh
 
     return (await _dry_run(session, weigh(evidence, question)))[1] if evidence is not None else []

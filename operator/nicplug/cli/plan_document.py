@@ -1,4 +1,4 @@
-"""How `nicplug plan` shows a forecast, from its JSON: that is what `nicplug api` sends as well."""
+"""Output of `nicplug plan`, from the JSON of a forecast, which is also what `nicplug api` sends."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,12 +43,12 @@ _NODES_TOLD = 5
 
 @dataclass(frozen=True, slots=True)
 class PlanDocument:
-    """One VM's plan.
+    """The plan for one VM.
 
     Attributes:
-        found: `insight.forecast_json`.
-        source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
-        note: that no operator works, so that nothing of it happens now; "" when nothing is wrong.
+        found: result of `insight.forecast_json`.
+        source: `asking.FROM_KUBECONFIG` or `FROM_API`: whose permissions it was read with.
+        note: that no operator works, so that nothing planned happens now; "" if one does.
     """
 
     found: Json
@@ -57,20 +57,20 @@ class PlanDocument:
 
     @property
     def arrives(self) -> bool:
-        """All that the change concerns happens automatically."""
+        """True if everything that the change concerns happens automatically."""
         return bool(self.found["arrives"])
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         content = {member: value for member, value in self.found.items() if member != "apiVersion"}
         return {**content, "evidenceFrom": self.source, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
-        """Each NIC with its path, as its record will have it; where it takes none, with its outcome."""
+        """Return each NIC with the path that its record will have, or without a path, with its outcome."""
         return [f"{nic['name']}={_PATHS.get(nic['outcome'], nic['outcome'])}" for nic in self.found["nics"]]
 
     def show(self, console: "Console") -> None:
-        """For people: each NIC, then the VM."""
+        """Print each NIC, then the VM."""
         found, target, nics = self.found, self.found["target"], self.found["nics"]
         where = f" on {found['node']}" if found["node"] else ", which is not running"
         line(console, f"{target['kind']} {target['namespace']}/{target['name']}{where}", "bold")
@@ -142,7 +142,7 @@ def _nic_facts(nic: Json) -> Iterator[tuple[str, str]]:
 
 
 def _shared_evidence(nics: Sequence[Json]) -> Json | None:
-    """The evidence, when it is the same for all NICs and is shown once; None when it differs."""
+    """Return the evidence if it is the same for all NICs, so that it is printed once; None if it differs."""
     found = [nic["evidence"] for nic in nics if nic["evidence"] is not None]
     told = {tuple(_evidence_facts(item)) for item in found}
     return found[0] if len(told) == 1 else None

@@ -1,4 +1,4 @@
-"""`start`, `stop`, `restart` and `migrate`: the requests and the words of KubeVirt's virtctl."""
+"""`start`, `stop`, `restart` and `migrate`, with the requests and texts of KubeVirt's virtctl."""
 
 import functools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _vm = click.argument("vm", shell_complete=complete_machine)
 
 
 def _with_force(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command `--force` and `--grace-period`, which go together; it gets the seconds, None without them."""
+    """Add `--force` and `--grace-period`, which need each other; the command gets the seconds, None without them."""
 
     @click.option("--force", is_flag=True, help="Do not wait for the guest; needs --grace-period.")
     @click.option(
@@ -38,7 +38,7 @@ _with_dry_run = click.option("--dry-run", is_flag=True, help="Only check the req
 
 
 async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: int | bool | None) -> None:
-    """Send the request, with the members that have a value; with a dry run virtctl's words for it come first."""
+    """Send the request, without the members that are None; a dry run begins with virtctl's line for it."""
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
     from nicplug.kube.errors import Stale
@@ -61,7 +61,7 @@ async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: i
 
 
 def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> CommandError | None:
-    """KubeVirt's words with what can be done instead; None where the VM's state is not what speaks against it."""
+    """Return KubeVirt's error with a remedy; None if the error is not about the state of the VM."""
     from nicplug.plan.subresources.power import ALREADY_RUNNING, NOT_RUNNING
 
     if what == "restart" and (NOT_RUNNING in str(error) or _HALTED in str(error)):
@@ -120,7 +120,7 @@ async def migrate(session: Session, *, vm: str, dry_run: bool) -> None:
 
 
 def _to_keep(session: Session, vm: str, nic: str, network: str) -> str:
-    """What takes a NIC of the guest into the VM's template."""
+    """Return how to keep a NIC of the guest in the VM's template."""
     if network in ("", "pod"):
         return "Add it to spec.template of the VM to keep it."
     command = f"nicplug add {vm} --network {network} --name {nic} --persist --namespace {session.namespace}"
@@ -128,7 +128,7 @@ def _to_keep(session: Session, vm: str, nic: str, network: str) -> str:
 
 
 async def _note_costs(session: Session, vm: str) -> None:
-    """Say what the restart takes away; a caller who may not read the VM can restart it all the same."""
+    """Print what the restart removes and what may prevent the next start; nothing if the user cannot read the VM."""
     from nicplug.cli.machines import find_machine, now
     from nicplug.insight.evidence import read_nodes
     from nicplug.insight.restart_risks import restart_risks

@@ -1,4 +1,4 @@
-"""Errors of the command line in the words of those who typed it."""
+"""Errors in settings, in terms of the variables that the user sets."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nicplug.metrics_settings import PATTERNS
 
 
 def setting_problems(error: ValidationError, *, prefix: str) -> str:
-    """Which settings are wrong, and how, by their variables.
+    """Describe what is wrong with which settings, by their environment variables.
 
     Args:
         prefix: of the variables of the process.
@@ -20,10 +20,10 @@ def setting_problems(error: ValidationError, *, prefix: str) -> str:
 
 
 def unusable_kubeconfig(error: Exception, *, given: Path | None, prefix: str) -> ClickException:
-    """What `run` and `api` end with: one that was set for them is a wrong setting.
+    """Return the error of `run` and `api` for an unusable kubeconfig; one that was configured is a wrong setting.
 
     Args:
-        given: the file of the setting; None where it was looked for.
+        given: file from the setting; None if the kubeconfig was searched for.
         prefix: of the variables of the process.
     """
     if given is None:
@@ -39,6 +39,6 @@ def _meaning(item: ErrorDetails) -> str:
 
 
 def _problem(place: list[str], message: str, prefix: str) -> str:
-    """What concerns several settings names them itself."""
+    """Describe one error; one that concerns several settings names them itself."""
     told = message.removeprefix("Value error, ")
     return f"{prefix}{'.'.join(place).upper()}: {told}" if place else told

@@ -1,4 +1,4 @@
-"""What the operator's parts log is for its own log: a command says on stdout and stderr what it has to say."""
+"""Silences logging in commands: the operator's modules log for its own log, commands report on stdout and stderr."""
 
 import logging
 
@@ -9,6 +9,6 @@ _NOWHERE = logging.NullHandler()
 
 
 def silence_logs() -> None:
-    """Drop everything that they, and the libraries that they use, log."""
+    """Drop all log output of nicplug's modules and of libraries."""
     logging.getLogger().addHandler(_NOWHERE)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

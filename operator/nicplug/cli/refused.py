@@ -1,4 +1,4 @@
-"""Requests for NICs that are refused: what was answered, and what to type next."""
+"""Refused requests for NICs: the answer, and the command to type next."""
 
 from collections.abc import Container
 from typing import TYPE_CHECKING
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 async def refused(
     session: Session, machine: "Machine", answer: str, *, nic: str, hints: Container[str] = ()
 ) -> CommandError:
-    """A request that the VM as it is now cannot take.
+    """Return the error for a request that the current state of the VM rules out.
 
     Args:
-        hints: of `Hint`; those of an earlier server, which gives none, are not made up for.
+        answer: message of the API.
+        hints: values of `Hint`; an older API sends none, and they are not guessed.
     """
     words = WhatToType(vm=machine.name, namespace=session.namespace, is_bare=machine.vm is None)
     message, command = words.refusal(answer, nic=nic, hints=hints)
@@ -29,7 +30,10 @@ async def refused(
 
 
 async def only_requested(session: Session, *, vm: str, nic: str) -> CommandError:
-    """Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending."""
+    """Return the error for removing a NIC that is requested but not added yet.
+
+    Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending.
+    """
     message = f'NIC "{nic}" of VM {vm} is requested and not added yet: a pending request cannot be taken back'
     told = f"Remove it once it has been added; what the request waits for: nicplug status {vm}"
     remedy = f"{told} --namespace {session.namespace}.{await _nobody_works(session)}"
@@ -37,6 +41,6 @@ async def only_requested(session: Session, *, vm: str, nic: str) -> CommandError
 
 
 async def _nobody_works(session: Session) -> str:
-    """A sentence to be added where what is waited for does not happen now."""
+    """Return a sentence that waiting is in vain because no operator works; "" if one does."""
     problem = await no_operator(session)
     return f" Nothing happens now, as {problem}. {what_to_try(session)}." if problem else ""

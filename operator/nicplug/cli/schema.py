@@ -1,6 +1,6 @@
-"""The members of `-o json` and `-o yaml`, kind by kind. They stay: a later version adds members and removes none.
+"""The members of `-o json` and `-o yaml` by kind. They are stable: later versions add members and remove none.
 
-A test holds this list and the documents together; `make docs` writes it into docs/cli.md.
+A test compares this list with the documents; `make docs` writes it into docs/cli.md.
 """
 
 from collections.abc import Mapping

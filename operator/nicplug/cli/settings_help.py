@@ -1,4 +1,4 @@
-"""`--help` of the processes: every setting, its variable, its default and what it is for."""
+"""`--help` of `nicplug run` and `nicplug api`: every setting with its variable, default and meaning."""
 
 import ast
 import itertools
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One of them."""
+    """One setting of a process."""
 
     variable: str
     default: str
@@ -23,7 +23,12 @@ class Setting:
 
 
 def settings_of(module: str, name: str) -> list[Setting]:
-    """The settings of a class, in its order; what each is for stands below it in the source."""
+    """Return the settings of a class in the order of its fields, with their docstrings from the source.
+
+    Args:
+        module: of the class.
+        name: of the class, a subclass of `BaseSettings`.
+    """
     model: type[BaseSettings] = getattr(import_module(module), name)
     meanings = {
         field: meaning
@@ -55,12 +60,16 @@ def _docstrings(module: str, name: str) -> dict[str, str]:
 
 
 class SettingsCommand(click.Command):
-    """A command whose help ends with the settings of its process."""
+    """A command whose help ends with the settings of its process.
+
+    Attributes:
+        settings: module and name of the settings class.
+    """
 
     settings: tuple[str, str] = ("", "")
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The settings, read only when somebody asks for help."""
+        """Write the settings, which are read only for --help."""
         with formatter.section("Settings (environment variables; an option wins)"):
             rows = []
             for item in settings_of(*self.settings):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nicplug.insight.nics import NicRow, RequestRow, VmNics
     from nicplug.plan.views import Refusal
 
-# Of the labels below the table: names of NICs, which may have 63 characters.
+# Widths of the labels below the table, which are names of NICs of up to 63 characters.
 SHORTEST_COLUMN, LONGEST_LABEL = 11, 22
 
 
@@ -69,7 +69,7 @@ async def status(
 
 
 async def _follow(session: Session, machine: Any, described: "VmNics", output: str) -> None:
-    """One line, or one document, for each moment."""
+    """Print a line or a document for each change."""
     from nicplug.cli.machines import follow, now
     from nicplug.cli.output import console
 
@@ -85,13 +85,13 @@ async def _follow(session: Session, machine: Any, described: "VmNics", output: s
 
 
 def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
-    """What has changed, one line each, with the time of day."""
+    """Describe the changes, one per line, with the time of day."""
     known = {nic.name: nic for nic in before.nics}
     stamp = now.astimezone().strftime("%H:%M:%S.%f")[:-3]
     told = []
     if (before.phase, before.node) != (after.phase, after.node):
         told.append(f"VM {after.phase}" + (f" on {after.node}" if after.node else ""))
-    # A request is heard of by the VM, its NIC by the instance: whichever is first, the NIC says more.
+    # The request appears in the VM, its NIC in the instance. Whichever comes first, the line of the NIC says more.
     requests = [item for item in after.requests if item not in before.requests and not _is_answered(item, before)]
     told += [f"requested: {item}" for item in requests]
     for nic in after.nics:
@@ -109,7 +109,7 @@ def _is_answered(request: "RequestRow", found: "VmNics") -> bool:
 
 
 def _moment(nic: "NicRow") -> str:
-    if nic.has_left:  # its phase would read like a step back
+    if nic.has_left:  # its phase would look like a step back
         return f"{nic.name}  {nic.message}"
     how = " ".join(part for part in (nic.operation, nic.path, nic.phase) if part)
     why = ": ".join(part for part in (nic.reason, nic.message) if part)
@@ -117,7 +117,7 @@ def _moment(nic: "NicRow") -> str:
 
 
 def print_facts(out: "Console", facts: Sequence[tuple[str, str]]) -> None:
-    """Lines with their labels in a column, and the text under a label that is too long for it."""
+    """Print labels and texts in two columns; a text whose label is too long begins below it."""
     fitting = [len(label) for label, _ in facts if len(label) <= LONGEST_LABEL]
     width = max(SHORTEST_COLUMN, max(fitting, default=0) + 2)
     for label, text in facts:
@@ -128,7 +128,7 @@ def print_facts(out: "Console", facts: Sequence[tuple[str, str]]) -> None:
 
 
 def without_quotes(message: str, quoted: Sequence[str]) -> str:
-    """The message without what a migration says, which stands beside it already."""
+    """Return the message without quoted messages of migrations, which are shown separately."""
     for item in quoted:
         message = message.replace(f" ({item})", "")
     return message
@@ -136,11 +136,11 @@ def without_quotes(message: str, quoted: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StatusDocument:
-    """What is printed.
+    """The NICs of one VM.
 
     Attributes:
-        note: why the status may be old; "" when nothing is wrong.
-        held_by: why no request for a NIC is carried out; None when an operator does so.
+        note: why the status may be stale; "" if it is current.
+        held_by: why no request for a NIC is processed; None if an operator does so.
     """
 
     found: "VmNics"
@@ -149,7 +149,7 @@ class StatusDocument:
     held_by: "Refusal | None" = None
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         found = self.found
         return {
             "kind": "NicStatus",
@@ -175,11 +175,11 @@ class StatusDocument:
         }
 
     def names(self) -> Sequence[str]:
-        """The NICs."""
+        """Return the names of the NICs."""
         return [nic.name for nic in self.found.nics]
 
     def show(self, console: "Console") -> None:
-        """The table, the budget, what is in flight, and what keeps NICs from being ready."""
+        """Print the table, the PCI budget, requests and migrations in flight, and why NICs are not ready."""
         found = self.found
         where = f" on {found.node}" if found.node else ""
         line(console, f"{found.kind} {found.namespace}/{found.name}: {found.phase}{where}", "bold")
@@ -196,7 +196,7 @@ class StatusDocument:
         return (nic.name, nic.network, nic.binding, nic.path, nic.phase, since, nic.pci_slot, reason)
 
     def _why(self, nic: "NicRow") -> list[tuple[str, str]]:
-        """What is and why, what to do, and when it is tried again; the NIC's name once."""
+        """Return message, remedy and next attempt; only the first line has the NIC's name."""
         told = [without_quotes(nic.message, self.found.quoted), nic.remedy and f"To do: {nic.remedy}"]
         if (moment := nic.next_attempt) is not None and moment > self.now:
             told.append(f"Next attempt: in {max(1, round((moment - self.now).total_seconds()))}s")

@@ -15,14 +15,14 @@ _ACCEPT = "application/json, */*"
 
 
 async def put(session: Session, plural: str, name: str, subresource: str, body: Mapping[str, Any]) -> None:
-    """Ask for one subresource of one object; returns when it is accepted.
+    """Call one subresource of one object; returns once the API has accepted the request.
 
     Raises:
-        ApiError: the server's refusal.
-        CommandError: no object can have that name, or it does not exist and the other one of VM and VMI does.
+        ApiError: the API refuses the request.
+        CommandError: no object can have that name, or only the other one of VM and VMI exists.
     """
     path = path_of(session, plural, name, subresource)
-    # No spaces, no final newline: Go's encoding.
+    # No spaces, no final newline, as Go encodes JSON.
     content = json.dumps(dict(body), separators=(",", ":"), ensure_ascii=False).encode()
     try:
         await session.api.request("PUT", path, body=content, accept=_ACCEPT)
@@ -38,7 +38,7 @@ async def _explain(session: Session, name: str, subresource: str, error: "Gone")
 
 
 def path_of(session: Session, plural: str, name: str, subresource: str) -> str:
-    """The path of a subresource.
+    """Return the path of a subresource.
 
     Raises:
         CommandError: no object can have that name.
@@ -52,6 +52,6 @@ def _segment(value: str) -> str:
 
 
 async def server_version(session: Session) -> Mapping[str, Any]:
-    """What the aggregated API says of itself."""
+    """Read the version object of the aggregated API."""
     answer = json.loads(await session.api.request("GET", f"{PREFIX}/version", accept=_ACCEPT))
     return answer if isinstance(answer, dict) else {}

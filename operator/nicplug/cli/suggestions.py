@@ -1,4 +1,4 @@
-"""What somebody may have meant who typed a name that does not exist; reads names only after that."""
+"""Suggestions for names that do not exist; other names are read only once a name was not found."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -29,7 +29,7 @@ _MOST_NAMES = 500
 
 
 async def no_machine(session: Session, name: str) -> CommandError:
-    """There is nothing of that name: is it the namespace that is wrong, or the name?"""
+    """Return the error that there is no such VM, or that its namespace does not exist."""
     if await is_missing(session):
         return no_namespace(session.namespace)
     found = await asyncio.gather(
@@ -43,7 +43,7 @@ async def no_machine(session: Session, name: str) -> CommandError:
 
 
 async def is_missing(session: Session) -> bool:
-    """The namespace does not exist; False where nobody may tell."""
+    """True if the session's namespace does not exist; False if that is unknown."""
     try:
         await session.api.get(NAMESPACES, name=session.namespace)
     except Gone as error:
@@ -54,17 +54,17 @@ async def is_missing(session: Session) -> bool:
 
 
 def no_namespace(name: str, *, wrong: str = "--namespace") -> CommandError:
-    """Nothing can be found, or created, in a namespace that does not exist.
+    """Return the error that a namespace does not exist.
 
     Args:
-        wrong: where the name may be wrong.
+        wrong: where the user gave the name.
     """
     remedy = f"Create it (kubectl create namespace {name}), or correct {wrong}."
     return CommandError(f'namespace "{name}" does not exist', remedy=remedy, code=Exit.NOT_FOUND)
 
 
 async def meant_network(session: Session, network: str) -> str:
-    """The network with the most similar name in the same namespace, as the option takes it; "" when there is none."""
+    """Return the most similar network of the same namespace, in the format of --network; "" if there is none."""
     namespace, slash, name = network.rpartition("/")
     names = await _names(session, NETWORK_ATTACHMENT_DEFINITIONS, namespace or session.namespace)
     meant = _closest(name, names)
@@ -72,10 +72,10 @@ async def meant_network(session: Session, network: str) -> str:
 
 
 async def misspelt(session: Session, *, vm: str, nic: str, network: str, persist: bool) -> str:
-    """What to do about a network that does not exist because of how it was typed.
+    """Return the remedy for a network that may not exist because its name is misspelt.
 
     Args:
-        network: as `--network` takes it.
+        network: in the format of --network.
         persist: the VM's template has the NIC.
     """
     meant = await meant_network(session, network)
@@ -85,24 +85,24 @@ async def misspelt(session: Session, *, vm: str, nic: str, network: str, persist
 
 
 async def with_remedies(session: Session, described: "VmNics", *, persisted: Collection[str]) -> "VmNics":
-    """The NICs, those with something to do with what to type.
+    """Add commands to the remedies of all NICs.
 
     Args:
-        persisted: the NICs that the VM's template has.
+        persisted: the NICs of the VM's template.
     """
     nics = [await with_remedy(session, described, nic, persist=nic.name in persisted) for nic in described.nics]
     return replace(described, nics=tuple(nics))
 
 
 async def with_remedy(session: Session, described: "VmNics", nic: "NicRow", *, persist: bool) -> "NicRow":
-    """The NIC, one with something to do with what to type."""
+    """Add commands to the remedy of a NIC, if it has one."""
     words = _words(described.kind, session.namespace, described.name)
     told = await _to_do(session, words, nic.to_json(), nic.remedy, persist=persist)
     return replace(nic, remedy=told) if told != nic.remedy else nic
 
 
 async def story_with_remedy(session: Session, story: dict[str, Any], *, persist: bool, is_bare: bool) -> dict[str, Any]:
-    """A story of `nicplug why`, one with something to do with what to type."""
+    """Add commands to the remedy of a story of `nicplug why`, if it has one."""
     nic, words = story["nic"], WhatToType(vm=story["target"]["name"], namespace=session.namespace, is_bare=is_bare)
     told = await _to_do(session, words, nic, story["todo"] or "", persist=persist) or None
     own = nic.get("remedy")
@@ -110,7 +110,7 @@ async def story_with_remedy(session: Session, story: dict[str, Any], *, persist:
 
 
 async def plan_with_remedies(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan as `forecast_json` has it, what is refused and what is to be done with what to type."""
+    """Add commands to the refusals and remedies of a plan, as `forecast_json` returns it."""
     words = _words(**found["target"])
     session = replace(session, namespace=words.namespace)
     persisted = await _persisted(session, found) if any(map(_is_misspelt, found["nics"])) else frozenset()
@@ -128,7 +128,7 @@ def _words(kind: str, namespace: str, name: str) -> WhatToType:
 
 
 async def _persisted(session: Session, found: Mapping[str, Any]) -> frozenset[str]:
-    """The NICs that the VM's template has now; none where it must not be read, or does not exist."""
+    """Return the NICs that the VM's template has now; none if it cannot be read, or does not exist."""
     from nicplug.cli.machines import persisted_nics
 
     try:
@@ -147,11 +147,11 @@ async def _to_do(
     persist: bool,
     is_there: bool = True,
 ) -> str:
-    """The remedy for a NIC with what to type, the same for every command.
+    """Return the remedy for a NIC with the commands to type, for every command of nicplug.
 
     Args:
-        nic: as programs get it.
-        is_there: the VM has it; else somebody thinks of adding it.
+        nic: row of `-o json`.
+        is_there: the VM has the NIC; otherwise it is only planned.
     """
     if not _is_misspelt(nic):
         return words.within(remedy)
@@ -173,7 +173,7 @@ def _closest(name: str, names: Collection[str]) -> str:
 
 
 async def _names(session: Session, resource: "Resource", namespace: str) -> list[str]:
-    """Those of a namespace; none where they must not be read."""
+    """Return the names of the objects of a namespace; none if they cannot be listed."""
     try:
         page = await session.api.list(resource, namespace=namespace, limit=_MOST_NAMES, metadata_only=True)
     except ApiError:

@@ -1,4 +1,4 @@
-"""Variables of the environment that look like settings of a process and are none, such as those with a typo."""
+"""Finds environment variables that look like settings of a process but are none, such as those with a typo."""
 
 import difflib
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# What shares the prefix of `nicplug run`: `nicplug api`, the commands, the sandbox and the tests.
+# Variables that share the prefix of `nicplug run`: of `nicplug api`, commands, the sandbox and the tests.
 _OTHERS = (
     "NICPLUG_API_",
     "NICPLUG_CACHE_DIR",
@@ -25,7 +25,7 @@ _OTHERS = (
 
 
 def unknown_variables(environment: Iterable[str], *, model: "type[MetricsSettings]") -> dict[str, str]:
-    """The variables with the prefix of these settings that are none, each with the setting it is most like, or ""."""
+    """Return the unknown variables with the prefix of these settings, each with the most similar setting, or ""."""
     prefix = str(model.model_config.get("env_prefix") or "")
     others = tuple(other for other in _OTHERS if other != prefix)
     known, found = [name.upper() for name in model.model_fields], {}
@@ -33,14 +33,14 @@ def unknown_variables(environment: Iterable[str], *, model: "type[MetricsSetting
         name = variable.upper()
         if not name.startswith(prefix) or name.startswith(others) or name.removeprefix(prefix) in known:
             continue
-        # Without the prefix, which would make all of them alike.
+        # Without the common prefix, which would make all names similar.
         nearest = difflib.get_close_matches(name.removeprefix(prefix), known, n=1)
         found[variable] = f"{prefix}{nearest[0]}" if nearest else ""
     return found
 
 
 def warn_of_unknown_variables(model: "type[MetricsSettings]") -> None:
-    """Log each of them; they are no error, as a newer or older version may know them."""
+    """Log each unknown variable. It is not an error, as a newer or older version may know it."""
     for name, nearest in unknown_variables(os.environ, model=model).items():
         remedy = f"did you mean {nearest}?" if nearest else "settings are listed in docs/configuration.md"
         log.warning("environment variable has no effect", variable=name, remedy=remedy)

@@ -1,4 +1,4 @@
-"""`nicplug version`: of this command, of the aggregated API, of the API server."""
+"""`nicplug version`: versions of this command, the aggregated API and the API server."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -45,12 +45,12 @@ async def version(session: Session, *, output: str) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionDocument:
-    """What is printed.
+    """The versions.
 
     Attributes:
-        served: the version object of the aggregated API; empty when it does not answer.
-        problem: why it does not; "" when it does.
-        kubernetes: the version object of the API server.
+        served: version object of the aggregated API; empty if it does not answer.
+        problem: why it does not answer; "" if it does.
+        kubernetes: version object of the API server.
     """
 
     served: Mapping[str, Any]
@@ -58,7 +58,7 @@ class VersionDocument:
     kubernetes: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it: by the names that `kubectl version -o json` has, and the server that virtctl means."""
+        """The document of `-o json`, with the names of `kubectl version -o json`; the server is virtctl's."""
         return {
             "kind": "Version",
             "clientVersion": {"gitVersion": f"v{__version__}"},
@@ -68,11 +68,11 @@ class VersionDocument:
         }
 
     def names(self) -> Sequence[str]:
-        """Not offered, as kubectl does not."""
+        """Return nothing: like kubectl, the command does not offer `-o name`."""
         return []
 
     def show(self, console: "Console") -> None:
-        """As `virtctl version` prints the first two."""
+        """Print the versions; the first two lines are those of `virtctl version`."""
         line(console, f"Client Version: v{__version__}")
         line(console, f"Server Version: {self._served() or f'not served ({self.problem})'}")
         line(console, f"Kubernetes Version: {self.kubernetes.get('gitVersion')}")

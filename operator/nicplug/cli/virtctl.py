@@ -18,10 +18,10 @@ _NETWORK = "network-attachment-definition-name"
 
 
 class VirtctlError(CommandError):
-    """The text alone, as virtctl prints it, with exit code 1."""
+    """An error that is printed without a prefix, as virtctl does, with exit code 1."""
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write it to stderr."""
+        """Write the error and its remedy to stderr."""
         out = file if file is not None else sys.stderr
         click.echo(printable(self.message), file=out)
         if self.remedy:
@@ -29,10 +29,14 @@ class VirtctlError(CommandError):
 
 
 class VirtctlCommand(click.Command):
-    """Fails as virtctl does: before any request for wrong use, and with exit code 1 for everything."""
+    """A command that fails as virtctl does: for wrong use before any request, and always with exit code 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Count the arguments as cobra does, then ask for the flags."""
+        """Count the arguments as cobra does, then check for required flags.
+
+        Raises:
+            VirtctlError: wrong use.
+        """
         try:
             rest = super().parse_args(ctx, args)
         except click.UsageError as error:
@@ -53,7 +57,7 @@ class VirtctlCommand(click.Command):
         return rest
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The examples name the program that was called."""
+        """Write the help, whose examples name the program that was called."""
         told = self.help
         try:
             self.help = (told or "").replace("nicplug ", f"{ctx.find_root().info_name} ")
@@ -62,7 +66,11 @@ class VirtctlCommand(click.Command):
             self.help = told
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; any error is virtctl's error."""
+        """Run the command and turn its errors into virtctl's.
+
+        Raises:
+            VirtctlError: the command failed.
+        """
         try:
             return super().invoke(ctx)
         except CommandError as error:
@@ -70,7 +78,7 @@ class VirtctlCommand(click.Command):
 
 
 def _as_virtctl_prints(error: CommandError) -> VirtctlError:
-    """The server's words alone on the first line, as virtctl prints them; what we make of them follows."""
+    """Put the server's message alone on the first line, as virtctl prints it, followed by our explanation."""
     from nicplug.insight.requests import LIST_GATE
     from nicplug.plan.subresources.options import GATE_IS_OFF
 

@@ -1,4 +1,4 @@
-"""`nicplug wait VM [NIC]`: until the NICs are there, or gone, or it is clear that they will not be."""
+"""`nicplug wait VM [NIC]`: waits until the NICs are ready or gone, or until it is clear that they will not be."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nicplug.insight.nics import NicRow, RequestRow, VmNics
 
 READY, GONE = "ready", "gone"
-# What is blocked for a moment, such as by a network that is created together with the NIC, is no end.
+# A NIC that is blocked only for a moment, for example until its network is created, does not end the wait.
 PATIENCE_SECONDS = 2.0
 
 with_timeout = click.option(
@@ -76,12 +76,12 @@ async def wait(
 
 
 def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None:
-    """Nothing can come of a name that is misspelt.
+    """Check the names of NICs: waiting for a misspelt one is in vain.
 
-    A NIC that was to go may have gone before anybody waited: that is said, and is no error.
+    A NIC to be removed may be gone before the command starts: that is a note on stderr, not an error.
 
     Raises:
-        CommandError: a NIC that is to be ready does not exist, and nobody has asked for it.
+        CommandError: a NIC that is to be ready neither exists nor is requested.
     """
     from nicplug.cli.machines import now, requested_nics
 
@@ -106,15 +106,17 @@ async def wait_for(
     quiet: bool = False,
     kubevirt_namespace: str,
 ) -> None:
-    """Follow the VM until its NICs are as wanted.
+    """Wait until the NICs of a VM reach the goal.
 
     Args:
-        machine: as it was before a change was asked for: what failed before is no answer.
-        names: of the NICs; none: all that there are.
-        kubevirt_namespace: where the KubeVirt CR lies, whose feature gate requests may wait for.
+        machine: the VM before the change was requested; failures that it has already do not count.
+        names: NICs to wait for; empty for all.
+        goal: `READY` or `GONE`.
+        seconds: timeout.
+        kubevirt_namespace: namespace of the KubeVirt CR, whose feature gate requests may wait for.
 
     Raises:
-        CommandError: the time is over, or it cannot happen without an action.
+        CommandError: the timeout has passed, or the goal cannot be reached without action.
     """
     from nicplug.cli.machines import now
     from nicplug.cli.operator_health import is_waiting, no_operator, note_of
@@ -144,13 +146,17 @@ async def wait_for(
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
-    """The VM as it is, after every change, and at least as often as the patience asks for, until the time is over."""
+    """Yield the VM now, after every change, and at least every `PATIENCE_SECONDS` / 2, until the deadline.
+
+    Args:
+        until: deadline on the event loop's clock, in seconds.
+    """
     from nicplug.cli.machines import follow
 
     loop = asyncio.get_running_loop()
     stream = follow(session, machine)
     getting: asyncio.Task[Machine] | None = None
-    yield machine  # also where there is no time: what is so already is an answer
+    yield machine  # even after the deadline: the goal may have been reached already
     try:
         while (left := until - loop.time()) > 0:
             getting = getting or asyncio.ensure_future(anext(stream))
@@ -179,13 +185,13 @@ def _stuck(described: "VmNics", names: Sequence[str]) -> list["NicRow"]:
 
 
 def _is_held_up(described: "VmNics", names: Sequence[str], goal: str) -> bool:
-    """Somebody may have to act."""
+    """True if the goal may need action."""
     is_off = goal == READY and described.is_off
     return is_off or bool(_stuck(described, names) or _requests(described, names))
 
 
 def _requests(described: "VmNics", names: Sequence[str]) -> list["RequestRow"]:
-    """Those that are waited for."""
+    """Return the pending requests that the wait depends on."""
     return [item for item in described.requests if not names or item.nic in names]
 
 
@@ -198,7 +204,7 @@ async def _end(
     *,
     switch: HotplugSwitch,
 ) -> CommandError | None:
-    """Who has to act before it goes on; None when it may go on by itself."""
+    """Return the error that the goal needs action; None if it may be reached without."""
     if stuck := _stuck(described, names):
         return await _cannot(session, stuck[0], described, machine)
     if goal == READY and described.is_off:
@@ -232,7 +238,7 @@ async def _cannot(session: Session, nic: "NicRow", described: "VmNics", machine:
 
 
 def _state(nic: "NicRow") -> str:
-    """Where it is, with reason and message where there are any."""
+    """Describe phase, reason and message of a NIC."""
     reason = f" ({nic.reason})" if nic.reason else ""
     return f'NIC "{nic.name}" is {nic.phase}{reason}' + (f": {nic.message}" if nic.message else "")
 
@@ -263,7 +269,7 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
 
 
 def _next_question(described: "VmNics", waiting: Sequence["NicRow"], goal: str) -> str:
-    """What to type next about the first NIC that keeps us waiting; "" when nothing is known of it."""
+    """Return the command to type next about the first NIC that is not as wanted; "" if there is none."""
     if not waiting:
         return ""
     nic = waiting[0]

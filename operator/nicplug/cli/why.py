@@ -1,4 +1,4 @@
-"""`nicplug why VM NIC`: the story of one NIC."""
+"""`nicplug why VM NIC`: explains the state of one NIC."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
 
 
 async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[str, Any]]:
-    """With the rights of the kubeconfig."""
+    """Read the stories with the permissions of the kubeconfig."""
     from nicplug.cli.machines import now
     from nicplug.insight.stories import NoSuchNic, read_stories
     from nicplug.insight.story_json import story_json
@@ -93,24 +93,24 @@ async def _read(session: Session, evidence: "Evidence", nic: str) -> list[dict[s
 
 @dataclass(frozen=True, slots=True)
 class NoStories:
-    """What programs get when every NIC is ready: a document all the same."""
+    """The document for programs if every NIC is ready."""
 
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """A list without items."""
+        """The document of `-o json` and `-o yaml`: a list without items."""
         return {"kind": "NicStoryList", "items": [], "note": self.note or None}
 
     def names(self) -> Sequence[str]:
-        """None."""
+        """Return no names."""
         return []
 
     def show(self, console: "Console") -> None:
-        """For people a sentence is printed instead."""
+        """Print nothing: the command prints a sentence instead."""
 
 
 def _alike(documents: "Sequence[StoryDocument]") -> "list[StoryDocument]":
-    """For people: NICs of which the same is said, as of a VM that does not start, have one story."""
+    """Merge stories that differ only in the NIC, for example of a VM that does not start."""
     found: dict[str, StoryDocument] = {}
     for document in documents:
         story, nic = document.story, document.story["nic"]
@@ -123,13 +123,13 @@ def _alike(documents: "Sequence[StoryDocument]") -> "list[StoryDocument]":
 
 @dataclass(frozen=True, slots=True)
 class StoryDocument:
-    """What is printed.
+    """The story of one NIC.
 
     Attributes:
-        story: `insight.story_json`: that is what `nicplug api` sends as well.
-        source: whose rights it was read with, `asking.FROM_KUBECONFIG` or `FROM_API`.
-        note: that no operator works, so that nothing of what comes next happens now; "" when nothing is wrong.
-        others: NICs of which the same is said, for people.
+        story: result of `insight.story_json`, which is also what `nicplug api` sends.
+        source: `asking.FROM_KUBECONFIG` or `FROM_API`: whose permissions it was read with.
+        note: that no operator works, so that what comes next does not happen now; "" if one does.
+        others: further NICs with the same story, merged for the table output.
     """
 
     story: Mapping[str, Any]
@@ -139,16 +139,16 @@ class StoryDocument:
     others: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         return {**self.story, "evidenceFrom": self.source, "note": self.note or None}
 
     def names(self) -> Sequence[str]:
-        """The NIC with its reason."""
+        """Return the NIC with its reason, or without one, its phase."""
         nic = self.story["nic"]
         return [f"{nic['name']}={nic['reason'] or nic['phase']}"]
 
     def show(self, console: "Console") -> None:
-        """For people: where it is, whom it waits for, what to do, what comes next, what happened."""
+        """Print where the NIC is, what it waits for, what to do, what comes next, and what happened."""
         story, nic, since = self.story, self.story["nic"], parse_time(self.story["since"])
         path, is_ready = f", path {nic['path']}" if nic["path"] else "", nic["phase"] == "Ready"
         where = ", ".join(f'NIC "{item["name"]}" on {item["network"] or "no network"}' for item in (nic, *self.others))
@@ -181,12 +181,12 @@ class StoryDocument:
             line(console, f"    {_clock(parse_time(moment['at'])):<12}  {moment['source']:<44}  {what}")
 
     def _quoted(self) -> str:
-        """What the migration in front says itself: the line "waits for" has it, and it is said once."""
+        """Return the message of the migration in front, which is printed only once, in the line "waits for"."""
         source, _, said = str(self.story["waitsFor"] or "").partition(": ")
         return said if source.startswith("migration ") else ""
 
     def _next(self, item: Mapping[str, Any]) -> str:
-        """What comes next, and when; without an operator nobody keeps to that time."""
+        """Return what happens next, and when; without an operator, no time applies."""
         if self.note:
             return f"once an operator works: {item['what']}"
         return f"{self._when(parse_time(item['at']))}{item['what']}"
@@ -198,7 +198,7 @@ class StoryDocument:
 
 
 def _clock(moment: datetime | None) -> str:
-    """The time of day; with a fraction where it is known, as `metav1.Time` has whole seconds."""
+    """Return the time of day; with a fraction if known, as `metav1.Time` has whole seconds."""
     if moment is None:
         return "-"
     told = moment.astimezone()

@@ -1,22 +1,24 @@
-"""Lines for a terminal: broken between words, aligned, and never within a command that a person copies."""
+"""Wraps lines for a terminal: between words, aligned, and never within a command that a user may copy."""
 
 import re
 
 _PROGRAMS = r"(?:nicplug|kubectl|virtctl) "
-# As messages and remedies have them: `in quotes`, (in parentheses), or after a colon up to the end of the sentence.
+# Commands as messages and remedies quote them: in backticks, in parentheses, or from a colon to the sentence's end.
 _COMMAND = rf"`[^`]*`|\({_PROGRAMS}[^()]*\)|(?<=: ){_PROGRAMS}.*?(?=[.;](?:\s|$)|$)"
 _PIECE = re.compile(rf"(?:{_COMMAND}|\S)+")
 _LEAST_ROOM = 24
-"""With less to the right of the indent, a line of each word would be harder to read than what the terminal breaks."""
+"""With less room right of the indent, lines of single words are harder to read than lines that the terminal breaks."""
 
 
 def wrapped(text: str, *, columns: int, indent: int) -> list[str]:
-    """The lines of a text that is wider than the terminal; those after the first one begin at `indent`.
+    """Wrap a text that is wider than the terminal; all lines but the first begin at `indent`.
 
-    A command or a word that is longer than a line has one of its own: broken by the terminal, it is still copied whole.
+    A command or a word that is longer than a line gets a line of its own: broken by the terminal, it can still be
+    copied whole.
 
     Args:
-        indent: where the text begins, after its label.
+        columns: width of the terminal.
+        indent: column in which the text begins, after its label.
     """
     room = columns - indent
     if len(text) <= columns or room < _LEAST_ROOM:

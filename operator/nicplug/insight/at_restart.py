@@ -1,4 +1,4 @@
-"""What of a change waits for a restart of the VM, by the operator's own comparison. Pure."""
+"""Finds the parts of a change that wait for a restart of the VM, by the operator's own comparison. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from nicplug.plan.vm.restart_required import (
 )
 
 CHANGE = "Change"
-"""Operation of a NIC that has no record of it: another binding, model, MAC address, ... in the template."""
+"""Operation of a NIC without a record of it: a changed binding, model, MAC address, ... in the template."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingChange:
-    """What the template says of a NIC and the running guest does not follow.
+    """A change of a NIC in the template that the running guest does not follow.
 
     Attributes:
         operation: `CHANGE`, or one of `OperationType`.
         is_new: it did not wait before.
-        is_side_effect: nobody has asked for it: it follows from a change of other NICs.
-        remedy: what a person can do against it; "" when nothing is to be done.
+        is_side_effect: not requested: it follows from a change of other NICs.
+        remedy: what a user can do about it; "" if nothing is to be done.
     """
 
     name: str
@@ -37,24 +37,24 @@ class WaitingChange:
 
 
 def waiting_fields(view: VmView | None) -> tuple[RestartField, ...]:
-    """The fields that need a restart; none for a VM without a running VMI."""
+    """Return the fields that need a restart; none for a VM without a running VMI."""
     if view is None:
         return ()
     return fields_that_need_a_restart(vm=view.vm, vmi=view.vmi, revision=view.revision, config=view.config)
 
 
 def other_fields(fields: Iterable[RestartField], *, nics: Collection[str]) -> tuple[str, ...]:
-    """Those that are of no NIC, in the words of the API; of an added pod network the NIC has a record."""
+    """Return the fields that belong to no NIC, as the API names them; an added pod network has a record of its NIC."""
     return tuple(str(field) for field in fields if field != POD_NETWORK_ADDED and field.nic not in nics)
 
 
 def waiting_changes(
     fields: Collection[RestartField], *, before: Collection[RestartField], interfaces: Iterable[Interface]
 ) -> Iterator[WaitingChange]:
-    """The fields by NIC.
+    """Yield the waiting changes by NIC.
 
     Args:
-        before: the fields that waited before anything was changed.
+        before: the fields that waited before the change.
         interfaces: of VM and VMI.
     """
     for name in dict.fromkeys(item.name for item in interfaces):
@@ -80,7 +80,7 @@ def _given_no_more(name: str, *, is_new: bool) -> WaitingChange:
 
 
 def _described(fields: Collection[RestartField]) -> tuple[str, str]:
-    """Operation and message."""
+    """Return operation and message."""
     until = "until the next restart"
     if any(field.change is RestartChange.DELETED for field in fields):
         return str(OperationType.UNPLUG), f"removed from the template; it stays in the running guest {until}"

@@ -1,4 +1,4 @@
-"""The NICs that the next guest of a VM starts with, or that keep it from starting. Pure but for the evidence."""
+"""Forecasts the NICs that the next guest of a VM starts with, or is blocked by. Pure except for the evidence."""
 
 from collections.abc import Collection, Iterable
 
@@ -17,10 +17,10 @@ _STARTS_WITH_IT = "the guest is not running; it starts with this NIC"
 
 
 def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[NicForecast]:
-    """Those of the template, else of the VMI that belongs to no VM.
+    """Yield the forecasts for the NICs of the template, or of a VMI without a VM.
 
     Args:
-        before: NICs that were there, or requested, before the change.
+        before: NICs that existed or were requested before the change.
     """
     owner: VirtualMachine | VirtualMachineInstance | None = evidence.parsed_vm or evidence.parsed_vmi
     if owner is None:

@@ -1,4 +1,4 @@
-"""A VM or a VMI with NICs more or less, as `addinterface` and `removeinterface` leave it. Pure."""
+"""Adds and removes NICs of a VM or VMI in memory, as `addinterface` and `removeinterface` do. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,11 +20,11 @@ Json = dict[str, Any]
 def with_requests(
     raw: Json, requests: Sequence[InterfaceRequest], *, vmi: VirtualMachineInstance | None
 ) -> tuple[list[Json], Json]:
-    """The JSON patch, and the object after it; what a VM has recorded before is worked off first.
+    """Return the JSON patch, and the object after it; requests that a VM has already recorded are processed first.
 
     Args:
         raw: a VM, whose template is changed, or a VMI.
-        requests: to which nobody objects.
+        requests: that the checks accept.
         vmi: the live one; None for a stopped VM.
     """
     spec: Mapping[str, Any] = mapping(raw.get("spec"))
@@ -41,10 +41,10 @@ def with_requests(
 
 
 def with_recorded(raw: Json, requests: Sequence[InterfaceRequest]) -> Json:
-    """The VM with these requests in its status, as `addinterface` and `removeinterface` leave it; a VMI as it is.
+    """Return the VM with these requests in its status, as the subresources leave it; a VMI unchanged.
 
-    They reach a running VM where an edit of its template would wait: with rollout strategy Stage, and for a NIC that
-    the instance alone has.
+    Requests reach a running VM where an edit of its template would wait: with rollout strategy Stage, and for a NIC
+    that only the VMI has.
     """
     if not requests or not _is_vm(raw):
         return raw
@@ -54,12 +54,12 @@ def with_recorded(raw: Json, requests: Sequence[InterfaceRequest]) -> Json:
 
 
 def live_instance(vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
-    """The VMI, if it is there to stay: nobody unplugs anything from one that ends."""
+    """Return the VMI if it is not ending: nothing is unplugged from one that ends."""
     return vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
 
 
 def with_lists(raw: Json, spec: WholeSpec) -> Json:
-    """The object with both lists replaced, and nothing else: what else a manifest changes is not looked at.
+    """Return the object with both lists replaced; other changes of a manifest are ignored.
 
     Args:
         raw: a VM, whose template is changed, or a VMI.

@@ -1,4 +1,4 @@
-"""What happens next with a NIC, and when: told by the operator's own rules on the evidence of now. Pure."""
+"""Tells what happens next to a NIC, and when, by the operator's own rules on current evidence. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -35,24 +35,24 @@ _SETTLED = (Outcome.NEEDS_RESTART, Outcome.STUCK, Outcome.AT_START, Outcome.WITH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Next:
-    """Something that will happen.
+    """A future step.
 
     Attributes:
-        at: None when nobody can say.
+        at: None if unknown.
     """
 
     at: datetime | None
     what: str
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The item of `-o json` and `-o yaml`."""
         return {"at": self.at.isoformat() if self.at is not None else None, "what": self.what}
 
 
 def coming(
     nic: NicRow, forecast: NicForecast | None, looks_again_at: datetime | None, *, now: datetime
 ) -> Iterator[Next]:
-    """What happens next, in order; nothing that another line denies.
+    """Yield what happens next, in order, without contradictions.
 
     Args:
         forecast: what the operator would do next about the NIC.
@@ -63,7 +63,7 @@ def coming(
         yield Next(at=again_at, what=_of_migration(nic, is_retried=again_at is not None))
         return
     if nic.reason == Reason.HOTPLUG_ERROR:
-        # Nobody has been asked for anything yet, so nobody's time runs out.
+        # Nothing has been requested yet, so no timeout is running.
         yield Next(at=again_at, what="the refused write is retried with back-off, every 30 s at the latest")
         return
     if again_at is not None:
@@ -71,7 +71,7 @@ def coming(
     if forecast is None:
         return
     if forecast.outcome in _SETTLED:
-        # The VM may be looked at again for another NIC, and this one tried again: neither is a plan for this one.
+        # The VM may be looked at for another NIC, and this NIC retried: neither is a plan for this NIC.
         if again_at is None:
             yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
         return
@@ -79,7 +79,7 @@ def coming(
 
 
 def _foreseen(forecast: NicForecast, looks_again_at: datetime | None, *, now: datetime) -> Iterator[Next]:
-    """What an outcome that is still open leads to."""
+    """Yield what an open outcome leads to."""
     if forecast.outcome is Outcome.BY_MIGRATION:
         yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
     if forecast.outcome is Outcome.IN_PLACE and (evidence := forecast.evidence) is not None:
@@ -97,7 +97,7 @@ def _of_migration(nic: NicRow, *, is_retried: bool) -> str:
 
 
 def _once_failed(evidence: PathEvidence, *, reason: str) -> Iterator[Next]:
-    """What the controller's next failures lead to, sooner than its time is over; nothing once it has done its part."""
+    """Yield what the controller's next failures lead to before its timeout; nothing once it has done its part."""
     chosen = choose_path(evidence)
     is_tried = chosen.verdict is Verdict.DYNAMIC and chosen.reason == reason
     if not is_tried or evidence.failed_attempts >= FAILED_ATTEMPTS:

@@ -1,4 +1,4 @@
-"""Requests for NICs that no operator carries out while hot-plug is off. Pure but for the evidence."""
+"""Requests for NICs that are not processed while hot-plug is off. Pure except for the evidence."""
 
 from collections.abc import Collection, Iterator
 
@@ -13,17 +13,17 @@ from nicplug.plan.views import Refusal
 
 
 def held_requests(evidence: Evidence) -> Refusal | None:
-    """Why requests of the VM wait until somebody acts; None when an operator carries them out, or there are none."""
+    """Return why requests of the VM wait for action; None if an operator processes them, or if there are none."""
     if not pending_requests(evidence.parsed_vm):
         return None
     return refuse_hotplug(evidence.caches.config(), kubevirt_namespace=evidence.target.kubevirt_namespace)
 
 
 def held_nics(evidence: Evidence, *, told: Collection[str]) -> Iterator[NicForecast]:
-    """The NICs that such requests add or remove: they have no record, as nothing has been done for them.
+    """Yield the NICs that such requests add or remove; they have no record, as nothing was done for them.
 
     Args:
-        told: NICs of which something is said already.
+        told: NICs that already have a forecast.
     """
     if (refusal := held_requests(evidence)) is None:
         return

@@ -1,4 +1,4 @@
-"""What VM and VMI say, and what is known of the networks that they name. Pure but for the caches in `Evidence`."""
+"""The NICs of VM and VMI, and the known networks that they refer to. Pure except for the caches in `Evidence`."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ from nicplug.model.vm import VirtualMachine
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """What VM and VMI say before anything is changed.
+    """The NICs of VM and VMI before a change.
 
     Attributes:
-        named: the NICs of both.
-        requested: the NICs that requests for NICs ask for, which are recorded and not worked off.
-        template: the NICs of the template; none for a VMI that belongs to none.
-        instance: the NICs of the VMI; none while there is none.
+        named: NICs of both.
+        requested: NICs of recorded requests that have not been processed.
+        template: NICs of the template; none for a VMI without a VM.
+        instance: NICs of the VMI; none without a VMI.
         networks: network and binding by NIC.
     """
 
@@ -36,12 +36,12 @@ class Known:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """The NICs of template and VMI, without those that are to leave both."""
+        """The NICs of template and VMI, without those that leave both."""
         return tuple(dict.fromkeys((*self.template, *self.instance)))
 
 
 def known_of(evidence: Evidence) -> Known:
-    """Both as they are now."""
+    """Return the NICs of VM and VMI as they are now."""
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     owners = (vm, vmi)
     return Known(
@@ -54,13 +54,13 @@ def known_of(evidence: Evidence) -> Known:
 
 
 def pending_requests(vm: VirtualMachine | None) -> tuple[InterfaceRequest, ...]:
-    """The requests of the VM's status that can be read, in order."""
+    """Return the readable requests of the VM's status, in order."""
     rows = parse_interface_requests(vm.read_status().get(MEMBER)) if vm is not None else ()
     return tuple(row.request for row in rows if isinstance(row.request, AddInterface | RemoveInterface))
 
 
 def networks_of(evidence: Evidence) -> dict[str, tuple[str, str]]:
-    """Network and binding by NIC; the VMI's entries before those of the template."""
+    """Return network and binding by NIC; the VMI's entries take precedence over the template's."""
     found: dict[str, tuple[str, str]] = {}
     for owner in (evidence.parsed_vmi, evidence.parsed_vm):
         if owner is None:
@@ -75,7 +75,7 @@ def networks_of(evidence: Evidence) -> dict[str, tuple[str, str]]:
 
 
 def known_attachments(evidence: Evidence, networks: Iterable[Network]) -> KnownAttachments:
-    """What is known of the definitions that these networks name, of those that the VM may use."""
+    """Return what is known about the definitions of these networks, limited to those that the VM may use."""
     caches, namespace = evidence.caches, evidence.target.namespace
     access = caches.attachment_access()
     keys = referenced_keys(networks, namespace=namespace)

@@ -1,4 +1,4 @@
-"""Names for NICs that a person has given none. Pure."""
+"""Default names for NICs. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ LONGEST_NAME = 63
 
 
 def free_name(network: str, *, taken: Iterable[str]) -> str:
-    """A name for the NIC: that of the definition as far as it may be one, and a number where it is taken."""
+    """Return a name based on that of the definition, without invalid characters, with a number if it is taken."""
     base = re.sub(r"[^A-Za-z0-9_-]", "-", network.rpartition("/")[2]).strip("-_")[: LONGEST_NAME - 4] or "nic"
     known, number = set(taken), 2
     name = base

@@ -1,4 +1,4 @@
-"""Carries out a planner's JSON patch on an object in memory, to see what would follow from it. Sends nothing."""
+"""Applies a planner's JSON patch to an object in memory, to see its consequences. Sends nothing."""
 
 import copy
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from nicplug.plan.actions import JsonPatch
 
 
 def patched(raw: dict[str, Any], patch: JsonPatch) -> dict[str, Any]:
-    """The object with the operations `add` and `remove` of a planner carried out; `test` holds, as it was read so.
+    """Return the object after the operations `add` and `remove`; `test` holds, as the object was just read.
 
     Source: RFC 6902; planners write nothing else (`plan.actions.json_patch`).
     """

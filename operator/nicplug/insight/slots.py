@@ -1,4 +1,4 @@
-"""PCI slots of a guest, as a plan tells of them. Pure."""
+"""PCI slots of a guest, for plans and status. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -31,11 +31,11 @@ _WITHOUT_SLOT = frozenset(
         Reason.ROLLED_BACK,
     }
 )
-"""No pod is asked for a NIC that is blocked for these, until somebody changes something."""
+"""Reasons of blocked NICs that are not requested from a pod until something changes."""
 
 
 def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
-    """The slots of the running guest, counted as the operator counts them in its next pass."""
+    """Return the slots of the running guest as the operator counts them in its next pass."""
     status = view.vmi.read_status()
     return count_slots(
         view.vmi,
@@ -52,7 +52,7 @@ def reserved_for(
     rows: Mapping[str, Mapping[str, Any]],
     records: Mapping[str, InterfaceOperation],
 ) -> frozenset[str]:
-    """The NICs that a slot is reserved for, by the VMI alone: what keeps a NIC from taking one, its record says."""
+    """Return the NICs that a slot is reserved for, from the VMI alone: its records say which NICs take none."""
     kept = frozenset(item.name for item in records.values() if _takes_none(item))
     total = parse_total(vmi.read_status())
     return frozenset(count_slots(vmi, total=total, rows=rows, records=records, kept=kept).coming)
@@ -77,7 +77,7 @@ def possible_slots(budget: Mapping[str, Any], vmi: VirtualMachineInstance | None
 
 
 def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]) -> PciBudget | None:
-    """The budget when the guest has let these NICs go: until then each keeps its slot."""
+    """Return the budget after the guest has released these NICs, which keep their slots until then."""
     if budget is None:
         return None
     rows, interfaces = reported_rows(vmi), first_by_name(vmi.interfaces)
@@ -86,7 +86,7 @@ def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, nam
 
 
 def with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
-    """The message, and that the guest may have no slot: the record says so only once the pod has the interface."""
+    """Return the message, plus that the guest may have no slot; records say so only once the pod has the interface."""
     says_so = item.reason == Reason.WAITING_FOR_GUEST and not item.is_suspect
     if item.operation != OperationType.PLUG or item.is_settled or says_so:
         return item.message

@@ -1,7 +1,6 @@
-"""What is left out of an answer to somebody who may not read the cluster. Pure.
+"""Removes from an answer what a user without permission to read the cluster must not see. Pure.
 
-Left in is what the VM's own record says as well: its node and pod, how many nodes could take it, and what is against
-the others.
+What the VM's own record says remains: its node and pod, how many nodes fit, and why the others do not.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from nicplug.insight.evidence import Unknown
 
 
 def trimmed_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """A plan without the names of nodes and DaemonSets."""
+    """Return a plan without the names of nodes and DaemonSets."""
     return {**plan, "nics": [_trimmed_nic(nic) for nic in plan["nics"]]}
 
 
@@ -24,7 +23,7 @@ def _trimmed_nic(nic: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def trimmed_unknown(unknown: Iterable[Unknown]) -> list[Unknown]:
-    """What could not be read, without the namespaces and texts of the API server."""
+    """Return what could not be read, without namespaces and messages of the API server."""
     kinds = dict.fromkeys(item.kind for item in unknown)
     why, remedy = "nicplug api cannot read it", "the answer is made without it; ask the cluster admin"
     return [Unknown(kind=kind, why=why, remedy=remedy) for kind in kinds]

@@ -1,4 +1,4 @@
-"""MAC addresses of a manifest that no NIC can have, also of NICs that nothing is done about now. Pure."""
+"""Finds invalid MAC addresses in a manifest, also of NICs that nothing is done about now. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -12,13 +12,13 @@ from nicplug.plan.nic.spec_checks import mac_address_is_unicast
 
 
 def addresses_of(evidence: Evidence) -> dict[str, str]:
-    """What the spec says of each NIC, the VM's before that of its instance."""
+    """Return the MAC address of each NIC in the spec; the VM's takes precedence over the VMI's."""
     owners = [owner for owner in (evidence.parsed_vmi, evidence.parsed_vm) if owner is not None]
     return {item.name: item.mac_address for owner in owners for item in owner.interfaces}
 
 
 def with_wrong_addresses(told: VmForecast, evidence: Evidence, *, before: Mapping[str, str]) -> VmForecast:
-    """The forecast with each NIC whose address is none: neither a hot-plug nor a restart brings it.
+    """Add each NIC with an invalid address to the forecast: neither a hot-plug nor a restart plugs it.
 
     Args:
         evidence: with the VM as it would be.

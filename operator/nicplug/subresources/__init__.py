@@ -1,3 +1,4 @@
-"""The subresources of VMs and VMIs behind the aggregated API: reads what a decision needs, asks `plan.subresources`,
-writes what comes of it. Knows nothing of HTTP and decides nothing itself.
+"""Handlers for the subresources of VMs and VMIs behind the aggregated API.
+
+Reads what a decision needs, asks `plan.subresources`, and writes the result. Knows nothing of HTTP and decides nothing.
 """

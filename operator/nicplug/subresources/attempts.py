@@ -1,4 +1,4 @@
-"""Read, decide, write; and again from fresh data when the write meets a change, a bounded number of times."""
+"""Reads, decides and writes; after a conflicting change, again from fresh data, at most `ATTEMPTS` times."""
 
 import asyncio
 import random
@@ -14,18 +14,18 @@ from nicplug.subresources.objects import Objects
 
 log = structlog.get_logger(__name__)
 
-# The VM controller writes the same list while it works requests off: a few in a row are ordinary.
+# The VM controller writes the same list while it processes requests: several conflicts in a row are normal.
 ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.2
-# The words of the API server for a PUT of an object that has changed.
+# The API server's message for a PUT of an object that has changed.
 CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes to the latest version and try again"
 
 Decide = Callable[[int], Awaitable[Answer]]
-"""Takes the number of the attempt, from 0: the first may be decided on what was so a moment ago."""
+"""Takes the number of the attempt, from 0: the first one may decide on slightly stale objects."""
 AnyWrite = Write | PatchSpec
 RefusedWrite = Callable[[ApiError, AnyWrite], Answer]
-"""Words the API server's answer to a write."""
+"""Turns the API server's refusal of a write into an answer."""
 
 
 async def attempt(
@@ -34,14 +34,14 @@ async def attempt(
     """Answer one request.
 
     Args:
-        decide: reads the objects as they are now, and says what is to be written.
-        about: what is asked, for texts.
-        refused: words an answer of the API server to a write.
+        decide: reads the current objects, and returns the answer with what to write.
+        about: the subresource's kind, for messages.
+        refused: turns the API server's refusal of a write into an answer.
     """
     for number in range(ATTEMPTS):
         if number:
             pause = min(_FIRST_PAUSE_SECONDS * 2 ** (number - 1), _LONGEST_PAUSE_SECONDS)
-            # Not in step with who else writes.
+            # Jitter, so as not to stay in step with other writers.
             await asyncio.sleep(random.uniform(pause / 2, pause))
         try:
             answer = await decide(number)
@@ -63,7 +63,7 @@ async def attempt(
 
 
 def refused_interface(endpoint: Endpoint) -> RefusedWrite:
-    """How KubeVirt words a refused patch of `addinterface` and `removeinterface`."""
+    """Return KubeVirt's wording for a refused patch of `addinterface` and `removeinterface`."""
 
     def word(error: ApiError, write: AnyWrite) -> Answer:
         subresource = None if isinstance(write, Create) else write.subresource
@@ -75,5 +75,5 @@ def refused_interface(endpoint: Endpoint) -> RefusedWrite:
 
 
 def refused_other(error: ApiError, _: AnyWrite) -> Answer:
-    """How KubeVirt words any other refused write."""
+    """Return KubeVirt's wording for any other refused write."""
     return not_written(str(error))

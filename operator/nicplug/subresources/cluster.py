@@ -1,6 +1,6 @@
-"""What a plan needs beside `Knowledge`: nodes and dynamic networks controllers, read when somebody asks for one.
+"""Reads what a plan needs in addition to `Knowledge`, on request: nodes and dynamic networks controllers.
 
-No watch: plans are rare, and the process that answers `addinterface` shall not hold every node for them.
+No watch: plans are rare, and the process that answers `addinterface` should not hold every node for them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from nicplug.kube.api import WatchingApi
 from nicplug.subresources.knowledge import Knowledge
 
 FRESH_SECONDS = 5.0
-"""However many ask, the cluster is read no more often than that."""
+"""Shortest time between two readings of the cluster, regardless of the number of questions."""
 
 
 @dataclass(slots=True)
@@ -21,7 +21,7 @@ class NodeSide:
     """Reads into the caches of `knowledge`, one reading at a time.
 
     Attributes:
-        clock: seconds that never go back.
+        clock: monotonic clock, in seconds.
     """
 
     api: WatchingApi
@@ -32,7 +32,7 @@ class NodeSide:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def read(self) -> tuple[Unknown, ...]:
-        """Read again what is older than `FRESH_SECONDS`; what cannot be read is returned.
+        """Read again if the last reading is older than `FRESH_SECONDS`; return what cannot be read.
 
         Raises:
             ApiError: the API server does not answer.

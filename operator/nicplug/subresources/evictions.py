@@ -1,4 +1,4 @@
-"""Answers evictions of launcher pods: what is read for it, and what is written."""
+"""Answers evictions of launcher pods: reads pod and VMI, and marks the VMI."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Evictions:
-    """Reads pod and VMI of each eviction as they are now: one costs two reads, and a write for the first of a guest."""
+    """Reviews evictions: each costs two reads, and the first one of a guest a write."""
 
     objects: Objects
     knowledge: Knowledge
 
     async def review(self, review: Review) -> str | Status:
-        """Why the eviction is refused for now; "" lets the budgets decide; a Status when that is not known."""
+        """Return why the eviction is refused for now; "" leaves it to the budgets; a Status if that is unknown."""
         if problem := self.knowledge.problem:
             return service_unavailable(problem)
         try:

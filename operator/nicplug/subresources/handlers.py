@@ -1,4 +1,4 @@
-"""One handler for each subresource: what it reads, and which decision it asks for."""
+"""One handler for each subresource: reads the objects, and asks for a decision."""
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,13 +45,13 @@ class AskPower(Protocol):
     def __call__(
         self, body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
     ) -> Answer:
-        """Decide."""
+        """Return the answer to the request."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Subresources:
-    """Carries out calls; each is the only one for its VM in this process."""
+    """Processes calls, one at a time for each VM in this process."""
 
     objects: Objects
     knowledge: Knowledge
@@ -60,7 +60,7 @@ class Subresources:
     repetitions: Repetitions = field(default_factory=Repetitions)
 
     def handlers(self) -> Handlers:
-        """What is served."""
+        """Return the handlers by subresource."""
         together = RequestsTogether(objects=self.objects, turns=self.turns, decide=self._decide_vm)
         interfaces = {
             Subresource(resource=_RESOURCES[endpoint], name=verb.value): self._interface(endpoint, verb, together)
@@ -91,7 +91,10 @@ class Subresources:
     async def _refuse_requester(
         self, call: Call, request: InterfaceRequest, *, endpoint: Endpoint, key: ObjectKey
     ) -> Answer | None:
-        """Before anything is said of the network, and of a name that no network can have only what is wrong with it."""
+        """Check the caller's permission before anything is revealed about the network.
+
+        A name that no network can have is not checked: the answer then only says what is wrong with the name.
+        """
         config = self.knowledge.config
         is_demanded = config is not None and config.nad_rules.requester_must_read
         if not is_demanded or not isinstance(request, AddInterface):
@@ -109,7 +112,7 @@ class Subresources:
         reads_vm_alone = self.repetitions.expects(key)
         if may_be_cached and not reads_vm_alone:
             decided = self._ask_vm(requests, await self.objects.both_cached(key), key)
-            # Its guard finds out what has changed since; of a refusal, and of nothing to do, nobody would.
+            # The guard of a write detects changes since the read; a refusal, or nothing to do, has no guard.
             if len(decided.recorded) == len(requests):
                 return decided
             reads_vm_alone = True  # most of these are pending already
@@ -196,7 +199,7 @@ Carry = Callable[[Call], Coroutine[Any, Any, Reply]]
 
 
 def body_of(call: Call) -> Body:
-    """The value that the body holds; one of no bytes holds `{}`."""
+    """Return the decoded body; an empty one stands for `{}`."""
     try:
         value: Body = decode(call.body)
     except BadBody as error:
@@ -205,7 +208,7 @@ def body_of(call: Call) -> Body:
 
 
 def reply(answer: Answer) -> Reply:
-    """As it is sent: 202 without a body, or a Status with the details that KubeVirt's has."""
+    """Return the reply to send: 202 without a body, or a Status with KubeVirt's details."""
     if answer.code == 202:
         return Accepted()
     causes = (Cause(message=answer.cause, reason=answer.hint),) if answer.cause or answer.hint else ()
@@ -220,7 +223,7 @@ def reply(answer: Answer) -> Reply:
 def _networks(
     requests: Sequence[InterfaceRequest], *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Iterator[Network]:
-    """What is asked for, now and before, and what the two have."""
+    """Yield the networks of these requests, of pending ones, and of VM and VMI."""
     pending = parse_interface_requests(vm.read_status().get("interfaceRequests")) if vm is not None else ()
     asked = (*requests, *(item.request for item in pending))
     yield from (item.to_network() for item in asked if isinstance(item, AddInterface))

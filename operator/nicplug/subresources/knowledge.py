@@ -1,7 +1,7 @@
-"""What decisions need of the cluster as a whole: KubeVirt's configuration, networks, what Multus enforces.
+"""What decisions need to know about the cluster: KubeVirt's configuration, networks, and Multus's isolation.
 
-Followed by watches, as the operator does, so that a request costs no read of them. VMs and VMIs are read at each
-request: their caches would grow with the cluster.
+Kept current by watches, as in the operator, so that a request does not have to read them. VMs and VMIs are read at
+each request: caches of them would grow with the cluster.
 """
 
 import asyncio
@@ -27,28 +27,28 @@ _NO_GATE = "until then the feature gate HotplugNICs counts as off"
 
 @dataclass(slots=True)
 class KubevirtSink:
-    """The KubeVirt CRs of the namespace that counts; a `Sink` of `OptionalWatch`."""
+    """Keeps the KubeVirt CRs of the effective namespace; a `Sink` of `OptionalWatch`."""
 
     caches: Caches
 
     def project(self, item: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A KubeVirt CR of a list."""
+        """Return the KubeVirt CR unchanged."""
         return item
 
     def replace(self, items: Iterable[Mapping[str, Any]]) -> None:
-        """All there are."""
+        """Replace all KubeVirt CRs by those of a list."""
         listed = list(items)
         self._forget_all(but={text(mapping(item.get("metadata")).get("uid")) for item in listed})
         for item in listed:
             self.caches.observe(CachedKind.KUBEVIRT, item)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one event of the watch."""
         take_in = self.caches.forget if type_ == "DELETED" else self.caches.observe
         take_in(CachedKind.KUBEVIRT, item)
 
     def lose(self, absence: Absence) -> None:
-        """The CRD is missing; or KubeVirt CRs must not be read, and what was read stays."""
+        """Forget all KubeVirt CRs if the CRD is missing; if they cannot be read, keep what was read."""
         if absence is Absence.NOT_SERVED:
             self._forget_all(but=frozenset())
 
@@ -59,11 +59,11 @@ class KubevirtSink:
 
 
 class Knowledge:
-    """Follows what decisions need.
+    """Watches what decisions need.
 
     Args:
         api: for watches, each of which holds a connection.
-        kubevirt_namespace: where the KubeVirt CR lies.
+        kubevirt_namespace: namespace of the KubeVirt CR.
     """
 
     def __init__(self, api: WatchingApi, *, kubevirt_namespace: str) -> None:
@@ -81,10 +81,10 @@ class Knowledge:
         self._is_complete = False
 
     async def run(self) -> None:
-        """Follow until cancelled.
+        """Watch until cancelled.
 
         Raises:
-            ExceptionGroup: by a bug.
+            ExceptionGroup: a bug in one of the watches.
         """
         async with asyncio.TaskGroup() as tasks:
             multus = MultusConfigWatches(
@@ -96,7 +96,7 @@ class Knowledge:
             self._caches.multus.on_namespaces = multus.adjust
             tasks.create_task(self._kubevirts.run(), name="KubeVirt")
             tasks.create_task(self._attachments.run(), name="network attachment definitions")
-            # The namespaces in which Multus's word counts are in the KubeVirt CR.
+            # The KubeVirt CR lists the namespaces whose Multus configuration counts.
             await self._kubevirts.settled.wait()
             multus.adjust()
             await self._attachments.settled.wait()
@@ -105,21 +105,21 @@ class Knowledge:
 
     @property
     def problem(self) -> str:
-        """What keeps requests from being decided; "" for nothing."""
+        """Why requests cannot be decided yet; "" if they can."""
         return "" if self._is_complete else "the configuration of KubeVirt and Multus has not been read yet"
 
     @property
     def caches(self) -> Caches:
-        """What is followed; those who ask read it, and put nothing into it but the node side."""
+        """The caches; callers only read them, and may add only nodes and controllers."""
         return self._caches
 
     @property
     def config(self) -> KubevirtConfig | None:
-        """The KubeVirt CR that counts."""
+        """The effective KubeVirt CR; None if there is none."""
         return self._caches.config()
 
     def known(self, networks: Iterable[Network], *, namespace: str) -> KnownAttachments:
-        """What VMs of the namespace may know of these networks: of one that they may not use, nothing."""
+        """Return what VMs of the namespace may know about these networks; nothing about those that they may not use."""
         access = self._caches.attachment_access()
         keys = referenced_keys(networks, namespace=namespace)
         allowed = [key for key in keys if access.allows(key, namespace=namespace)]

@@ -1,4 +1,4 @@
-"""Reads and writes of one VM and what belongs to it, with the rights of the process."""
+"""Reads and writes one VM and the objects that belong to it, with the permissions of the process."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ _RESOURCES: dict[Kind, Resource] = {
     Kind.MIGRATION: VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
 }
 _PAGE = 100
-# Of one VMI a controller keeps a handful; anybody may make more.
+# A controller keeps a handful of migrations per VMI; users may create more.
 _MOST_PAGES = 5
 
 
@@ -41,14 +41,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """A VM and the VMI of its name, read at the same time; what cannot be read is the error, for those who need it."""
+    """A VM and the VMI of its name, read concurrently; an error stands for an object that cannot be read."""
 
     vm: VirtualMachine | ApiError | None
     vmi: VirtualMachineInstance | ApiError | None
 
 
 def or_raise(found: T | ApiError) -> T:
-    """What was found.
+    """Return the object.
 
     Raises:
         ApiError: it could not be read.
@@ -60,40 +60,40 @@ def or_raise(found: T | ApiError) -> T:
 
 @dataclass(frozen=True, slots=True)
 class Objects:
-    """The API server, for one VM at a time.
+    """Reads and writes the objects of one VM at a time.
 
     Every method raises the classes of `kube.errors`.
     """
 
     api: ServerApi
-    # An object with parts that are too large to be kept takes several MB while it is written.
+    # An object with parts that are too large to keep takes several MB while it is written.
     _one_large: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def vm(self, key: ObjectKey) -> VirtualMachine | None:
-        """The VM as it is now; None when there is none."""
+        """Read the current VM; None if there is none."""
         return await _found(self.api.get(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace), parse_vm)
 
     async def vmi(self, key: ObjectKey) -> VirtualMachineInstance | None:
-        """The VMI as it is now; None when there is none."""
+        """Read the current VMI; None if there is none."""
         return await _found(self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
 
     async def pod(self, key: ObjectKey) -> LauncherPod | None:
-        """The pod as it is now, whosever it is; None when there is none."""
+        """Read the current pod, whoever owns it; None if there is none."""
         return await _found(self.api.get(PODS, name=key.name, namespace=key.namespace), parse_pod)
 
     async def both(self, key: ObjectKey) -> Both:
-        """VM and VMI of the name as they are now."""
+        """Read the current VM and VMI of the name."""
         return Both(*await asyncio.gather(_tried(self.vm(key)), _tried(self.vmi(key))))
 
     async def both_cached(self, key: ObjectKey) -> Both:
-        """VM and VMI of the name as they were a moment ago, or are: enough for a guarded write, and nothing else."""
+        """Read VM and VMI of the name, possibly slightly stale: enough for a guarded write, and for nothing else."""
         read = self.api.get_cached
         vm = _found(read(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace), parse_vm)
         vmi = _found(read(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
         return Both(*await asyncio.gather(_tried(vm), _tried(vmi)))
 
     async def migrations(self, key: ObjectKey) -> list[Migration]:
-        """Those of the VMI, by the label that every one of them has."""
+        """Read the migrations of the VMI, by the label that all of them have."""
         found: list[Migration] = []
         token: str | None = None
         for _ in range(_MOST_PAGES):
@@ -111,10 +111,10 @@ class Objects:
         return [item for item in found if item.vmi.name == key.name]
 
     async def write(self, write: Write | PatchSpec) -> None:
-        """Send one effect.
+        """Send one write.
 
         Raises:
-            Stale: its guard does not hold any more.
+            Stale: its guard no longer holds.
             ApiError: any other class of `kube.errors`.
         """
         if isinstance(write, Create):
@@ -137,7 +137,7 @@ class Objects:
     async def _write_large(
         self, operations: JsonPatch, resource: Resource, *, key: ObjectKey, uid: str, subresource: str | None
     ) -> None:
-        """With the parts that the record has only marks for (docs/adr/0018)."""
+        """Write with the parts that the record only has marks for (docs/adr/0018)."""
         async with self._one_large:
             content = await self.api.read(resource, name=key.name, namespace=key.namespace)
             value, contents = object_text.contents(content, resource=resource.plural)
@@ -165,7 +165,7 @@ async def _tried(reading: Awaitable[T]) -> T | ApiError:
 
 
 def _check_kept(write: PatchStatus, answer: Json, resource: Resource) -> None:
-    """What a CRD does not know is dropped without an error, as `status.interfaceRequests` by that of KubeVirt 1.1."""
+    """Raise if the CRD dropped a field without an error, as KubeVirt 1.1's drops `status.interfaceRequests`."""
     kept = mapping(answer.get("status"))
     wanted: dict[str, object] = thaw(write.wanted)
     if lost := [name for name, value in wanted.items() if value is not None and name not in kept]:

@@ -1,7 +1,6 @@
-"""`nicplan` and `nicstory`: what `nicplug plan` and `nicplug why` ask for those who cannot read nodes and pods.
+"""`nicplan` and `nicstory`: answers `nicplug plan` and `nicplug why` for users who cannot read nodes and pods.
 
-Read with the rights of this process; the answer has nothing in it but what concerns the VM that was asked about.
-Nothing is written.
+Reads with the permissions of this process; the answer contains only what concerns the VM in question. Writes nothing.
 """
 
 import asyncio
@@ -40,14 +39,14 @@ log = structlog.get_logger(__name__)
 PLAN, STORY = "nicplan", "nicstory"
 API_VERSION = "cli.nicplug.io/v1"
 MOST_AT_A_TIME = 8
-"""Questions that are answered at the same time: each costs a dozen reads, where `addinterface` costs two."""
+"""Questions that are answered concurrently: each costs a dozen reads, `addinterface` costs two."""
 
 _RESOURCES = {Endpoint.VM: "virtualmachines", Endpoint.VMI: "virtualmachineinstances"}
 _NAME = "nic"
 
 
 class _Refused(Exception):
-    """The question ends here, with this answer."""
+    """Ends the processing of a question with an answer."""
 
     def __init__(self, status: Status) -> None:
         super().__init__(status.message)
@@ -66,7 +65,7 @@ class Questions:
     _under_way: int = 0
 
     def handlers(self) -> Handlers:
-        """What is served."""
+        """Return the handlers by subresource."""
         found: dict[Subresource, Handler] = {}
         for endpoint, resource in _RESOURCES.items():
             found[Subresource(resource=resource, name=PLAN, verb=UPDATE)] = self._answering(endpoint, self._plan)
@@ -131,7 +130,7 @@ class Questions:
         return {"apiVersion": API_VERSION, "kind": "NicStoryList", "items": items}
 
     async def _read(self, call: Call, endpoint: Endpoint) -> Evidence:
-        """The evidence about one VM, that of the cluster as it was some seconds ago."""
+        """Read the evidence about one VM; that about the cluster may be some seconds old."""
         target = Target(namespace=call.namespace, name=call.name, kubevirt_namespace=self.kubevirt_namespace)
         unknown, found = await asyncio.gather(
             self.node_side.read(),
@@ -145,7 +144,7 @@ class Questions:
     async def _forbidden(
         self, call: Call, question: PlanQuestion, evidence: Evidence, endpoint: Endpoint
     ) -> dict[str, str]:
-        """The networks that the caller may not have, where the cluster admin demands a right to read them."""
+        """Return the networks that the caller may not use, with reasons, if `requireNadAccess` is set."""
         config = self.knowledge.config
         if config is None or not config.nad_rules.requester_must_read:
             return {}
@@ -153,7 +152,7 @@ class Questions:
         for reference in _references(question, evidence):
             request = AddInterface(name="nic", network=reference)
             if object_to(request, vm=None, vmi=None) is not None:
-                # Of a name that no network can have only what is wrong with it.
+                # The answer only says what is wrong with a name that no network can have.
                 continue
             if (answer := await self.requesters.refuse(call.caller, request, endpoint=endpoint, key=key)) is not None:
                 refused[reference] = answer.message
@@ -161,7 +160,7 @@ class Questions:
 
 
 def _references(question: PlanQuestion, evidence: Evidence) -> Iterable[str]:
-    """The networks that are asked for, each once; of a whole spec those that neither VM nor instance has yet."""
+    """Return the requested networks, each once; of a whole spec, those that neither VM nor VMI has yet."""
     owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
     had = {network.attachment for owner in owners for network in owner.networks} if question.spec is not None else set()
     return dict.fromkeys(

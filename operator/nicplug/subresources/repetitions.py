@@ -1,4 +1,4 @@
-"""VMs whose last request was pending already: the next one probably is too, and the VM alone answers it."""
+"""Remembers VMs whose last request was already pending: the next one probably is too, and needs only the VM."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ MOST = 1024
 
 @dataclass(slots=True)
 class Repetitions:
-    """Tells whether the VMI is worth reading beside its VM. A wrong guess costs time, and changes no answer."""
+    """Predicts whether the VMI has to be read besides its VM. A wrong guess costs time, and changes no answer."""
 
     _keys: OrderedDict[ObjectKey, None] = field(default_factory=OrderedDict)
 
@@ -18,11 +18,11 @@ class Repetitions:
         return len(self._keys)
 
     def expects(self, key: ObjectKey) -> bool:
-        """The last request for this VM was a repetition."""
+        """True if the last request for this VM was a repetition."""
         return key in self._keys
 
     def note(self, key: ObjectKey, *, repeated: bool) -> None:
-        """What a request for this VM has turned out to be."""
+        """Record whether a request for this VM was a repetition."""
         self._keys.pop(key, None)
         if repeated:
             self._keys[key] = None

@@ -1,4 +1,4 @@
-"""Whether who asks for a NIC may read its network, where the cluster admin demands that (`requireNadAccess`)."""
+"""Checks that the requester of a NIC may read its network, if the cluster admin demands it (`requireNadAccess`)."""
 
 from dataclasses import dataclass
 
@@ -14,17 +14,17 @@ from nicplug.plan.subresources.answers import Answer, Endpoint, forbidden
 
 @dataclass(frozen=True, slots=True)
 class Requesters:
-    """Asks the API server about those who ask."""
+    """Checks callers with SubjectAccessReviews."""
 
     api: KubeApi
 
     async def refuse(
         self, caller: Caller, request: AddInterface, *, endpoint: Endpoint, key: ObjectKey
     ) -> Answer | None:
-        """Why the caller may not have the network, whether or not it exists; None when it may.
+        """Return why the caller may not use the network, whether or not it exists; None if it may.
 
         Raises:
-            ApiError: nobody answers that, and then nobody may.
+            ApiError: the review failed, so the network may not be used.
         """
         namespace, name = request.to_network().attachment_reference(namespace=key.namespace)
         review = await self.api.create(SUBJECT_ACCESS_REVIEWS, review_of(caller, _attributes(namespace, name)))

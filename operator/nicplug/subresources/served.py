@@ -1,4 +1,4 @@
-"""What `nicplug api` serves, put together."""
+"""Assembles what `nicplug api` serves."""
 
 import time
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from nicplug.subresources.turns import OneAtATime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """The handlers, and what they know.
+    """The handlers, and the knowledge that they share.
 
     Attributes:
         evictions: answers the webhook.
-        knowledge: to be run while the handlers are called.
+        knowledge: has to run while the handlers are called.
     """
 
     handlers: Handlers
@@ -31,12 +31,12 @@ class Served:
 
     @classmethod
     def make(cls, *, api: ServerApi, watching: WatchingApi, kubevirt_namespace: str) -> Self:
-        """Put it together; sends no request.
+        """Assemble the handlers, without a request.
 
         Args:
             api: for reads and writes.
             watching: for watches, each of which holds a connection.
-            kubevirt_namespace: where the KubeVirt CR lies.
+            kubevirt_namespace: namespace of the KubeVirt CR.
         """
         knowledge = Knowledge(watching, kubevirt_namespace=kubevirt_namespace)
         requesters = Requesters(api)
@@ -52,10 +52,10 @@ class Served:
         return cls(handlers=handlers, evictions=Evictions(Objects(api), knowledge), knowledge=knowledge)
 
     def problem(self) -> str:
-        """What keeps requests from being answered; "" for nothing."""
+        """Return why requests cannot be answered yet; "" if they can."""
         return self.knowledge.problem
 
     def config_version(self) -> str:
-        """The resourceVersion of the KubeVirt CR that counts; "" when there is none."""
+        """Return the resourceVersion of the effective KubeVirt CR; "" if there is none."""
         config = self.knowledge.config
         return str(config.resource_version) if config is not None else ""

@@ -1,7 +1,7 @@
-"""Requests for NICs of one VM that wait at the same time are decided on one reading, and recorded by one write.
+"""Decides all waiting requests for NICs of one VM on one read, and records them with one write.
 
-Each alone would be three requests to the API server, and each but one would meet the writes of the VM controller, which
-works the first ones off meanwhile.
+Separately, each would cost three requests to the API server, and all but one would conflict with the writes of the VM
+controller, which processes the first ones in the meantime.
 """
 
 from collections.abc import Awaitable, Sequence
@@ -21,12 +21,16 @@ MOST = 64
 
 
 class Decide(Protocol):
-    """Reads the VM, and says what is to be written."""
+    """Reads the VM, and decides what to write."""
 
     def __call__(
         self, requests: Sequence[InterfaceRequest], key: ObjectKey, *, may_be_cached: bool
     ) -> Awaitable[Together]:
-        """`may_be_cached`: a write may be decided on what was so a moment ago."""
+        """Decide the requests.
+
+        Args:
+            may_be_cached: a write may be decided on slightly stale objects.
+        """
         ...
 
 
@@ -41,7 +45,7 @@ class RequestsTogether:
     """Answers requests for NICs of VMs.
 
     Attributes:
-        decide: about requests that have waited together.
+        decide: decides requests that have waited together.
     """
 
     objects: Objects
@@ -50,7 +54,7 @@ class RequestsTogether:
     _waiting: dict[ObjectKey, list[_Waiting]] = field(default_factory=dict)
 
     async def ask(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
-        """Answer one request: who has the turn takes along all that wait."""
+        """Answer one request; the request that has the turn takes along all that wait."""
         mine = _Waiting(request)
         self._waiting.setdefault(key, []).append(mine)
         try:
@@ -66,7 +70,7 @@ class RequestsTogether:
         batch = [first, *(item for item in waiting if item is not first)][:MOST]
         for item in batch:
             self._forget(item, key)
-        # Who is taken along by one that is given up goes on alone: its turn comes.
+        # A request that was taken along by a cancelled one gets a turn of its own.
         await self._carry_out(batch, key)
 
     def _forget(self, item: _Waiting, key: ObjectKey) -> None:
@@ -83,7 +87,7 @@ class RequestsTogether:
         async def decide(number: int) -> Answer:
             nonlocal decided
             decided = Together(())
-            # Where several wait, the VM was written a moment ago.
+            # If several wait, the VM was written a moment ago.
             may_be_cached = number == 0 and len(batch) == 1
             decided = await self.decide([item.request for item in batch], key, may_be_cached=may_be_cached)
             return replace(ACCEPTED, write=decided.write)
@@ -101,6 +105,6 @@ class RequestsTogether:
                 again.append(item)
             else:
                 item.answer = whole
-        # One of them may be what the API server refused.
+        # The API server may have refused only one of them.
         for item in again:
             await self._carry_out([item], key)

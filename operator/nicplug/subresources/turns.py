@@ -1,4 +1,4 @@
-"""One request at a time for each VM: of many at once all but one would meet a change, and read and write again."""
+"""One request at a time for each VM: all but one of several concurrent ones would conflict and start again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,9 +15,9 @@ class _Turn:
 
 
 class OneAtATime:
-    """Hands out turns in the order in which they are asked for. Keeps nothing of objects that nobody waits for.
+    """Grants turns in the order of the requests; keeps nothing for objects that no request waits for.
 
-    Other replicas and the VM controller write as well: what is written is guarded all the same.
+    Other replicas and the VM controller write as well, so writes are guarded in any case.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class OneAtATime:
 
     @asynccontextmanager
     async def turn(self, key: ObjectKey) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it."""
+        """Wait for a turn, and hold it inside the block."""
         turn = self._turns.setdefault(key, _Turn())
         turn.users += 1
         try:

@@ -1,4 +1,4 @@
-"""How long the certificates of the aggregated API are valid: the CA that is trusted, and what is served."""
+"""Validity of the aggregated API's certificates: the trusted CA and the serving certificate."""
 
 import base64
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _CHECK = "certificate"
 _SOON = timedelta(days=14)
 _SECRETS = Resource(group="", version="v1", plural="secrets", kind="Secret")
-# By whom it is kept: `nicplug api` itself, or cert-manager (deploy/kustomize/overlays/cert-manager).
+# The Secret of `nicplug api` itself, and that of cert-manager (deploy/kustomize/overlays/cert-manager).
 _OWN, _OF_CERT_MANAGER = "nicplug-api-certificate", "nicplug-api-tls"
 _INJECTED = "cert-manager.io/inject-ca-from"
 
@@ -25,7 +25,7 @@ _INJECTED = "cert-manager.io/inject-ca-from"
 async def check_certificates(
     session: Session, api_service: Mapping[str, Any], *, namespace: str, at: datetime
 ) -> list[Finding]:
-    """Look at both; the serving certificate lies in a Secret, which not everybody may read."""
+    """Check both; the serving certificate is in a Secret, which not every user can read."""
     trusted = check_authority(api_service, at=at)
     annotations = mapping(mapping(api_service.get("metadata")).get("annotations"))
     name = _OF_CERT_MANAGER if _INJECTED in annotations else _OWN
@@ -41,7 +41,7 @@ async def check_certificates(
 
 
 def check_authority(api_service: Mapping[str, Any], *, at: datetime) -> Finding:
-    """How long the CA that the API server trusts for it is valid; of several the last one counts."""
+    """Check how long the CA that the API server trusts is valid; of several, the one that expires last counts."""
     name = text(mapping(api_service.get("metadata")).get("name"))
     bundle = text(mapping(api_service.get("spec")).get("caBundle"))
     if not bundle:
@@ -57,7 +57,7 @@ def check_authority(api_service: Mapping[str, Any], *, at: datetime) -> Finding:
 
 
 def check_served(secret: Mapping[str, Any], *, at: datetime) -> Finding:
-    """How long the serving certificate is valid: the first of `tls.crt`, which those that signed it follow."""
+    """Check how long the serving certificate is valid: the first of `tls.crt`, which its issuers follow."""
     name = text(mapping(secret.get("metadata")).get("name"))
     try:
         leaf, *_ = _read(text(mapping(secret.get("data")).get("tls.crt")))

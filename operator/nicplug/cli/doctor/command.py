@@ -47,7 +47,7 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 
 
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
-    """Every check, in the order in which a person would look."""
+    """Run every check; the findings are in the order in which a person would investigate."""
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.pods import check_pods
     from nicplug.cli.doctor.processes import all_processes
@@ -69,7 +69,7 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
 
 
 async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list[Finding]:
-    """What cannot be looked at is a finding too, unless there is no cluster at all."""
+    """Run a check and turn its errors into findings, except that the API server is unreachable."""
     from nicplug.kube.errors import ApiError, Denied, Unavailable
 
     try:
@@ -103,26 +103,26 @@ async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_n
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What is printed."""
+    """The findings of `nicplug doctor`."""
 
     findings: Sequence[Finding]
 
     @property
     def is_denied(self) -> bool:
-        """The caller may not look at most of it."""
+        """True if the caller lacks the permission for most checks."""
         return 2 * sum(item.is_denied for item in self.findings) > len(self.findings)
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         problems = any(item.severity is Severity.PROBLEM for item in self.findings)
         return {"kind": "Diagnosis", "healthy": not problems, "findings": [item.to_json() for item in self.findings]}
 
     def names(self) -> Sequence[str]:
-        """Each check with its severity."""
+        """Return the checks with their severities."""
         return [f"{item.check}={item.severity}" for item in self.findings]
 
     def show(self, console: "Console") -> None:
-        """One line each, and the remedy below it; one for all that is denied, if that is most of it."""
+        """Print a line for each finding with its remedy below; one line for all denied checks, if most are denied."""
         shown = [item for item in self.findings if not (self.is_denied and item.is_denied)]
         for item in [*shown, *self._denied()]:
             label = f"{item.severity:<8} {item.check:<12} "

@@ -1,4 +1,4 @@
-"""The dynamic networks controller, node by node: a NIC of a VM on a node without one comes by migration."""
+"""Checks of the dynamic networks controller on each node; on a node without one, NICs are plugged by migration."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ _TRUST = (
 
 
 def check_coverage(evidence: Evidence) -> Iterator[Finding]:
-    """Nodes with and without it."""
+    """Check on which nodes the controller is ready."""
     caches = evidence.caches
     nodes, controllers = caches.nodes.all(), caches.controllers
     if nodes is None:
@@ -53,7 +53,7 @@ def check_coverage(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _bad(evidence: Evidence, message: str, remedy: str) -> Finding:
-    """A problem where the policy leaves no other way."""
+    """Return a problem if the policy allows only the dynamic path, a warning if it allows others, otherwise ok."""
     config = evidence.caches.config()
     is_only_way = config is not None and config.hotplug.dynamic_path is DynamicPath.ALWAYS
     if config is not None and config.hotplug.dynamic_path is DynamicPath.NEVER:
@@ -62,7 +62,7 @@ def _bad(evidence: Evidence, message: str, remedy: str) -> Finding:
 
 
 def check_nodes(evidence: Evidence) -> Iterator[Finding]:
-    """A VM needs another node to migrate to."""
+    """Check that there are two usable nodes: a VM needs another node to migrate to."""
     nodes = evidence.caches.nodes.all()
     if nodes is None:
         return

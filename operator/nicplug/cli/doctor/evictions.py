@@ -1,4 +1,4 @@
-"""Whether a drain moves guests: the webhook for evictions is registered, and leads to the aggregated API."""
+"""Check that a drain migrates guests: the eviction webhook is registered, and points to the aggregated API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ _MEANS = "a drain keeps protected guests, and moves none"
 
 
 async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> Finding:
-    """The webhook exists, knows the aggregated API by Service, port and CA of its APIService, and reaches it."""
+    """Check that the webhook exists, has the Service, port and CA of the APIService, and that the API is available."""
     try:
         found = await session.api.get(VALIDATING_WEBHOOK_CONFIGURATIONS, name=_NAME)
     except Gone:

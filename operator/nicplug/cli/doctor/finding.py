@@ -1,4 +1,4 @@
-"""What a check of the installation has found."""
+"""Results of the checks of an installation."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,25 +8,25 @@ AS_ADMIN = "Run it as a cluster admin."
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """How serious a finding is."""
 
     OK = "ok"
     WARNING = "warning"
     """Something works less well than it could."""
     PROBLEM = "problem"
-    """NICs, or some of them, do not arrive."""
+    """Some or all NICs are not plugged."""
     UNKNOWN = "unknown"
-    """It cannot be looked at, mostly for lack of rights."""
+    """Not checked, usually for lack of permissions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One check.
+    """The result of one check.
 
     Attributes:
-        check: its name, which stays.
-        remedy: what to do; "" when nothing is to be done.
-        is_denied: it is unknown because the caller may not look.
+        check: stable name of the check.
+        remedy: what to do; "" if nothing is to be done.
+        is_denied: unknown because the caller lacks a permission.
     """
 
     check: str
@@ -36,7 +36,7 @@ class Finding:
     is_denied: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The row of `-o json` and `-o yaml`."""
         return {
             "check": self.check,
             "severity": str(self.severity),
@@ -46,25 +46,26 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Nothing to do."""
+    """Return a finding that needs no action."""
     return Finding(check=check, severity=Severity.OK, message=message)
 
 
 def warning(check: str, message: str, remedy: str) -> Finding:
-    """It works less well than it could."""
+    """Return a finding that something works less well than it could."""
     return Finding(check=check, severity=Severity.WARNING, message=message, remedy=remedy)
 
 
 def problem(check: str, message: str, remedy: str) -> Finding:
-    """NICs do not arrive."""
+    """Return a finding that NICs are not plugged."""
     return Finding(check=check, severity=Severity.PROBLEM, message=message, remedy=remedy)
 
 
 def unknown(check: str, message: str, remedy: str = "") -> Finding:
-    """It cannot be looked at.
+    """Return a finding that the check could not be made.
 
     Args:
-        remedy: "" where the caller may not, and a cluster admin may.
+        message: why.
+        remedy: "" if the caller lacks a permission that a cluster admin has.
     """
     is_denied = not remedy
     return Finding(

@@ -1,4 +1,4 @@
-"""CRDs, the KubeVirt CR with its gate and policy, and Multus."""
+"""Checks of the CRDs, the KubeVirt CR with its gate and policy, and Multus."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ _NAME_MULTUS = (
 
 
 async def check_definitions(session: Session) -> list[Finding]:
-    """Every CRD is there, established, and nicplug's."""
+    """Check that every CRD exists, is established, and is nicplug's."""
     missing, wrong = [], []
     for resource in _KINDS:
         name = f"{resource.plural}.{resource.group}"
@@ -54,7 +54,7 @@ async def check_definitions(session: Session) -> list[Finding]:
 
 
 def check_kubevirt(evidence: Evidence) -> Iterator[Finding]:
-    """There is one KubeVirt CR that counts, and it lists the gate."""
+    """Check that there is exactly one effective KubeVirt CR, and that it enables the feature gate."""
     caches, namespace = evidence.caches, evidence.target.kubevirt_namespace
     config, ignored = caches.config(), caches.kubevirts.ignored()
     others = ", ".join(str(item.key) for item in ignored)
@@ -82,7 +82,7 @@ def check_kubevirt(evidence: Evidence) -> Iterator[Finding]:
 
 
 def check_policy(evidence: Evidence) -> Iterator[Finding]:
-    """What the policy says, and what of it has no effect."""
+    """Report the hot-plug policy, and the parts of it that have no effect."""
     config = evidence.caches.config()
     if config is None:
         return
@@ -108,7 +108,7 @@ def _policy(evidence: Evidence) -> str:
 
 
 def _changed(evidence: Evidence) -> str:
-    """What of the policy is not the default."""
+    """Return the policy fields that differ from the defaults."""
     from nicplug.insight.forecast_json import policy_rows
 
     config = evidence.caches.config()
@@ -117,7 +117,7 @@ def _changed(evidence: Evidence) -> str:
 
 
 def _denied_multus(evidence: Evidence) -> str:
-    """That the caller may not read what Multus enforces: the operator may know it; "" when that is not the reason."""
+    """Return that the caller cannot read Multus's configuration, which the operator may know; "" otherwise."""
     multus = evidence.caches.multus
     if multus.findings.isolation is not None or not multus.unreadable:
         return ""
@@ -125,7 +125,7 @@ def _denied_multus(evidence: Evidence) -> str:
 
 
 def check_multus(evidence: Evidence) -> Iterator[Finding]:
-    """NADs can be made, and what Multus enforces is known where it counts."""
+    """Check that network attachment definitions are served, and Multus's isolation is known if the policy needs it."""
     known = evidence.caches.attachments.known(()).knowledge
     if known is Knowledge.NOT_INSTALLED:
         remedy = "Install Multus as thick plugin with its CRD; it is noticed without a restart."
@@ -137,7 +137,7 @@ def check_multus(evidence: Evidence) -> Iterator[Finding]:
         yield ok("multus", f"{count} network attachment definition{'' if count == 1 else 's'}")
     config, findings = evidence.caches.config(), evidence.caches.multus.findings
     if config is not None and config.nad_rules.policy is not NadPolicy.MULTUS:
-        return  # nobody asks what Multus enforces
+        return  # the policy does not depend on what Multus enforces
     if denied := _denied_multus(evidence):
         yield unknown("multus", f"network isolation: {denied}")
     elif findings.problem:

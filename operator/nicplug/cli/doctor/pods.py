@@ -1,4 +1,4 @@
-"""Why pods of nicplug do not become ready: an image, a setting, a volume, or no node that takes them."""
+"""Check why pods of nicplug do not become ready: an image, a setting, a volume, or no node that fits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from nicplug.model.times import parse_time
 
 _CHECK = "pods"
 _COMPONENTS = ("operator", "api")
-# Reasons of the kubelet for a container that waits.
+# The kubelet's reasons for a waiting container.
 _IMAGE_ERRORS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _STARTS = frozenset({"ContainerCreating", "PodInitializing"})
-# Of `nicplug run` and `nicplug api`, with the remedy on the next line.
+# Prefix of the errors of `nicplug run` and `nicplug api`; the remedy is on the next line.
 _ERROR = "Error: "
 _QUOTED_CHARACTERS = 300
-# Pulling the image, mounting Secrets: what takes longer lacks something.
+# Enough to pull the image and to mount Secrets; a pod that takes longer lacks something.
 _START = timedelta(minutes=2)
 _SET_IMAGE = (
     "Correct image.repository, image.tag or imagePullSecrets of the Helm release, or `images` of your overlay "
@@ -32,9 +32,10 @@ _SET_IMAGE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What keeps one pod from being ready.
+    """The reason why a pod is not ready.
 
     Attributes:
+        message: what is wrong.
         remedy: what to do.
     """
 
@@ -43,7 +44,7 @@ class Trouble:
 
 
 async def check_pods(session: Session, *, namespace: str, at: datetime) -> list[Finding]:
-    """Look at the pods of both Deployments; nothing is found where all are ready, or there are none."""
+    """Check the pods of both Deployments; no findings if all are ready, or if there are none."""
     page = await session.api.list(PODS, namespace=namespace, label_selector=INSTALLED_SELECTOR)
     pods = [pod for pod in objects(page.get("items")) if "deletionTimestamp" not in mapping(pod.get("metadata"))]
     return [finding for component in _COMPONENTS for finding in _judge(pods, component, at=at)]
@@ -58,14 +59,15 @@ def _judge(pods: Sequence[Mapping[str, Any]], component: str, *, at: datetime) -
     pod, trouble = found[0]
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
     told = f"pod {text(mapping(pod.get('metadata')).get('name'))}{more}: {trouble.message}"
-    # One that is ready does the work of all.
+    # A single ready pod does the work of all.
     yield (problem if len(waiting) == len(own) else warning)(_CHECK, told, trouble.remedy)
 
 
 def trouble_of(pod: Mapping[str, Any], *, at: datetime) -> Trouble | None:
-    """Why a pod is not ready; None while it may still be starting.
+    """Return why a pod is not ready; None while it may still be starting.
 
     Args:
+        pod: the object as the API server returns it.
         at: the current time, in UTC.
     """
     metadata, status = mapping(pod.get("metadata")), mapping(pod.get("status"))
@@ -102,7 +104,7 @@ def _of_container(container: Mapping[str, Any], *, logs: str) -> Trouble | None:
 
 
 def _last_words(log: str) -> str:
-    """The error that nicplug has ended with, else the last line; the manifests ask for FallbackToLogsOnError."""
+    """Return nicplug's last error in the log, otherwise the last line; the manifests set FallbackToLogsOnError."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
     return (errors or lines or [""])[-1][:_QUOTED_CHARACTERS]

@@ -1,4 +1,4 @@
-"""Whether the policies of admission are installed, and refuse what they should: those without a binding do nothing."""
+"""Check that the admission policies are installed and deny requests; a policy without a binding has no effect."""
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ ADMISSION = (
 
 
 async def check_policies(session: Session) -> list[Finding]:
-    """The policies that keep tenants from forging launcher pods, and those that refuse VMs which could never run."""
+    """Check the policies that keep tenants from forging launcher pods, and those that reject VMs that cannot run."""
     try:
         policies = objects((await session.api.list(_POLICIES)).get("items"))
         bindings = objects((await session.api.list(_BINDINGS)).get("items"))
@@ -53,7 +53,7 @@ async def check_policies(session: Session) -> list[Finding]:
 
 
 def _denies(binding: Mapping[str, Any]) -> bool:
-    """With `Warn` or `Audit` alone, what a policy is against passes."""
+    """True if the binding denies requests; with only `Warn` or `Audit`, they pass."""
     return "Deny" in (mapping(binding.get("spec")).get("validationActions") or ())
 
 

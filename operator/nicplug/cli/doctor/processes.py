@@ -1,4 +1,4 @@
-"""Whether the operator and the aggregated API run: leader, replicas, versions, policies, registration."""
+"""Checks of the operator and the aggregated API: leader, replicas, versions, rivals, registration."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ _API_SERVER = "nicplug-api"
 
 
 async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
-    """The versions of command, operator, aggregated API and API server; the first three should be the same."""
+    """Check the versions of command, operator and aggregated API, which should be equal, and of the API server."""
     kubernetes = json.loads(await session.api.request("GET", "/version"))
     parts = {"this command": __version__, **await _versions(session, namespace=namespace)}
     told = ", ".join(f"{version} ({part})" for part, version in parts.items())
@@ -46,7 +46,7 @@ async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
 
 
 async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
-    """What runs, as far as it says and may be read; whether it runs at all is another check's."""
+    """Return the running versions that can be read; other checks report whether the processes run."""
     found = {}
     with contextlib.suppress(ApiError):
         found["operator"] = (await read_leader(session, namespace=namespace)).version
@@ -57,7 +57,7 @@ async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
 
 
 async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
-    """A replica holds the Lease and renews it."""
+    """Check that a replica holds the Lease and renews it."""
     leader = await read_leader(session, namespace=namespace)
     if not leader.is_known:
         return [unknown("leader", leader.problem)]
@@ -68,7 +68,7 @@ async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
 
 
 async def _look_at(session: Session, name: str, *, namespace: str) -> str:
-    """Where to look when it does not work: at the Deployment, or at a process where there is none."""
+    """Return what to inspect if it does not work: the Deployment, or without one, the process."""
     try:
         await session.api.get(_DEPLOYMENTS, name=name, namespace=namespace)
     except Gone:
@@ -80,12 +80,12 @@ async def _look_at(session: Session, name: str, *, namespace: str) -> str:
             f"runs in another namespace, give --operator-namespace; else {_INSTALL}"
         )
     except Denied:
-        pass  # who may not look at it knows whom to ask
+        pass  # a user without permission for the Deployment knows whom to ask
     return f"kubectl -n {namespace} get pods; kubectl -n {namespace} logs deploy/{name}"
 
 
 async def check_deployment(session: Session, *, namespace: str) -> list[Finding]:
-    """Its replicas are ready, and of which version they are."""
+    """Check that the operator's replicas are ready, and report their images."""
     try:
         found = await session.api.get(_DEPLOYMENTS, name=OPERATOR, namespace=namespace)
     except Gone:
@@ -93,7 +93,7 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
         if not leader.problem:
             return [ok("operator", f"runs without a Deployment, as {leader.holder}")]
         if session.is_sandbox:
-            return []  # the leader's check says that it does not run, and what starts it
+            return []  # the leader check reports that it does not run, and how to start it
         remedy = f"Unless the operator is run by hand, {_INSTALL}."
         return [warning("operator", f"there is no Deployment {namespace}/{OPERATOR}", remedy)]
     except Denied as error:
@@ -112,7 +112,7 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
 
 
 async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
-    """KubeVirt's own virt-controller, or another nicplug, acts on the same objects."""
+    """Check that no virt-controller of KubeVirt and no other nicplug acts on the same objects."""
     found = []
     for name in rivals.LEASES:
         try:
@@ -124,7 +124,7 @@ async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
 
 
 async def check_api(session: Session, *, namespace: str) -> list[Finding]:
-    """virtctl and `nicplug add` reach the aggregated API."""
+    """Check that virtctl and `nicplug add` reach the aggregated API."""
     try:
         found = await session.api.get(API_SERVICES, name=API)
     except Gone:
@@ -137,13 +137,13 @@ async def check_api(session: Session, *, namespace: str) -> list[Finding]:
     if available.get("status") != "True":
         remedy = await _look_at(session, _API_SERVER, namespace=namespace)
         told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
-        # An expired certificate is one of the reasons why it is not.
+        # An expired certificate is one possible cause.
         return [problem("api", f"APIService {API} is not available: {told}", remedy), *others]
     return [await _answers(session, namespace=namespace), *await _check_older(session), *others]
 
 
 async def _not_registered(session: Session, *, namespace: str) -> Finding:
-    """Without it on purpose, or by accident: then its Deployment is there."""
+    """Return a warning if the API is not installed, and a problem if its Deployment exists."""
     told = f"APIService {API} is not registered"
     try:
         await session.api.get(_DEPLOYMENTS, name=_API_SERVER, namespace=namespace)
@@ -151,30 +151,30 @@ async def _not_registered(session: Session, *, namespace: str) -> Finding:
         if session.is_sandbox:
             return warning("api", told, f"Start it again: {START_SANDBOX}")
     except Denied:
-        pass  # who may not look at it knows whom to ask
+        pass  # a user without permission for the Deployment knows whom to ask
     else:
         return problem("api", f"{told}, though {_API_SERVER} is deployed", f"{APPLY_MANIFESTS}.")
     return warning("api", told, "Install it for virtctl and `nicplug add`; patches of the spec work without it.")
 
 
 async def _check_older(session: Session) -> list[Finding]:
-    """Clients that were written for an old KubeVirt ask for this version."""
+    """Check that the version that clients of an old KubeVirt request is registered."""
     try:
         await session.api.get(API_SERVICES, name=_OLDER_API)
     except Gone:
         remedy = f"Run `{START_SANDBOX}`" if session.is_sandbox else APPLY_MANIFESTS
         return [warning("api", f"APIService {_OLDER_API} is not registered: old clients fail", f"{remedy}.")]
     except Denied:
-        pass  # as the other version's could be read, somebody has meant it so
+        pass  # the other version's could be read, so this denial is deliberate
     return []
 
 
 async def _answers(session: Session, *, namespace: str) -> Finding:
-    """The condition is some seconds old when the process ends: the API itself is asked."""
+    """Call the API itself: after its process ends, the condition Available is stale for some seconds."""
     try:
         await server_version(session)
     except Denied:
-        pass  # by the API server's authorizer, or by the API itself: a right is missing, and nothing else is known
+        pass  # by the API server's authorizer, or by the API itself: only a missing permission is known
     except ApiError as error:
         remedy = await _look_at(session, _API_SERVER, namespace=namespace)
         told = f"APIService {API} is registered as available, but does not answer: {error}"
@@ -183,7 +183,7 @@ async def _answers(session: Session, *, namespace: str) -> Finding:
 
 
 def all_processes(session: Session, *, namespace: str) -> list[tuple[str, Coroutine[Any, Any, list[Finding]]]]:
-    """Every check of this module, with its name."""
+    """Return every check of this module with its name, not started yet."""
     return [
         ("versions", check_versions(session, namespace=namespace)),
         ("leader", check_leader(session, namespace=namespace)),

@@ -1,4 +1,4 @@
-"""What the operator itself says of the installation, in the status of the KubeVirt CR."""
+"""Check what the operator reports about the installation in the status of the KubeVirt CR."""
 
 from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
@@ -13,7 +13,7 @@ _WRITTEN = "The leader writes it within 10 s, if it may patch kubevirts/status: 
 
 
 async def check_status(session: Session, evidence: Evidence) -> list[Finding]:
-    """It is there, of the CR as it is now, and not degraded; nothing where there is no CR."""
+    """Check that the status exists, is of the current generation, and is not degraded; no findings without a CR."""
     config = evidence.caches.config()
     if config is None:
         return []

@@ -1,6 +1,6 @@
-"""The rights of nicplug's ServiceAccounts, asked of the API server one by one.
+"""Permissions of nicplug's ServiceAccounts, checked one by one with SubjectAccessReviews.
 
-The lists are those of deploy/kustomize/base; a test holds them together.
+The lists are those of deploy/kustomize/base; a test compares them.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ _ACCOUNTS = Resource(group="", version="v1", plural="serviceaccounts", kind="Ser
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """What one rule of a role grants.
+    """The permissions that one rule of a role grants.
 
     Attributes:
         resource: with its subresource, as RBAC writes it.
-        names: of the objects; empty for all.
-        in_own_namespace: granted in nicplug's namespace alone.
+        names: names of the objects; empty for all.
+        in_own_namespace: granted only in nicplug's namespace.
     """
 
     group: str
@@ -41,7 +41,7 @@ class Right:
     in_own_namespace: bool = False
 
     def attributes(self, *, namespace: str) -> Iterator[dict[str, Any]]:
-        """As SubjectAccessReviews ask for it: one for each verb, of each object."""
+        """Yield the attributes of the SubjectAccessReviews that check it, for each verb and object."""
         resource, _, subresource = self.resource.partition("/")
         for name, verb in itertools.product(self.names or ("",), self.verbs):
             asked = {
@@ -142,7 +142,7 @@ _BIND = f"{MANIFESTS} bind ClusterRole nicplug-api-questions; without it `plan` 
 
 
 async def check_operator_rights(session: Session, *, namespace: str) -> list[Finding]:
-    """Which of its rights the operator's ServiceAccount lacks."""
+    """Check which of its permissions the operator's ServiceAccount lacks."""
     user = _user("nicplug-operator", namespace)
     try:
         lacking = await _lacking(session, user, OPERATOR, namespace=namespace)
@@ -157,7 +157,7 @@ async def check_operator_rights(session: Session, *, namespace: str) -> list[Fin
 
 
 async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]:
-    """Which of its rights the ServiceAccount of `nicplug api` lacks; nothing where that is not installed."""
+    """Check which of its permissions the ServiceAccount of `nicplug api` lacks; no findings if it is not installed."""
     user = _user("nicplug-api", namespace)
     if await _is_missing(session, "nicplug-api", namespace):
         return []
@@ -175,7 +175,7 @@ async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]
 
 
 async def _is_missing(session: Session, account: str, namespace: str) -> bool:
-    """There is no such ServiceAccount; its rights can be asked about where it must not be read."""
+    """True if there is no such ServiceAccount; False if it cannot be read, as its permissions can still be checked."""
     try:
         await session.api.get(_ACCOUNTS, name=account, namespace=namespace)
     except Gone:
@@ -190,7 +190,7 @@ def _user(account: str, namespace: str) -> str:
 
 
 async def _lacking(session: Session, user: str, rights: Sequence[Right], *, namespace: str) -> list[str]:
-    """What the user may not do, a line for each resource."""
+    """Return the permissions that the user lacks, one line for each resource."""
     asked = [(right, one) for right in rights for one in right.attributes(namespace=namespace)]
     answers = await asyncio.gather(*(_may(session, user, one, namespace) for _, one in asked))
     lacking: dict[str, dict[str, None]] = {}

@@ -1,4 +1,4 @@
-"""NICs and requests that have waited for long, over all VMs that may be seen."""
+"""Check for NICs and requests that have waited for long, in all VMs that the user can read."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _TOLD = 5
 
 
 async def check_waiting(session: Session, *, at: datetime) -> list[Finding]:
-    """Those that no operator has looked at, and those that wait for somebody."""
+    """Report NICs without a record, NICs that have not been ready for long, and requests that are not processed."""
     try:
         vmis = await read_all(session.api, VIRTUAL_MACHINE_INSTANCES, None)
         vms = await read_all(session.api, VIRTUAL_MACHINES, None)

@@ -1,1 +1,1 @@
-"""`nicplug uninstall`: what an installation consists of, and how it goes."""
+"""`nicplug uninstall`: the parts of an installation, and the steps that remove them."""

@@ -1,4 +1,4 @@
-"""`nicplug uninstall`: nicplug goes, and its virtual machines stay; with `--purge` everything goes."""
+"""`nicplug uninstall`: removes nicplug and keeps its virtual machines; with `--purge` removes everything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ async def uninstall(
 
 
 async def _carry_out(session: Session, plan: "Uninstallation", *, seconds: float) -> "Uninstallation":
-    """Guests end while there is somebody to end them; the CRDs go last, when nobody makes objects of them."""
+    """Delete VMs while the operator can still stop their guests, and CRDs last, when nothing creates their objects."""
     from nicplug.cli.uninstall.parts import GUARD
     from nicplug.cli.uninstall.steps import StillThere, Uninstaller
 
@@ -105,11 +105,11 @@ def _refuse_machines(machines: "Sequence[Part]", *, purge: bool, delete_vms: boo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uninstallation:
-    """What goes, or has gone.
+    """The objects that are or would be deleted.
 
     Attributes:
-        definitions: KubeVirt objects and CRDs, which go last.
-        kept: how many objects of virtual machines stay.
+        definitions: KubeVirt objects and CRDs, which are deleted last.
+        kept: number of VMs, VMIs and migrations that stay.
     """
 
     installed: "Sequence[Part]"
@@ -119,7 +119,7 @@ class Uninstallation:
     is_done: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """The document of `-o json` and `-o yaml`."""
         return {
             "kind": "Uninstallation",
             "done": self.is_done,
@@ -128,11 +128,11 @@ class Uninstallation:
         }
 
     def names(self) -> Sequence[str]:
-        """The objects."""
+        """Return the deleted objects with their kinds."""
         return [str(part) for part in (*self.machines, *self.installed, *self.definitions)]
 
     def show(self, console: "Console") -> None:
-        """For people."""
+        """Print the objects and a summary."""
         verb = "Deleted" if self.is_done else "Would delete"
         for name in self.names():
             line(console, f"{verb.lower()} {name}" if not self.is_done else name)

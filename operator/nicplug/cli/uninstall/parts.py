@@ -1,7 +1,7 @@
-"""What an installation consists of, in the order in which it goes, and what of the users' there is.
+"""Finds the parts of an installation, in the order of deletion, and the objects of users.
 
-Everything that nicplug installs has the label `app.kubernetes.io/name=nicplug`, from kustomize as from Helm, and so has
-what operator and API make for themselves.
+Everything that nicplug installs, with kustomize or Helm, has the label `app.kubernetes.io/name=nicplug`, and so has
+what operator and API create for themselves.
 """
 
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import INSTALLED_SELECTOR
 
 GUARD = "nicplug-crds"
-"""The policy that keeps the CRDs, and with them all VMs; it stays until these go."""
+"""The policy that protects the CRDs, and with them all VMs, from deletion; it stays until the CRDs are deleted."""
 ALLOW_DELETION = "nicplug.io/allow-deletion"
 _PAGE = 250
 
@@ -37,7 +37,7 @@ def _kind(group: str, plural: str, kind: str, *, namespaced: bool = False) -> Re
 _ADMISSION, _RBAC = "admissionregistration.k8s.io", "rbac.authorization.k8s.io"
 POLICIES = _kind(_ADMISSION, "validatingadmissionpolicies", "ValidatingAdmissionPolicy")
 POLICY_BINDINGS = _kind(_ADMISSION, "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding")
-# A registered API that nobody serves keeps namespaces from being deleted, so the registrations go first.
+# A registered API that is not served keeps namespaces from being deleted, so the registrations are deleted first.
 IN_ORDER: tuple[Resource, ...] = (
     VALIDATING_WEBHOOK_CONFIGURATIONS,
     _kind("apiregistration.k8s.io", "apiservices", "APIService"),
@@ -52,14 +52,14 @@ IN_ORDER: tuple[Resource, ...] = (
     _kind(_RBAC, "clusterrolebindings", "ClusterRoleBinding"),
     _kind(_RBAC, "clusterroles", "ClusterRole"),
     _kind("", "serviceaccounts", "ServiceAccount", namespaced=True),
-    # What operator and API have made; when they have no right to make it again.
+    # Objects that operator and API create, once they have no permission to recreate them.
     LEASES,
     CONFIG_MAPS,
     _kind("", "secrets", "Secret", namespaced=True),
     _kind("scheduling.k8s.io", "priorityclasses", "PriorityClass"),
     NAMESPACES,
 )
-# What ends the guests, in the order in which it is asked to go.
+# Deleting these stops the guests; in the order of deletion.
 OF_USERS: tuple[Resource, ...] = (
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINES,
@@ -70,11 +70,11 @@ DEFINITIONS: tuple[str, ...] = tuple(f"{item.plural}.{item.group}" for item in (
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Part:
-    """One object.
+    """One object of an installation.
 
     Attributes:
         helm_release: the release that it belongs to; "" for none.
-        helm_namespace: where that release is recorded.
+        helm_namespace: namespace in which that release is recorded.
     """
 
     resource: Resource
@@ -90,7 +90,7 @@ class Part:
 
 
 async def find(api: KubeApi, resource: Resource, *, selector: str | None = None) -> AsyncIterator[tuple[Part, Json]]:
-    """All objects of a kind, everywhere; none where the kind is not served."""
+    """Yield all objects of a kind in all namespaces; none if the kind is not served."""
     token: str | None = None
     while True:
         try:
@@ -115,9 +115,10 @@ async def find(api: KubeApi, resource: Resource, *, selector: str | None = None)
 
 
 async def installed(api: KubeApi, *, purge: bool) -> list[Part]:
-    """What nicplug has installed, in the order in which it goes.
+    """Return what nicplug has installed, in the order of deletion.
 
-    Without `purge` the guard of the CRDs stays, and so does a namespace with a KubeVirt object, which is the admin's.
+    Without `purge`, the policy that protects the CRDs stays, and so does a namespace with a KubeVirt object, which is
+    the admin's.
     """
     found = []
     kept = set() if purge else {part.namespace async for part, _ in find(api, KUBEVIRTS)}
@@ -130,18 +131,18 @@ async def installed(api: KubeApi, *, purge: bool) -> list[Part]:
 
 
 async def of_users(api: KubeApi) -> list[Part]:
-    """VMs, instances and migrations."""
+    """Return all VMs, VMIs and migrations."""
     return [part for resource in OF_USERS async for part, _ in find(api, resource)]
 
 
 async def definitions(api: KubeApi) -> list[Part]:
-    """The CRDs that nicplug has installed; those of another KubeVirt are left alone."""
+    """Return the CRDs that nicplug has installed; those of another KubeVirt stay."""
     found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=INSTALLED_SELECTOR)]
     return [part for part in found if part.name in DEFINITIONS]
 
 
 async def with_definitions(api: KubeApi) -> list[Part]:
-    """What a purge deletes last: the KubeVirt objects, which go with their CRD, and the CRDs."""
+    """Return what a purge deletes last: the KubeVirt objects, which would be deleted with their CRD, and the CRDs."""
     found = await definitions(api)
     is_gone = any(part.name.startswith(f"{KUBEVIRTS.plural}.") for part in found)
     return [*([part async for part, _ in find(api, KUBEVIRTS)] if is_gone else []), *found]

@@ -1,4 +1,4 @@
-"""The steps of an uninstallation: each bounded in time, and harmless when it is repeated."""
+"""Steps of an uninstallation, each bounded in time and safe to repeat."""
 
 import asyncio
 import time
@@ -16,23 +16,23 @@ from nicplug.plan.actions import escape_pointer
 
 _LOOK_SECONDS = 0.5
 _TELL_SECONDS = 5.0
-# The API server takes a moment to enforce a policy otherwise, or to believe an annotation that it has just stored.
+# The API server takes a moment to apply a changed policy, or an annotation that it has just stored.
 _ATTEMPTS = 20
 
 Tell = Callable[[str], None]
 
 
 class StillThere(Exception):
-    """Something has not gone in time; the text says what."""
+    """An object was not deleted in time; the message names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uninstaller:
-    """Takes an installation away.
+    """Deletes the parts of an installation.
 
     Attributes:
-        tell: gets a line of progress.
-        seconds: how long one step may wait.
+        tell: called with each line of progress.
+        seconds: the longest time that one step waits.
     """
 
     api: KubeApi
@@ -40,7 +40,7 @@ class Uninstaller:
     seconds: float
 
     async def remove(self, parts: Iterable[Part]) -> list[Part]:
-        """Delete objects, in order; those that did not exist any more count as deleted."""
+        """Delete objects in order; objects that no longer exist count as deleted."""
         done = []
         for part in parts:
             await self._delete(part)
@@ -49,10 +49,13 @@ class Uninstaller:
         return done
 
     async def remove_machines(self) -> list[Part]:
-        """Delete every VM, instance and migration, and wait until they are gone.
+        """Delete every VM, VMI and migration, and wait until they are gone.
 
-        Whoever shuts guests down in order is the operator. What has not gone in time is let go without it: its
-        finalizers are taken away, and its launcher pods deleted.
+        The operator shuts the guests down. What is not gone in time is deleted by force, without the operator: its
+        finalizers are removed, and its launcher pods deleted.
+
+        Raises:
+            StillThere: objects remain even so.
         """
         gone = await of_users(self.api)
         for part in gone:
@@ -69,10 +72,10 @@ class Uninstaller:
         return gone
 
     async def remove_definitions(self) -> list[Part]:
-        """Delete the CRDs, which are empty but for KubeVirt objects, and wait until they are gone.
+        """Delete the CRDs, which have no objects except KubeVirt objects, and wait until they are gone.
 
         Raises:
-            StillThere: somebody has made a VM meanwhile, or a CRD does not go.
+            StillThere: a VM was created in the meantime, or a CRD is not deleted in time.
         """
         if machines := await of_users(self.api):
             raise StillThere(f"virtual machines have been made meanwhile: {_some(machines)}")
@@ -128,7 +131,7 @@ class Uninstaller:
             return
 
     async def _wait_for(self, parts: Sequence[Part]) -> list[Part]:
-        """Those that are still there when the time is over."""
+        """Wait until the objects are gone, and return those that remain after `seconds`."""
         deadline, told_at, left = time.monotonic() + self.seconds, time.monotonic(), list(parts)
         while left:
             left = await self._remaining(left)
