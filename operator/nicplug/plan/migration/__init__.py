@@ -1,4 +1,4 @@
-"""Each migration from request to end, and which of them may go when.
+"""The life of each migration from request to end, and the shared slots that limit how many run.
 
 Start at `plan_migration`: `facts`, then the first of `phases` that applies, then its `actions`.
 

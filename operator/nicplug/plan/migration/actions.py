@@ -1,4 +1,4 @@
-"""What is done in each phase, apart from the status. Source: KubeVirt 1.9 `migration.go` (`sync`)."""
+"""Actions of each phase, apart from the status. Source: KubeVirt 1.9 `migration.go` (`sync`)."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,19 +32,19 @@ from nicplug.plan.vmi.own_pods import (
 )
 from nicplug.plan.vmi.state_patches import mark_failed
 
-"""The event of a migration that has failed, as KubeVirt names it."""
+"""Event of a failed migration, as KubeVirt names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """Actions in order, and what to announce once they have succeeded."""
+    """Actions in order, and the events to announce once they have succeeded."""
 
     actions: tuple[Action, ...] = ()
     announcements: tuple[Announcement, ...] = ()
 
 
 def adopt(facts: MigrationFacts) -> Iterator[Action]:
-    """What KubeVirt's webhooks see to: the finalizer is there before anything is made, the label stays right."""
+    """Set the finalizer before anything is created, and keep the label correct, as KubeVirt's webhooks do."""
     migration = facts.migration
     if MIGRATION_FINALIZER not in migration.finalizers and not migration.deleting:
         yield patch_finalizers(migration, (*migration.finalizers, MIGRATION_FINALIZER))
@@ -54,7 +54,7 @@ def adopt(facts: MigrationFacts) -> Iterator[Action]:
 
 
 def make_target_pod(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """In Pending, once nothing stands against it and there is room."""
+    """Create the target pod of a Pending migration, once no obstacle is left and there is a slot."""
     if facts.vmi is None or facts.target is not None:
         return Effects()
     if not view.slot.is_granted:
@@ -76,16 +76,16 @@ def make_target_pod(view: MigrationView, facts: MigrationFacts, *, now: datetime
 
 
 def delete_leftover_targets(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """While it has to wait for another reason: a pod that was not recorded in time is used by nobody."""
+    """Delete unrecorded target pods while the migration waits for another reason: nobody uses them."""
     if waits_for_record(view, leftover_targets(view, facts), now=now) is not None:
         return Effects()
     return give_up_leftover_targets(view, facts)
 
 
 def give_up_leftover_targets(view: MigrationView, facts: MigrationFacts) -> Effects:
-    """Nobody waits for their record any more.
+    """Delete unrecorded target pods that will never be recorded.
 
-    Only while the migration is as it was looked at: a leader that was held up may have recorded one since.
+    Only while the migration is unchanged: a delayed leader may have recorded one since.
     """
     unrecorded = leftover_targets(view, facts)
     deletions = tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in unrecorded)
@@ -96,7 +96,7 @@ def give_up_leftover_targets(view: MigrationView, facts: MigrationFacts) -> Effe
 
 
 def _check_unrecorded(facts: MigrationFacts, deletions: tuple[Delete, ...]) -> tuple[CheckUnchanged, ...]:
-    """One request more, and only where there is something to delete."""
+    """Check that the migration is unchanged: one more request, sent only if there is something to delete."""
     migration = facts.migration
     check = CheckUnchanged(
         kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
@@ -105,7 +105,7 @@ def _check_unrecorded(facts: MigrationFacts, deletions: tuple[Delete, ...]) -> t
 
 
 def delete_replaced_targets(view: MigrationView, facts: MigrationFacts) -> tuple[Action, ...]:
-    """The pods whose place the next target pod takes; that they are replaced has been written down."""
+    """Delete the pods that the next target pod replaces; the replacement is already recorded."""
     if facts.vmi is None:
         return ()
     vmi = facts.vmi
@@ -113,14 +113,14 @@ def delete_replaced_targets(view: MigrationView, facts: MigrationFacts) -> tuple
 
 
 def leftover_targets(view: MigrationView, facts: MigrationFacts) -> tuple[LauncherPod, ...]:
-    """Pods that say that they were made for this migration, by nicplug, and that nobody has recorded."""
+    """Target pods that claim to be nicplug's for this migration, and that no status records."""
     if facts.vmi is None:
         return ()
     return tuple(pod for pod in leftovers(view, facts.vmi) if pod.migration_uid == facts.migration.uid)
 
 
 def act(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """What the phase asks for of a migration that has a target pod and goes on."""
+    """Plan the actions of a migration that has a target pod and goes on."""
     match facts.migration.phase:
         case MigrationPhase.SCHEDULED:
             return _hand_off(view, facts)
@@ -164,9 +164,9 @@ def _hand_off(view: MigrationView, facts: MigrationFacts) -> Effects:
 
 
 def _before_copy(facts: MigrationFacts, *, now: datetime) -> Effects:
-    """Nothing has begun: a cancelled migration, or one that is not answered, is ended here.
+    """End a cancelled migration, or one that gets no answer, before the copy begins.
 
-    KubeVirt only notes the cancellation until the copy has begun, and waits for an answer without end.
+    Until the copy has begun, KubeVirt only notes the cancellation; it waits indefinitely for an answer.
     """
     state, vmi = facts.state, facts.vmi
     if vmi is None or not facts.is_ours or not state.is_active:
@@ -217,5 +217,5 @@ def _abort_told() -> Announcement:
 
 
 def announce_failure(about: Subject, message: str) -> Announcement:
-    """KubeVirt's event of a migration that has failed."""
+    """KubeVirt's event of a failed migration."""
     return warning(about, "FailedMigration", message, is_urgent=True)

@@ -1,4 +1,4 @@
-"""Whether a migration could go if there were room for it: what admission refuses, and what it waits for."""
+"""Checks before a migration gets a target pod: what admission refuses, and what it waits for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +19,14 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregistered_plugin
 
-# What KubeVirt's webhook refuses when a migration is created. Here it is accepted, and fails with the same words.
+# What KubeVirt's webhook refuses on create is accepted here, and fails with the same words: a webhook that is down
+# blocks the API.
 #
-# A webhook that is down blocks the API; this cannot. Source: KubeVirt 1.9 `migration-create-admitter.go`.
+# Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
 
 def refuse_unlike(facts: MigrationFacts) -> Ending | None:
-    """What is wrong with the request itself, whatever the VMI."""
+    """Refuse a request that is invalid in itself, whatever the VMI."""
     migration = facts.migration
     spec = migration.read_spec()
     if not migration.vmi.name:
@@ -38,7 +39,7 @@ def refuse_unlike(facts: MigrationFacts) -> Ending | None:
 
 
 def refuse_missing(facts: MigrationFacts) -> Ending | None:
-    """There is no VMI to move; one that was created a moment earlier may not have been heard of yet."""
+    """Refuse a migration without a VMI; a VMI created a moment earlier may not have been observed yet."""
     if facts.vmi is not None:
         return None
     key = facts.migration.vmi
@@ -49,7 +50,7 @@ def refuse_missing(facts: MigrationFacts) -> Ending | None:
 
 
 def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | None:
-    """The VMI cannot be moved, or is already."""
+    """Refuse a migration of a VMI that cannot be migrated, or is being migrated."""
     if vmi.is_final:
         return Ending(reason=Reason.VMI_FINAL, event="Cannot migrate VMI in finalized state.")
     if why := not_migratable(vmi):
@@ -58,7 +59,7 @@ def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | Non
 
 
 def not_migratable(vmi: VirtualMachineInstance) -> str:
-    """What the VMI's condition says against it; "" when nothing: an absent or Unknown condition is none."""
+    """Reason and message of a False LiveMigratable condition; "" when it is absent, Unknown or True."""
     row = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE) or {}
     if row.get("status") != FALSE:
         return ""
@@ -66,7 +67,7 @@ def not_migratable(vmi: VirtualMachineInstance) -> str:
 
 
 def refuse_second(view: MigrationView) -> Ending | None:
-    """Another migration of the VMI goes first: one at a time. Asked for until the node agents have this one."""
+    """Refuse a second migration of the VMI: one at a time. Checked until the node agents have this one."""
     first = first_in_line(view)
     if first.uid == view.migration.uid:
         return None
@@ -78,7 +79,7 @@ def refuse_second(view: MigrationView) -> Ending | None:
             f"for VMI {first.vmi.name}."
         )
     message = f"{first.key.name} is already moving {first.vmi.name}: {said}"
-    # KubeVirt's words name the other one by its uid at most, which nobody can look for.
+    # KubeVirt's text names the other migration by uid at most, which users cannot look up.
     event = f"{said} Its name is {first.key.name}."
     return Ending(reason=Reason.MIGRATION_IN_FLIGHT, event=event, message=message)
 
@@ -86,17 +87,17 @@ def refuse_second(view: MigrationView) -> Ending | None:
 # Whether a migration that has no target pod yet could go, if there were room for it.
 
 POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
-"""The target pod was asked for, and the API server would not have it."""
+"""The API server refused to create the target pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """What keeps a migration from having a target pod, apart from the limits: it takes up no slot meanwhile.
+    """Obstacle, other than the limits, to creating a target pod; the migration takes no slot meanwhile.
 
     Attributes:
         message: for a person, with names and numbers.
         again_at: when time alone removes it; None when only a change of something can.
-        gives_up_at: when the migration fails of it; None when it waits without end.
+        gives_up_at: when the migration fails because of it; None when it waits indefinitely.
     """
 
     reason: Reason
@@ -106,12 +107,12 @@ class Obstacle:
 
     @property
     def is_stuck(self) -> bool:
-        """Neither time nor nicplug removes it."""
+        """True if neither time nor nicplug removes it."""
         return self.gives_up_at is not None
 
 
 def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
-    """What keeps this migration from going; None: it could go now.
+    """Find the obstacle to this migration; None if it could go now.
 
     Args:
         now: current time, UTC.
@@ -138,7 +139,7 @@ def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Ob
 
 
 def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
-    """A guest that has still to start is waited for."""
+    """Wait for a guest that has not started yet."""
     if facts.vmi is None or facts.can_move:
         return None
     state = "is being deleted" if facts.vmi.deleting else f"is in phase {facts.vmi.phase or 'Pending'}, not Running"
@@ -179,7 +180,7 @@ def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> O
 
 
 def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
-    """The guest needs on the other side every NIC that it has; the others come later when they cannot come now."""
+    """Require on the target every network that the guest uses; NICs that cannot be plugged now follow later."""
     if facts.vmi is None:
         return None
     given = nics_given(facts.vmi)
@@ -211,13 +212,13 @@ def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 
 def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
-    """The API server refused the target pod, and is not asked again yet."""
+    """Wait before retrying a target pod that the API server refused."""
     refusal, told = view.refusal, progressing_condition(view.migration)
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
     if refusal is None or refusal.reason not in POD_REFUSED:
-        # Between two tries the first one still counts, or it would be tried without end.
+        # The first refusal counts between two retries; else the migration would be retried indefinitely.
         if told.get("reason") not in POD_REFUSED or now < due:
             return None
         return Obstacle(reason=Reason(text(told["reason"])), message=text(told.get("message")), gives_up_at=due)
@@ -229,7 +230,7 @@ def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 
 def is_quota(message: str) -> bool:
-    """KubeVirt tells a quota by the same words of the API server."""
+    """True if a quota refused the pod; KubeVirt recognises one by the same words of the API server."""
     return "exceeded quota" in message
 
 
@@ -249,6 +250,6 @@ _CHECKS: tuple[Callable[[MigrationView, MigrationFacts, datetime], Obstacle | No
 
 
 def _stuck(view: MigrationView, now: datetime, reason: Reason, message: str) -> Obstacle:
-    """Waits as long as a target pod may find no node: something may change, and a person has been told."""
+    """Wait as long as an unschedulable target pod may: something may change, and the obstacle is reported."""
     due = stuck_since(view.migration, now=now) + unschedulable_timeout(view.migration)
     return Obstacle(reason=reason, message=message, gives_up_at=due)

@@ -1,4 +1,4 @@
-"""How a migration ends, or why it waits, and which NICs it has failed of."""
+"""Outcomes of a migration: why it failed or waits, and which NICs caused the failure."""
 
 from dataclasses import dataclass
 
@@ -11,17 +11,15 @@ from nicplug.plan.nic.path.migration_history import cause_at_fault, causes_of
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-# How a migration ends, or why it waits: a word for machines and sentences for people.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
-    """The migration has failed.
+    """Failure of a migration.
 
     Attributes:
         event: KubeVirt's text.
         message: of the condition, where there is more to say than the event does.
-        is_abort: it was cancelled before the node agents had it.
+        is_abort: the migration was cancelled before the node agents had it.
     """
 
     reason: Reason
@@ -31,13 +29,13 @@ class Ending:
 
     @property
     def told(self) -> str:
-        """For a person."""
+        """The text for users."""
         return self.message or self.event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What the condition `Progressing` says.
+    """Content of the condition `Progressing`.
 
     Attributes:
         is_stuck: nicplug can do nothing until something changes.
@@ -49,18 +47,15 @@ class Progress:
 
     @property
     def status(self) -> str:
-        """Of the condition."""
+        """Status of the condition."""
         return FALSE if self.is_stuck else TRUE
 
 
-# Which NICs a migration has failed of, where the failure names an interface or a network.
-
-
 def nics_at_fault(facts: MigrationFacts, ending: Ending) -> list[str]:
-    """In spec order; [] when nothing is named. Not only of those that it was for: each target pod has the others, too.
+    """List the NICs at fault where the failure names an interface or a network, in spec order; else [].
 
-    Multus's report is heeded as far as possible for the NICs that the migration was for: where it lists none at all,
-    that is nothing against those that the guest has.
+    All NICs count, not only those that the migration was for: each target pod has the others, too. If Multus
+    reports none at all, only the NICs that the migration was for are at fault, not those that the guest has.
     """
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or ending.reason is not Reason.TARGET_POD_NOT_READY:
@@ -68,14 +63,14 @@ def nics_at_fault(facts: MigrationFacts, ending: Ending) -> list[str]:
     if facts.named_nics:
         return list(facts.named_nics)
     made_for = causes_of(facts.migration)
-    # Multus lists what it has attached when all is done: before the pod runs, what is missing says nothing.
+    # Multus reports only after it has attached everything: before the pod runs, a missing interface means nothing.
     unreported = frozenset(missing_interfaces(pod, vmi)) if pod.is_ready else frozenset[str]()
     missing = [item.name for item in vmi.networks if item.is_secondary and not unreported.isdisjoint(_names(item))]
     return [name for name in missing if name in made_for] or missing
 
 
 def causes_at_fault(view: MigrationView, facts: MigrationFacts, names: list[str]) -> dict[str, str]:
-    """What those of them are that the migration was not for, so that a correction of them is noticed."""
+    """Fingerprints of the NICs at fault that the migration was not for, so that a correction of them is noticed."""
     vmi, made_for = facts.vmi, causes_of(facts.migration)
     if vmi is None:
         return {}
@@ -84,5 +79,5 @@ def causes_at_fault(view: MigrationView, facts: MigrationFacts, names: list[str]
 
 
 def _names(network: Network) -> tuple[str, str]:
-    """Of its interface in a pod, and of its binding plugin's."""
+    """Names of the NIC's pod interface and of its binding plugin's."""
     return hashed_interface_name(network.name), plugin_interface_name(network.name)

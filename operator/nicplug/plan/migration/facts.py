@@ -1,4 +1,4 @@
-"""What the decisions on a migration look at, read once from the view: its VMI, its pods, what the node agents say."""
+"""Facts that decisions on a migration depend on, read once from the view: its VMI, its pods, the node agents' state."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,21 +12,19 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import target_key
 
-# Whose network the kubelet's words about a target pod name, where they name one.
-
 
 def nics_named(view: MigrationView, vmi: VirtualMachineInstance, failure: PodFailure | None) -> tuple[str, ...]:
-    """The NICs of the VMI on the network that is named, in spec order; several may be on one."""
+    """The VMI's NICs on the network that the kubelet's message names, in spec order; several may share one."""
     if failure is None or not failure.network:
         return ()
     return tuple(item.name for item in vmi.networks if item.attachment and _is_named(item, failure.network, view))
 
 
 def is_of_networks(view: MigrationView, vmi: VirtualMachineInstance, failure: PodFailure | None) -> bool:
-    """One of the VMI's networks is named, or may be: by what name Multus quotes a definition stands in it.
+    """True if the message names one of the VMI's networks, or may: Multus may quote a definition by another name.
 
-    Else it is the node's container runtime, the cluster's own network, or a chained plugin that somebody puts into
-    every pod: nobody could fix that by an edit of the VM or of its networks.
+    Otherwise the cause is the node's container runtime, the cluster's own network, or a chained plugin that is put
+    into every pod: no edit of the VM or of its networks could fix that.
     """
     if failure is None:
         return False
@@ -46,26 +44,22 @@ def _is_named(network: Network, name: str, view: MigrationView) -> bool:
     return name == (definition.network_name if definition is not None else key.name)
 
 
-# What a migration's decisions look at, read once from the view: its VMI, its pods, what the node agents say.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationFacts:
-    """The facts of one migration.
+    """Facts of one migration.
 
     Attributes:
-        vmi: the VMI that it moves; None when there is none, or only a later one of its name.
-        is_replaced: there is a VMI of its name, and it is another one.
+        vmi: the VMI that it moves; None when there is none, or only a later one of the same name.
+        is_replaced: another VMI has its name.
         state: what the VMI's status says about its present or last migration, whichever that is.
-        target: the pod that nicplug has made for this very migration.
-        start_failure: why the target pod, which waits for its start, could not when that was last tried; "" when
-            nobody has said so.
+        target: the pod that nicplug created for this migration.
+        start_failure: why the last attempt to start the waiting target pod failed; "" when no failure is reported.
         named_nics: those of the VMI on the network that it names.
         is_networks_fault: it is, or may be, of a network of the VMI.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
-        has_turn: the limit of the target pod's node leaves the migration a place there.
-        queue: what the ledger says of its turn, for a sentence; "" when it has said nothing.
+        has_turn: the limit of the target pod's node has room for the migration.
+        queue: position in the queue as the ledger reports it, as text; "" when it reports none.
     """
 
     migration: Migration
@@ -83,12 +77,12 @@ class MigrationFacts:
 
     @property
     def is_ours(self) -> bool:
-        """The VMI's migration state is about this migration."""
+        """True if the VMI's migration state is about this migration."""
         return self.state.migration_uid == self.migration.uid
 
     @property
     def is_handed_off(self) -> bool:
-        """The state is the one that this controller's hand-off writes: a forged one names other pods."""
+        """True if the state is the one that this controller's hand-off writes: a forged one names other pods."""
         target = self.target
         return (
             self.is_ours
@@ -98,7 +92,7 @@ class MigrationFacts:
 
     @property
     def source(self) -> LauncherPod | None:
-        """The pod that the guest leaves; None unless exactly one can be it."""
+        """The pod that the guest leaves; None unless there is exactly one candidate."""
         if self.vmi is None or len(self.others) != 1:
             return None
         (pod,) = self.others
@@ -106,7 +100,7 @@ class MigrationFacts:
 
     @property
     def can_move(self) -> bool:
-        """The VMI has a guest that stays."""
+        """True if the VMI has a running guest that is not being deleted."""
         return self.vmi is not None and self.vmi.phase is VmiPhase.RUNNING and not self.vmi.deleting
 
 
@@ -137,30 +131,30 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
 
 
 def _replaced_by_others(view: MigrationView) -> Iterator[LauncherPod]:
-    """Target pods that an earlier migration has replaced, ended since or not, and that nobody has asked to go yet.
+    """Target pods that an earlier migration replaced, ended or not, and whose deletion was not requested yet.
 
-    Those of this migration go before the next one is made.
+    Those of this migration are deleted before its next one is created.
     """
     replaced = {item.uid for item in view.records if item.is_replaced and item.migration_uid != view.migration.uid}
     return (pod for pod in view.foreign_pods if pod.uid in replaced and not pod.deleting)
 
 
 def _start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
-    """Of a pod that has a node: the kubelet tries again and again."""
+    """Start failure of a pod that has a node: the kubelet retries repeatedly."""
     if target is None or not target.node_name or target.phase != "Pending":
         return None
     return next((failure for failure in view.start_failures if failure.pod_uid == target.uid), None)
 
 
 def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:
-    """The pods of a node that is gone go, too: it is not for this to say so."""
+    """Trouble of the pod's node; not of a node that is gone, as its pods go with it."""
     name = target.node_name if target is not None else ""
     is_unready = any(node.name == name and not node.is_ready for node in view.nodes or ())
     return f"node {name} is not ready" if is_unready else ""
 
 
 def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None:
-    """The target pod of a migration of this VMI."""
+    """Find the target pod of a migration of this VMI."""
     if view.vmi is None:
         return None
     key = target_key(view, view.vmi, migration_uid=migration.uid)
@@ -168,10 +162,10 @@ def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None
 
 
 def first_in_line(view: MigrationView) -> Migration:
-    """Of the migrations of this VMI that have not ended, the one that may go on; all others fail.
+    """The only one of the VMI's unfinished migrations that may go on; all others fail.
 
-    The one that the node agents have, then one with a target pod, then a person's, which waits for no back-off, then
-    one that was accepted, then the oldest: whoever looks decides the same, also about two of the same millisecond.
+    Order: the one that the node agents have, one with a target pod, a user's (it waits for no back-off), one that was
+    accepted, the oldest. All leaders decide the same, even about two migrations of the same millisecond.
     """
     vmi = view.vmi
     mine = [item for item in view.migrations if vmi is None or item.is_for(vmi_uid=vmi.uid)]

@@ -1,4 +1,4 @@
-"""After the end of a migration: the VM is as it was or where it shall be; pods, finalizers and old migrations go."""
+"""Clean-up after a migration has ended: roll back or complete, then delete pods, finalizers and old migrations."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,36 +27,32 @@ from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import announce_leftover, target_key
 from nicplug.plan.vmi.state_patches import mark_failed
 
-# Migrations that have ended: the newest of each VMI are kept.
-#
 # Source: KubeVirt 1.9 `migration.go` (`garbageCollectFinalizedMigrations`).
 
 KEPT_PER_VMI = 5
 
 
 def old_migrations(view: MigrationView) -> Iterator[Delete]:
-    """Those beyond the newest.
+    """List the finished migrations to delete: all but the newest of the VMI.
 
-    Unlike KubeVirt, what is going anyway pushes none out: what was withdrawn would hide how often the guest has moved
-    (`plan.nic.path.backoff`).
+    Unlike in KubeVirt, migrations that are being deleted do not count: withdrawn ones would hide how often the guest
+    has moved (`plan.nic.path.backoff`).
     """
     newest_first = [item for item in reversed(view.migrations) if item.is_final and not item.deleting]
     for item in newest_first[KEPT_PER_VMI:]:
         yield Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid)
 
 
-# After the end: the VM is as it was or where it shall be, the pod that nobody needs goes, then the finalizer.
-#
-# Source: KubeVirt 1.9 `migration.go` (ladder row 1, and the action in Failed). KubeVirt keeps the pod until the
+# Source: KubeVirt 1.9 `migration.go` (row 1 of its phases, and the action in Failed). KubeVirt keeps the pod until the
 # migration is collected.
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
-# Virt-handler breaks a copy off within a second; one that does not answer so long will not.
+# Virt-handler aborts a copy within a second; if it has not answered by then, it will not.
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
 def plan_end(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
-    """What is left to do for a migration that has ended."""
+    """Plan the rest of an ended migration."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
         _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
@@ -73,9 +69,9 @@ def plan_end(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Mi
 
 
 def _abort_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> datetime | None:
-    """None: it is not known when it failed, or it is forged, as clocks do not differ so much.
+    """When the abort times out; None if the time of the failure is unknown, or forged: clocks do not differ so much.
 
-    While a node is away nobody can say where the guest is, and nothing is ended (`plan.migration.timeouts`).
+    While a node is away the guest's location is unknown, and nothing is ended (`plan.migration.timeouts`).
     """
     failed_at = facts.migration.entered_at(MigrationPhase.FAILED)
     if failed_at is None or failed_at - now > ABORT_PATIENCE:
@@ -84,10 +80,10 @@ def _abort_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
 
 
 def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
-    """The copy runs, which only its node agents can break off: the guest may be in the target before they say so.
+    """True while only the node agents can abort the copy: the guest may be in the target before they report it.
 
-    Two leaders: one has handed off what the other has failed. Told that it has failed, the agents would forget a guest
-    that has just arrived, and the target's deletion would end it.
+    Two leaders: one has handed off what the other has failed. If the failure were reported to the agents, they would
+    forget a guest that has just arrived, and the target's deletion would end it.
     """
     state, vmi, target, due = facts.state, facts.vmi, facts.target, _abort_due(view, facts, now=now)
     if vmi is None or vmi.is_final or not facts.is_ours or not state.is_active or due is None or now >= due:
@@ -98,9 +94,10 @@ def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
 
 def _is_told_now(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
-    """The copy goes on. A guest that has arrived has moved, and nobody takes that back, unless it has ended since.
+    """True if the VMI is to be marked failed now, while the copy runs.
 
-    With its pod it ends for certain: its node was lost, and its node agent will say nothing any more.
+    A guest that has arrived stays, unless it has ended. If its pod has ended, so has the guest: its node was lost, and
+    its node agent reports nothing any more.
     """
     state, vmi = facts.state, facts.vmi
     if vmi is None or not facts.is_ours or not state.is_active or _is_aborting(view, facts, now=now):
@@ -110,15 +107,15 @@ def _is_told_now(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
 
 def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
-    """The guest comes by what has failed here: it holds its slot until the target's node agent says that it is there.
+    """True while the guest arrives by a failed migration, which keeps its slot until the target's agent reports it.
 
-    Two leaders: one has handed off what the other has failed, and both would forget a migration that is let go.
+    Two leaders: one has handed off what the other has failed, and both would forget a released migration.
     """
     return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts, now=now)
 
 
 def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """No node agent may go on with what has failed here."""
+    """Mark the migration failed in the VMI, so that no node agent goes on with it."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _is_told_now(view, facts, now=now):
@@ -134,10 +131,10 @@ def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: dateti
 
 
 def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """Never the pod that the guest is in, whatever the status of the migration says.
+    """Delete the target pod, unless the guest is in it, whatever the status of the migration says.
 
-    Two leaders may have disagreed: one has handed off what the other has failed, and hears of it later than the guest
-    arrives. So the VMI is looked at once more, unless its node agents are told in the same pass, which tests the state.
+    Two leaders may have disagreed: one has handed off what the other has failed, and observes the failure only after
+    the guest has arrived. So the VMI is read once more, unless the same pass patches the state, which tests it.
     """
     pod, vmi, state = facts.target, facts.vmi, facts.state
     if pod is None or vmi is None or pod.deleting:
@@ -153,7 +150,7 @@ def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime)
 
 
 def _delete_leftovers(view: MigrationView, facts: MigrationFacts) -> Effects:
-    """Pods for this migration that nobody has recorded, and nobody will: no guest runs in one."""
+    """Delete pods of this migration that were never recorded: no guest runs in one."""
     left = leftover_targets(view, facts)
     return Effects(
         actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left),
@@ -162,9 +159,9 @@ def _delete_leftovers(view: MigrationView, facts: MigrationFacts) -> Effects:
 
 
 def _may_be_home(facts: MigrationFacts, target: LauncherPod) -> bool:
-    """The guest's node is the target's, and no other live pod is there, on which a target may have been put by mistake.
+    """True if the guest may be on the target's node, with no other live pod there on which a target was put by mistake.
 
-    A guest that has ended needs none: what still runs there was made in the moment of its end.
+    A guest that has ended needs no pod: one that still runs there was created at the moment of its end.
     """
     vmi = facts.vmi
     if vmi is None or not vmi.node_name or vmi.node_name != target.node_name:
@@ -185,7 +182,7 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
 
 
 def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
-    """The pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
+    """Delete the pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
     vmi, state = facts.vmi, facts.migration.migration_state
     if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
         return Effects()
@@ -206,7 +203,7 @@ def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
 
 
 def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Iterator[Action]:
-    """What the node agents say last, for whoever looks later; then nothing holds it any more."""
+    """Copy the node agents' last report into the migration's status, then remove the finalizer."""
     migration = facts.migration
     seen = migration.read_status().get("migrationState")
     for member, wanted in copied_state(facts).items():
@@ -225,7 +222,7 @@ def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
 
 def _without_vmi(view: MigrationView, plan: MigrationPlan, *, now: datetime) -> MigrationPlan:
-    """KubeVirt deletes a migration together with its VMI; here a person has time to read why it failed."""
+    """End a migration whose VMI is gone. KubeVirt deletes it; here it stays so that users can read why it failed."""
     migration = view.migration
     ended = migration.entered_at(migration.phase)
     if view.vmi is not None or ended is None or migration.deleting:

@@ -1,4 +1,4 @@
-"""Telling the node agents: the hand-off, an abort, and that a migration has failed.
+"""Patches that instruct the node agents: the hand-off, an abort, the failure of a migration.
 
 Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migration.go` (`handleTargetPodHandoff`,
 `handleMarkMigrationFailedOnVMI`, `markMigrationAbortInVmiStatus`).
@@ -28,7 +28,6 @@ from nicplug.plan.actions import (
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
 _PODS, _INTERFACES = "activePods", "interfaces"
-# Where the guest is, and what its migration has come to.
 _GUEST = ("nodeName", MIGRATION_STATE)
 TARGET_IS_DOWN = "Target pod is down"
 
@@ -42,22 +41,23 @@ def hand_off(
     configuration: Mapping[str, Any],
     made: Iterable[PodRecord],
 ) -> tuple[Action, ...]:
-    """Label first, then a look at the migration, then the state.
+    """Set the label, check the migration, then write the state.
 
     They are two writes, since the status of a VMI is a subresource here. The node agent of the target acts when it
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
-    label right; the other way round the migration would look handed off, and nobody would be told.
+    label right; in the other order the migration would look handed off, and no node agent would know.
 
     The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.target`). Whoever
     gives the guest one more tests that nothing was handed off.
 
     Two leaders: one ends the migration, or replaces its target pod, while the other hands it off, and deletes the pod,
     later than the guest arrives there if it is held up. It takes the label away before (`release_target`). So either
-    the label was set after the migration had changed, and the check fails, or it is gone, and the state is not written.
+    the label was set after the migration had changed, and the check fails, or it is gone, and the state is not
+    written.
 
     Args:
         made: the records of both pods.
-        configuration: what the migration runs by; a KubeVirt CR that is edited later changes nothing about it.
+        configuration: the settings of the migration; later edits of the KubeVirt CR do not change them.
     """
     state = {
         "migrationUid": migration.uid,
@@ -95,14 +95,14 @@ def hand_off(
 
 
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
-    """Whether the guest and its migration are still what the cache says; another watch may have told more."""
+    """Check that the guest and its migration are still as cached; another watch may be ahead."""
     status = vmi.read_status()
     seen = freeze({name: status.get(name) for name in _GUEST})
     return CheckGuest(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=seen, wanted=seen)
 
 
 def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | PatchLabels:
-    """The same, and nobody hands off a migration to that node from now on that had ended before."""
+    """Check the guest and remove the target's label: no leader can then hand off an ended migration to that node."""
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
         return check_guest(vmi)
     status = vmi.read_status()
@@ -118,16 +118,16 @@ def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | Pa
 
 
 def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action, ...]:
-    """Delete a target pod that no guest may move to any more, which has been written down before.
+    """Delete a target pod that no guest may move to any more; this is recorded beforehand.
 
-    Not if the pod has changed: it is opened when a guest arrives.
+    Not if the pod has changed: its readiness gate opens when a guest arrives.
     """
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
     return release_target(vmi, node=pod.node_name), delete
 
 
 def label_target_node(vmi: VirtualMachineInstance, node: str) -> PatchLabels | None:
-    """By which the node agent of the target finds the VMI; None when it is there."""
+    """The label by which the target's node agent finds the VMI; None if it is set."""
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) == node:
         return None
     return patch_label(vmi, MIGRATION_TARGET_NODE_LABEL, node)

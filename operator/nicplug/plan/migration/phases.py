@@ -1,4 +1,4 @@
-"""From phase to phase: the checks that fail a migration, the steps that facts have made true, and its status."""
+"""Phases of a migration: the checks that fail it, the transitions that facts allow, and its status."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -24,17 +24,15 @@ from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-# From phase to phase: the reasons to fail, then the steps that facts have made true.
-#
-# Source: KubeVirt 1.9 `migration.go` (`updateStatus`), rows in its order, but for row 9, and with its texts. Row 11,
-# the attachment pod of hot-plugged volumes, has no counterpart: nicplug makes no such pods.
+# Source: KubeVirt 1.9 `migration.go` (`updateStatus`): rows in its order, except row 9, with its texts. Row 11, the
+# attachment pod of hot-plugged volumes, has no counterpart: nicplug creates no such pods.
 
 ABORT_REQUESTED = "migrationAbortRequested"
 _WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 
 
 def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
-    """Why a migration that has been accepted fails now; None when it goes on."""
+    """Find the reason why an accepted migration fails now; None if it goes on."""
     return (
         _vmi_lost(facts)
         or _cancelled(facts)
@@ -46,7 +44,7 @@ def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) ->
 
 
 def _vmi_lost(facts: MigrationFacts) -> Ending | None:
-    """Rows 2 and 3."""
+    """Rows 2 and 3: the VMI is gone."""
     if facts.vmi is None:
         event = "Migration failed because vmi does not exist."
         message = f"{event} A later VMI of its name is not moved." if facts.is_replaced else ""
@@ -58,14 +56,14 @@ def _vmi_lost(facts: MigrationFacts) -> Ending | None:
 
 
 def _cancelled(facts: MigrationFacts) -> Ending | None:
-    """Row 4."""
+    """Row 4: cancelled."""
     if not facts.migration.deleting or facts.migration.is_handed_off or facts.is_handed_off:
         return None
     return Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 
 
 def _pod_lost(facts: MigrationFacts) -> Ending | None:
-    """Rows 5 and 6; a pod that is being deleted is as good as gone before the copy has begun."""
+    """Rows 5 and 6: the pod is gone. Before the copy begins, a pod that is being deleted counts as gone."""
     pod, phase = facts.target, facts.migration.phase
     if pod is not None and pod.is_down:
         event = "Migration failed because target pod shutdown during migration"
@@ -79,7 +77,7 @@ def _pod_lost(facts: MigrationFacts) -> Ending | None:
 
 
 def _state_lost(facts: MigrationFacts) -> Ending | None:
-    """Rows 7 and 8."""
+    """Rows 7 and 8: the migration state is gone."""
     state = facts.state
     if facts.migration.is_handed_off and not state.migration_uid:
         event = "VMI's migration state was cleared during the active migration."
@@ -91,7 +89,7 @@ def _state_lost(facts: MigrationFacts) -> Ending | None:
 
 
 def _reported_failed(facts: MigrationFacts) -> Ending | None:
-    """Row 9, before row 5: after a failure the target's virt-launcher ends by itself, and it is not what went wrong."""
+    """Row 9, before row 5: after a failure the target's virt-launcher exits by itself, which is not the cause."""
     state = facts.state
     if not facts.is_ours or not state.failed:
         return None
@@ -102,7 +100,7 @@ def _reported_failed(facts: MigrationFacts) -> Ending | None:
 
 
 def _forged_end(facts: MigrationFacts) -> Ending | None:
-    """The target's node agent says where the guest is before it says `completed`."""
+    """Reject a forged end: the target's node agent reports the guest's node before it writes `completed`."""
     state, vmi = facts.state, facts.vmi
     if not facts.is_ours or not state.completed or state.target_ready_at is not None:
         return None
@@ -113,7 +111,7 @@ def _forged_end(facts: MigrationFacts) -> Ending | None:
 
 
 def _given_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
-    """Before the node agents have it: another migration goes first, or the target pod has had its time."""
+    """Give up before the node agents have it: another migration goes first, or the target pod has timed out."""
     if facts.is_handed_off or facts.migration.is_handed_off:
         return None
     if (second := refuse_second(view)) is not None:
@@ -126,7 +124,7 @@ def _given_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> E
 
 
 def steps(facts: MigrationFacts) -> list[MigrationPhase]:
-    """The phases that it enters now, in order; several when the facts have run ahead of the status."""
+    """The phases to enter now, in order; several if the facts are ahead of the status."""
     entered: list[MigrationPhase] = []
     phase = facts.migration.phase
     while (following := _next(phase, facts)) is not None:
@@ -155,9 +153,9 @@ def _next(phase: MigrationPhase, facts: MigrationFacts) -> MigrationPhase | None
 
 
 def is_complete(facts: MigrationFacts) -> bool:
-    """The guest runs on the target, and nothing that the migration was for is still wanted.
+    """True if the guest runs on the target, and nothing that the migration was for is still wanted.
 
-    The node as well: the target's node agent writes it before `completed`, so one without the other is forged.
+    The node must match as well: the target's node agent writes it before `completed`; one without the other is forged.
     """
     state, vmi = facts.state, facts.vmi
     is_done = facts.is_ours and state.completed and not state.failed
@@ -165,18 +163,16 @@ def is_complete(facts: MigrationFacts) -> bool:
 
 
 def still_wanted(facts: MigrationFacts) -> str:
-    """The condition of the VMI that a finished migration should have taken away; "" for none.
+    """The VMI's condition that a finished migration should have removed; "" for none.
 
-    Not MigrationRequired, which KubeVirt counts too: the target's node agent has taken it away before `completed`, and
-    where it is True again a NIC needs the next migration, which could not be made before this one has ended.
+    Not MigrationRequired, which KubeVirt checks too: the target's node agent removes it before `completed`. If it is
+    True again, a NIC needs the next migration, which cannot be created before this one ends.
     """
     rows = objects(facts.vmi.read_status().get("conditions")) if facts.vmi is not None else []
     if find_condition(rows, "HotVCPUChange") is not None:
         return "HotVCPUChange"
     return "HotMemoryChange" if is_true(rows, "HotMemoryChange") else ""
 
-
-# The status of a migration as it shall be: phase, conditions, and what the VMI's status says about it.
 
 REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
 # The spec of a migration never changes.
@@ -187,7 +183,7 @@ _WITHOUT_POD = (MigrationPhase.UNSET, MigrationPhase.PENDING)
 def with_conditions(
     migration: Migration, progress: Progress, *, phase: MigrationPhase, is_aborted: bool, now: datetime
 ) -> list[dict[str, Any]]:
-    """nicplug's condition, and KubeVirt's two that it has a use for."""
+    """nicplug's condition, and the two of KubeVirt's that it uses."""
     rows: Sequence[Row] = objects(migration.read_status().get("conditions"))
     rows = merge_condition(
         rows,
@@ -208,7 +204,7 @@ def with_conditions(
 
 
 def with_phases(migration: Migration, entered: Sequence[MigrationPhase], *, now: datetime) -> dict[str, Any]:
-    """The last of the phases entered, and when each was for the first time."""
+    """The last of the phases entered, and when each was first entered."""
     if not entered:
         return {}
     rows = [dict(row) for row in objects(migration.read_status().get("phaseTransitionTimestamps"))]

@@ -1,4 +1,4 @@
-r"""What to do for one VirtualMachineInstanceMigration.
+r"""Plans one VirtualMachineInstanceMigration.
 
 ```
 "" -> Pending -> Scheduling -> Scheduled -> PreparingTarget -> TargetReady -> Running -> Succeeded
@@ -60,10 +60,10 @@ from nicplug.plan.status_patches import changed_members, decide_status
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import waits_for_record
 
-# A VMI that was created a moment before its migration is told by another watch.
+# A VMI created a moment before its migration is observed through another watch.
 VMI_PATIENCE = timedelta(seconds=2)
-# Longer than other words wait (`plan.status_patches`): a place in the queue changes with each migration that ends, for
-# everybody who waits, and its record, its VMI and its VM repeat it.
+# Longer than other messages wait (`plan.status_patches`): each migration that ends changes the queue position of all
+# waiting ones, and their records, VMIs and VMs repeat it.
 _PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
@@ -74,7 +74,7 @@ _TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 @planning_pass()
 def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
-    """Decide everything that is to be done for this migration now.
+    """Plan everything to do for this migration now.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
@@ -98,13 +98,13 @@ def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
-    """What one pass has decided.
+    """Decisions of one pass.
 
     Attributes:
-        entered: phases, in order; the last one is the phase from now on.
+        entered: phases entered, in order; the last one is the new phase.
         moments: at which time alone changes the answer.
         wants_slot: nothing but the limits keeps it from having a target pod.
-        renewal: what is said of its target pods from now on, when the present one is to be replaced.
+        renewal: the new record of its target pods, if the present one is to be replaced.
     """
 
     entered: Sequence[MigrationPhase] = ()
@@ -117,9 +117,9 @@ class _Outcome:
 
 
 def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
-    """One that somebody has deleted in a phase that nobody here carries on, and that our finalizer holds.
+    """Release a deleted migration in a phase that no controller carries on, and that our finalizer holds.
 
-    What the node agents have, they end first.
+    The node agents finish first what has been handed to them.
     """
     if facts.is_ours and facts.state.is_active:
         return MigrationPlan(notes=("a phase of somebody else's, and the node agents have it",))
@@ -130,7 +130,7 @@ def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Mig
 
 
 def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
-    """Take it on, or refuse it in the words of KubeVirt's webhook."""
+    """Accept it, or refuse it in the words of KubeVirt's webhook."""
     if facts.migration.deleting:
         return _fail(view, facts, _CANCELED, now=now)
     if (unlike := refuse_unlike(facts)) is not None:
@@ -185,9 +185,9 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
 
 
 def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now: datetime) -> MigrationPlan:
-    """Only the status: from then on nobody hands the VM over to that pod, and it can be deleted.
+    """Write only the status: afterwards no leader hands the VM over to that pod, and it can be deleted.
 
-    Back in Pending it keeps its slot, and goes before every other migration of the VM.
+    Back in Pending the migration keeps its slot, and goes before every other migration of the VM.
     """
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
@@ -211,7 +211,7 @@ def _succeeded(facts: MigrationFacts) -> Progress:
 
 
 def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
-    """When to look again if nothing happens."""
+    """When to look again if nothing changes."""
     pod = facts.target
     waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
     return (
@@ -222,9 +222,9 @@ def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime)
 
 
 def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: datetime) -> MigrationPlan:
-    """Only the status: the leader of that moment does what follows from it once it is written.
+    """Write only the failed status; the then leader acts on it once it is written.
 
-    Pods that nobody has recorded go before, or the next migration would make its target beside them.
+    Unrecorded pods are deleted before, or the next migration would create its target beside them.
     """
     left = give_up_leftover_targets(view, facts)
     outcome = _Outcome(
@@ -237,9 +237,9 @@ def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: da
 
 
 def _make_sure(facts: MigrationFacts, ending: Ending) -> Iterator[Action]:
-    """A new leader may hear that the migration was handed off before it hears of the hand-off: the VMI has a watch
+    """A new leader may observe that the migration was handed off before it observes the hand-off: the VMI has a watch
     of its own, and the copy would go on while the migration is said to have failed. And when the node agents give up,
-    their target pod ends: their words say more than its end, and may be heard of later.
+    their target pod ends: their report says more than its end, and may be observed later.
     """
     may_be_with_agents = facts.is_handed_off or facts.migration.phase not in _BEFORE_READY
     reasons = (Reason.MIGRATION_STATE_LOST, Reason.TARGET_POD_LOST, Reason.MIGRATION_CANCELED)
@@ -262,7 +262,7 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
             wanted[CAUSES_AT_FAULT_MEMBER] = causes
     wanted |= _pod_members(facts, outcome)
     changes = changed_members(seen=migration.status, wanted=wanted)
-    # Of a pod that an earlier version has made: it comes with the next phase.
+    # Absent for a pod that an earlier version created: it comes with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
     if changes:  # on the way it is a copy for people, which is not worth a write of its own
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
@@ -293,7 +293,7 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
 
 
 def _ended(outcome: _Outcome) -> tuple[Measure, ...]:
-    """For the metric."""
+    """Measurement of an ended migration for the metric."""
     if outcome.ending is not None:
         return (MigrationEnded(phase=MigrationPhase.FAILED, reason=outcome.ending.reason),)
     is_over = MigrationPhase.SUCCEEDED in outcome.entered
@@ -301,7 +301,7 @@ def _ended(outcome: _Outcome) -> tuple[Measure, ...]:
 
 
 def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
-    """Which pod the VM moves to, and which it does not move to any more."""
+    """Record which pod the VM moves to, and which pods it does not move to any more."""
     migration, pod = facts.migration, facts.target
     if outcome.renewal is not None:
         return {TARGET_POD_MEMBER: None, TARGET_RENEWAL_MEMBER: outcome.renewal.to_row()}
@@ -314,7 +314,7 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
 
 
 def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
-    """Events of what the status says for the first time, together with its write."""
+    """Events for what the status reports for the first time; they go with its write."""
     if outcome.ending is not None:
         return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:

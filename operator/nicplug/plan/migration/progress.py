@@ -1,4 +1,4 @@
-"""What a migration that has not ended is waiting for, in words for a person: the condition `Progressing`."""
+"""The condition `Progressing`: what a migration that has not ended waits for."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -23,16 +23,16 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
 ASKS_FOR_A_SLOT = "a slot for it is looked for"
-"""Until the ledger has said for whom."""
+"""Message until the ledger names the migrations ahead."""
 
 
 def describe(
     view: MigrationView, facts: MigrationFacts, phase: MigrationPhase, obstacle: Obstacle | None, *, now: datetime
 ) -> Progress:
-    """Say what is waited for.
+    """Describe what the migration waits for.
 
     Args:
-        phase: as it shall be.
+        phase: the new phase.
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
     if lost := tell_lost_node(view, facts):
@@ -43,7 +43,7 @@ def describe(
         case MigrationPhase.PENDING if obstacle is not None:
             return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
         case MigrationPhase.PENDING if (told := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
-            # Its time counts on until there is a pod.
+            # Its time goes on until there is a pod.
             return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
         case MigrationPhase.PENDING:
             return _pending(view, facts)
@@ -60,7 +60,7 @@ def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
         return queued
     told = progressing_condition(facts.migration)
     if told.get("reason") == Reason.REJECTED_BY_QUOTA:
-        # Each try takes a moment, and may end as the last one did.
+        # Each attempt is short, and may fail as the last one did.
         return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
     if told.get("reason") == Reason.TARGET_POD_REPLACED:
         return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(told.get("message")))
@@ -75,7 +75,7 @@ def _told(obstacle: Obstacle) -> str:
 
 
 def _queued(view: MigrationView) -> Progress | None:
-    """In the words of the ledger, which knows who waits for whom; None while it has not said that anybody does."""
+    """The queue position in the ledger's words; None until the ledger reports that it waits."""
     slot = view.slot
     return Progress(reason=slot.reason or Reason.WAITING_FOR_SLOT, message=slot.message) if slot.message else None
 
@@ -111,7 +111,7 @@ def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> P
 
 
 def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
-    """A container that only takes its time is no trouble, unless it was ready before: time counts from its telling."""
+    """A container that is only slow is no problem, unless it was ready before: then time counts from its report."""
     message = f"target pod {pod.key.name} runs on {pod.node_name} and is not ready: {unready_containers(pod)}{end}"
     if facts.migration.phase is MigrationPhase.SCHEDULED or any(item.why for item in pod.unready):
         return Progress(reason=Reason.TARGET_POD_CONTAINERS_NOT_READY, message=message, is_stuck=True)
@@ -151,7 +151,7 @@ def _agents_given_up(facts: MigrationFacts, phase: MigrationPhase) -> str:
 
 
 def _handed_off(facts: MigrationFacts, phase: MigrationPhase) -> Progress:
-    """Whose turn it is among the node agents."""
+    """Name the node agent that acts next."""
     state, end = facts.state, _agents_given_up(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:
         message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"

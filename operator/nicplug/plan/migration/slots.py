@@ -1,4 +1,4 @@
-"""Which migrations may go now, in which order, and which have to wait for whom."""
+"""Migration slots: which migrations may go now, in which order, and what the others wait for."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -16,9 +16,8 @@ from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-# In which order migrations go: by priority, then round the namespaces, then by age.
-#
-# By age alone, one tenant who changes N VMs would put N migrations in front of everybody else's (kubevirt#13497).
+# Order: by priority, then round-robin over namespaces, then by age. By age alone, a tenant who changes N VMs would put
+# N migrations in front of everybody else's (kubevirt#13497).
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -28,7 +27,7 @@ class Waiting:
     """A migration that waits for a slot.
 
     Attributes:
-        priority: the higher goes first.
+        priority: higher goes first.
     """
 
     uid: str
@@ -38,14 +37,14 @@ class Waiting:
 
     @property
     def age_rank(self) -> tuple[datetime, str]:
-        """The oldest first; of one moment, all replicas agree on an order."""
+        """Sort key: oldest first; all replicas agree on the order of migrations of one moment."""
         return (self.created or _FAR_FUTURE, self.uid)
 
 
 def take_turns(
     waiting: Iterable[Waiting], *, under_way: Mapping[str, int], goes: Callable[[Waiting], bool] = lambda _: True
 ) -> list[Waiting]:
-    """Ask each migration once, in the order of its turn.
+    """Grant slots in turn; each migration is tried once.
 
     At equal priority the namespace with the fewest migrations under way has the next turn, with its oldest migration;
     of several such namespaces, the one whose migration is the oldest. One that cannot go keeps nobody behind it
@@ -53,10 +52,10 @@ def take_turns(
 
     Args:
         under_way: how many migrations of each namespace are under way, of all priorities.
-        goes: whether a migration goes now; each that does counts as under way for those that follow.
+        goes: true if a migration goes now; it then counts as under way for those that follow.
 
     Returns:
-        Those that go, in their order.
+        The migrations that go, in order.
     """
     counts: defaultdict[str, int] = defaultdict(int, under_way)
     lines: defaultdict[int, defaultdict[str, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
@@ -95,23 +94,22 @@ def _take_turns_of_one_priority(
             heapq.heappush(heads, next_of(namespace))
 
 
-# Which migrations may go now, and which have to wait for whom: the limits are counted here and nowhere else.
+# The limits are counted here and nowhere else.
 #
-# A slot is taken up from before the target pod is made until the migration has ended, and is written down in the
-# ledger before it is used: of two leaders in one window one writes, the other has to look again. The limit of the
-# target node counts from the hand-off, since only the scheduler knows that node.
+# A slot is taken from before the target pod is created until the migration has ended, and is written to the ledger
+# before it is used: of two leaders in one window one writes, the other has to look again. The limit of the target node
+# counts from the hand-off, since only the scheduler knows that node.
 #
-# What is under way counts, whatever the ledger says; what the ledger says counts, whatever is to be seen.
+# A migration under way counts even if the ledger does not list it; an entry of the ledger counts even if its migration
+# is not visible.
 #
-# Free slots go by priority, then round the namespaces (`plan.migration.slots`).
-#
-# A slot that cannot be used after all (a quota, a VM that was stopped) is given back in two steps: first the ledger
-# says that nobody may use it, then, when everybody who has read it before has had his time, it is free.
+# A slot that cannot be used after all (a quota, a stopped VM) is returned in two steps: first the ledger says that
+# nobody may use it; it is free once every leader that read the ledger before has had time to act.
 
 # Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
 _PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
 _ORDINALS = {1: "1st", 2: "2nd", 3: "3rd"}
-# Who is further back is told a range: not everybody who waits shall be written to whenever one goes.
+# Positions further back are reported as a range: an end must not cause a write to every waiting migration.
 _RANGES = (10, 30, 100, 300, 1000)
 
 
@@ -127,12 +125,12 @@ class MigrationPlan(Plan):
 
 
 def priority_of(migration: Migration) -> int:
-    """Of its `spec.priority`; the higher goes first."""
+    """Priority from `spec.priority`; higher goes first."""
     return _PRIORITIES.get(text(migration.read_spec().get("priority")), 0)
 
 
 def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | None:
-    """What it wants and has; None for one that has ended, or that is somebody else's.
+    """What it wants and holds; None if it has ended, or is another controller's.
 
     Args:
         plan: what was planned from that view.
@@ -165,10 +163,10 @@ def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotsView:
-    """What the planner sees.
+    """Input of the planner.
 
     Attributes:
-        entries: what the ledger says.
+        entries: entries of the ledger.
         ended: uids of those of its migrations that are known to have ended or to be gone.
         returned: uids of those that have been on their way back long enough (`model.slot_ledger.RETURN_SECONDS`).
         contenders: every migration that has not ended.
@@ -183,7 +181,7 @@ class SlotsView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotsPlan:
-    """What the ledger shall say, and what that means for each migration once it says so."""
+    """New ledger, and what it means for each migration once written."""
 
     entries: Entries
     slots: Mapping[str, MigrationSlot]
@@ -209,7 +207,7 @@ def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
 
 
 def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *, now: datetime) -> None:
-    """Give free slots to those whose turn it is, and tell the others their place and why they wait."""
+    """Grant free slots in turn; report position and cause to the others."""
     contenders = {item.uid: item for item in view.contenders if item.wants and item.uid not in count.entries}
     causes: dict[str, _Cause] = {}
 
@@ -233,7 +231,7 @@ def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *,
 
 
 def namespaces_of(entries: Entries) -> Counter[str]:
-    """How many slots each namespace has taken up."""
+    """Count the slots that each namespace holds."""
     return Counter(entry.migration.namespace for entry in entries.values())
 
 
@@ -242,7 +240,7 @@ def _rank(contender: Contender) -> tuple[int, datetime, str]:
 
 
 def _held(view: SlotsView) -> Iterable[SlotEntry]:
-    """The slots of the ledger that are still in use, and what is under way without one."""
+    """Slots of the ledger that are still in use, and migrations under way without one."""
     contenders = {item.uid: item for item in view.contenders}
     for uid, entry in view.entries.items():
         contender = contenders.get(uid)
@@ -265,7 +263,7 @@ def _entry_of(contender: Contender, *, granted_at: datetime | None) -> SlotEntry
 
 
 def _corrected(entry: SlotEntry, contender: Contender) -> SlotEntry:
-    """What has been handed off is on its way to where the node agents say; what cannot be used is given back."""
+    """Correct an entry: the target node of a hand-off is the node agents'; an unusable slot is returned."""
     target = contender.target_node if contender.is_handed_off and contender.target_node else entry.target_node
     return replace(
         entry,
@@ -279,7 +277,7 @@ def _corrected(entry: SlotEntry, contender: Contender) -> SlotEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Cause:
-    """Why a migration waits: which limit, and the migrations that take it up, longest first."""
+    """Why a migration waits: which limit, and the migrations that use it up, longest first."""
 
     limit: str
     allowed: int
@@ -288,7 +286,7 @@ class _Cause:
 
 
 class _Count:
-    """Who takes up what."""
+    """Count of slots by holder."""
 
     def __init__(self, limits: MigrationLimits) -> None:
         self._limits = limits
@@ -308,7 +306,7 @@ class _Count:
             self._inbound[entry.target_node] += 1
 
     def full_for(self, contender: Contender) -> _Cause | None:
-        """What keeps it from having a slot."""
+        """Find the limit that keeps it from getting a slot."""
         limits, node = self._limits, contender.source_node
         # First, as it lasts when all who have a slot have ended. A target pod that no node lets in would hold one.
         for limit, allowed in (
@@ -328,7 +326,7 @@ class _Count:
         return None
 
     def _cause(self, limit: str, allowed: int, node: str, taken_by: Iterable[SlotEntry]) -> _Cause:
-        """The same for everybody who waits, and worked out once."""
+        """The cause, computed once for all waiting migrations."""
         known = self._causes.get((limit, node))
         if known is None:
             known = _Cause(limit=limit, allowed=allowed, where=node or "the cluster", taken_by=_longest(taken_by))
@@ -336,7 +334,7 @@ class _Count:
         return known
 
     def admit(self, contender: Contender) -> _Cause | None:
-        """Give it its place on the target node, or say why not."""
+        """Admit it to the target node, or return the cause why not."""
         entry, node, allowed = self.entries[contender.uid], contender.target_node, self._limits.inbound_per_node
         if not node or entry.target_node == node:
             return None
@@ -378,7 +376,7 @@ def _place(position: int) -> str:
 
 
 def _why(position: int, cause: _Cause) -> str:
-    """Only those at the front are told of one migration: all others would have to be told whenever one ends."""
+    """Name a migration only to those at the front: else all others would be written to whenever one ends."""
     if cause.allowed == 0:
         return f": {cause.limit} is 0, which lets no migration begin"
     limit = f" ({cause.limit} of {cause.where}: {cause.allowed}, all taken)" if cause.limit else ""

@@ -1,4 +1,4 @@
-"""The target pod of a migration: rendered, recreated when the NICs change, and looked for where it is not in sight."""
+"""The target pod of a migration: rendered, recreated if the NICs change, and looked up by name if not visible."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -46,14 +46,13 @@ from nicplug.plan.vmi.moving import MOST_RENEWALS, is_renewable
 from nicplug.plan.vmi.own_pods import next_target_key, taken_names, target_key, uids_of_target
 from nicplug.plan.vmi.pod_networks import elements_at_birth
 
-# The pods of a migration that are not in sight: asked for by name before anything is concluded from it.
-#
-# Pods are watched by a label, and one that only lost it looks deleted. A migration that failed of it would leave its
-# target pod behind indefinitely, or take it from under a guest that is just arriving.
+# Pods that are not visible are looked up by name before anything is concluded from it: pods are watched by a label,
+# and one that only lost it looks deleted. A migration that failed because of it would leave its target pod behind
+# indefinitely, or delete it under a guest that is just arriving.
 
 
 def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | None:
-    """Ask for the pod that the next decision is about; None when it is in sight, or known not to exist."""
+    """Look up the pod that the next decision is about; None if it is visible, or known not to exist."""
     vmi, migration = facts.vmi, facts.migration
     if vmi is None:
         return None
@@ -72,7 +71,7 @@ def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | Non
 
 
 def _find_replaced(view: MigrationView, vmi: VirtualMachineInstance) -> FindPod | None:
-    """Before the next one is made: it would never be deleted."""
+    """Look up a replaced pod before the next one is created: it would never be deleted."""
     migration = view.migration
     replaced = migration.renewal.replaced[-1]
     is_seen = any(pod.uid == replaced.uid for pod in (*view.pods, *view.foreign_pods))
@@ -94,7 +93,7 @@ def _needed(view: MigrationView, facts: MigrationFacts) -> PodKey | None:
     target = target_key(view, vmi, migration_uid=migration.uid)
     if not migration.is_final:
         return target if migration.has_target and not vmi.is_final else None
-    # Once the finalizer is gone the migration has been through with its pods.
+    # Once the finalizer is gone the migration has finished with its pods.
     if MIGRATION_FINALIZER not in migration.finalizers or migration.entered_at(MigrationPhase.PENDING) is None:
         return None
     if migration.phase is MigrationPhase.FAILED:
@@ -103,15 +102,13 @@ def _needed(view: MigrationView, facts: MigrationFacts) -> PodKey | None:
     return PodKey(vmi.key.namespace, source) if source else None
 
 
-# The pod that a VMI moves to: its launcher pod, rendered anew from the present spec, on another node.
-#
 # Source: KubeVirt 1.9 `migration.go` (`createTargetPod`), `services/template.go` (`RenderMigrationManifest`).
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
 
 def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Create:
-    """The POST of the target pod; its name follows from the uids of VMI and migration."""
+    """Render the POST of the target pod; its name follows from the uids of VMI and migration."""
     migration = view.migration
     vmi, left_out = _with_its_networks(view, vmi)
     launcher = create_launcher_pod(
@@ -135,7 +132,7 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
 
 
 def elements_to_ask_for(view: MigrationView, vmi: VirtualMachineInstance) -> Mapping[str, Element]:
-    """What a target pod that is made now asks Multus for, by pod interface."""
+    """Multus elements that a target pod created now requests, by pod interface."""
     vmi, left_out = _with_its_networks(view, vmi)
     return {text(item.get("interface")): item for item in elements_at_birth(vmi, config=view.config, left_out=left_out)}
 
@@ -143,14 +140,14 @@ def elements_to_ask_for(view: MigrationView, vmi: VirtualMachineInstance) -> Map
 def _with_its_networks(
     view: MigrationView, vmi: VirtualMachineInstance
 ) -> tuple[VirtualMachineInstance, frozenset[str]]:
-    """The VMI as it moves, and the networks that the pod is made without."""
+    """The VMI as it moves, and the networks that the pod is created without."""
     vmi = with_networks_that_work(vmi, view.migration, source=gather_migration_facts(view).source)
     left_out = nics_not_brought(view, vmi) | unusable_networks(vmi, known=view.attachments).keys()
     return as_it_moves(vmi), left_out
 
 
 def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str, Any]:
-    """Never on the node of another pod of the VMI: beside what its owner asks for."""
+    """The VMI's affinity, and the rule never to run on the node of another pod of the VMI."""
     term = {
         "labelSelector": {"matchLabels": {CREATED_BY_LABEL: vmi_uid}},
         "topologyKey": "kubernetes.io/hostname",
@@ -159,8 +156,6 @@ def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str,
     return {**affinity, "podAntiAffinity": {**apart, _REQUIRED: [*sequence(apart.get(_REQUIRED)), term]}}
 
 
-# Whether the VM's NICs have changed since the target pod was made, so that another one takes its place.
-#
 # Until the hand-off the running pod is asked for NICs in place, so that none of them waits for a target pod that is
 # stuck. A guest cannot move to a pod that lacks one of its NICs: the copy would fail at its end. KubeVirt hands over
 # to such a pod (docs/differences.md).
@@ -171,12 +166,12 @@ _TOLD_NICS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outdated:
-    """How a target pod differs from one that is made now.
+    """Differences between a target pod and one that would be created now.
 
     Attributes:
         lacking: NICs that the guest has, or may have at any moment, and that the pod lacks: it cannot be moved to.
         others: NICs that the VM asks for and that the pod lacks, or has otherwise.
-        surplus: NICs that the pod has and that nobody asks for any more. They leave it once the VM has moved.
+        surplus: NICs that the pod has and that are no longer wanted. They are unplugged once the VM has moved.
     """
 
     lacking: tuple[str, ...] = ()
@@ -186,11 +181,11 @@ class Outdated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewal:
-    """The target pod is to be replaced.
+    """Replacement of the target pod.
 
     Attributes:
-        record: what the migration's status says from now on.
-        message: why, for a person.
+        record: the new record in the migration's status.
+        message: why, as text.
     """
 
     record: TargetRenewal
@@ -198,7 +193,7 @@ class Renewal:
 
 
 def find_renewal(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Renewal | None:
-    """Compare the target pod with one that is made now; None while it may stay."""
+    """Compare the target pod with one that would be created now; None if it may stay."""
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not facts.can_move or facts.migration.deleting:
         return None
@@ -207,7 +202,7 @@ def find_renewal(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
     outdated = find_outdated(view, vmi, pod)
     if outdated.lacking:
         return _renewal(facts, pod, outdated.lacking, now=now)
-    # What is too much keeps a pod from starting at most, when its network is gone.
+    # A surplus NIC matters only if it keeps the pod from starting, when its network is gone.
     changed = (*outdated.others, *(outdated.surplus if facts.migration.is_stuck else ()))
     if not changed or not is_renewable(facts.migration) or _is_obstructed(view, pod, now=now):
         return None
@@ -215,7 +210,7 @@ def find_renewal(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
 
 def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: LauncherPod) -> Outdated:
-    """Nothing is concluded from an annotation that cannot be read."""
+    """Compare NICs; an annotation that cannot be read proves nothing."""
     try:
         parse_annotation(pod.networks_annotation)
     except UnreadableAnnotation:
@@ -241,7 +236,7 @@ def _nics_of(interfaces: Iterable[str], vmi: VirtualMachineInstance) -> list[str
 
 
 def _is_obstructed(view: MigrationView, pod: LauncherPod, *, now: datetime) -> bool:
-    """No other target pod could be made now: what there is goes on without the NIC."""
+    """True if no other target pod could be created now: the migration goes on without the NIC."""
     without = replace(view, pods=tuple(item for item in view.pods if item.uid != pod.uid))
     return find_obstacle(without, now=now) is not None
 
@@ -249,7 +244,7 @@ def _is_obstructed(view: MigrationView, pod: LauncherPod, *, now: datetime) -> b
 def _renewal(facts: MigrationFacts, pod: LauncherPod, nics: tuple[str, ...], *, now: datetime) -> Renewal:
     migration = facts.migration
     before, is_free = migration.renewal, migration.is_stuck
-    # Else whoever goes on changing NICs would keep a slot for as long.
+    # Else repeated NIC changes would hold a slot for as long as they go on.
     keeps_time = is_free or before.count >= MOST_RENEWALS
     replaced = PodRecord(key=pod.key, uid=pod.uid, migration_uid=migration.uid)
     told = ", ".join(f'"{name}"' for name in nics[:_TOLD_NICS])

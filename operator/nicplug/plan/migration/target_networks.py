@@ -1,4 +1,4 @@
-"""Which NICs a target pod is made with, which are left out as it would not start with them, and where it may go."""
+"""Networks of a target pod: with which NICs it is created, which are left out, and which nodes it may use."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -34,28 +34,26 @@ from nicplug.plan.nic.path.backoff import is_automatic
 from nicplug.plan.nic.path.migration_history import BROUGHT_BY_NONE, causes_of, is_left_out
 from nicplug.plan.views import MigrationView, Refusal
 
-# Which NICs a target pod is made with: those that the guest has, and those that it is to get.
-
 
 @once_per_pass
 def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
-    """As the node agent tells."""
+    """NICs in the guest, as the node agent reports."""
     rows = reported_rows(vmi)
     return frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
 
 
 @once_per_pass
 def nics_given(vmi: VirtualMachineInstance) -> frozenset[str]:
-    """Those that the guest has, and those that its node agent has been told to plug: it may do so at any moment."""
+    """NICs in the guest, and those that its node agent was asked to plug and may plug at any moment."""
     return frozenset(name for name, row in reported_rows(vmi).items() if has_go_ahead(row))
 
 
 @once_per_pass
 def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
-    """The VMI with every NIC that the guest still has, also one that is to go; its `spec` stays as it is.
+    """The VMI with every NIC that the guest still has, even one being unplugged; its `spec` stays unchanged.
 
-    A guest cannot be loaded where one of its devices is missing: the copy would fail at its end. What the guest lets go
-    later is taken from the target pod as it would be from the source's. KubeVirt leaves it out (docs/differences.md).
+    A guest cannot be loaded where one of its devices is missing: the copy would fail at its end. A NIC that the guest
+    unplugs later is removed from the target pod as from the source's. KubeVirt leaves it out (docs/differences.md).
     """
     kept = nics_in_guest(vmi) & {interface.name for interface in vmi.interfaces if interface.is_absent}
     if not kept:
@@ -64,7 +62,7 @@ def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
 
 
 def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -> dict[str, Refusal]:
-    """The NICs whose network can attach nothing now, and why: with one of them, no pod would ever start."""
+    """NICs whose network cannot be attached now, with the reason: a pod with one of them would never start."""
     going = {interface.name for interface in as_it_moves(vmi).interfaces if interface.is_absent}
     asked = [network for network in vmi.networks if network.is_secondary and network.name not in going]
     checked = ((item.name, refuse_attachment(item, namespace=vmi.key.namespace, known=known)) for item in asked)
@@ -72,7 +70,7 @@ def unusable_networks(vmi: VirtualMachineInstance, *, known: KnownAttachments) -
 
 
 def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownAttachments) -> Refusal | None:
-    """The network for want of which a target pod cannot start: its definition went after the pod was made."""
+    """Refusal if the target pod cannot start because a definition was deleted after the pod was created."""
     missing = frozenset(missing_interfaces(pod, vmi))
     for name, why in unusable_networks(vmi, known=known).items():
         if hashed_interface_name(name) in missing:
@@ -82,9 +80,9 @@ def refuse_start(pod: LauncherPod, vmi: VirtualMachineInstance, *, known: KnownA
 
 @once_per_pass
 def missing_interfaces(pod: LauncherPod, vmi: VirtualMachineInstance) -> tuple[str, ...]:
-    """Interfaces of the VMI's NICs that a pod was made with and that Multus does not report yet.
+    """Interfaces of the VMI's NICs that a pod was created with and that Multus does not report yet.
 
-    What somebody else asks for is not waited for: where no dynamic networks controller runs, it never comes.
+    Elements that others added are not waited for: without a dynamic networks controller they are never attached.
     Nothing is concluded from an annotation that cannot be read.
     """
     try:
@@ -97,16 +95,14 @@ def missing_interfaces(pod: LauncherPod, vmi: VirtualMachineInstance) -> tuple[s
     return tuple(name for name in names if isinstance(name, str) and name in own and not pod.network_status.has(name))
 
 
-# Which labels the node must have that a VM moves to.
-#
-# Source: KubeVirt 1.9 `migration.go` (`createTargetPod`, `prepareNodeSelectorForHostCpuModel`). The labels of CPUs
-# are written by KubeVirt's node labeller; where nobody writes them, they ask for nothing.
+# Source: KubeVirt 1.9 `migration.go` (`createTargetPod`, `prepareNodeSelectorForHostCpuModel`). KubeVirt's node
+# labeller writes the CPU labels; without it they add no requirement.
 
 _TO_MOVE_TO = ((HOST_MODEL_LABEL, MIGRATION_CPU_MODEL_LABEL), (HOST_MODEL_FEATURE_LABEL, CPU_FEATURE_LABEL))
 
 
 def target_selector(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
-    """What the migration adds, under what the VM says, and the CPU that the guest must find."""
+    """Node selector that the migration adds, below the VM's own, with the CPU that the guest needs."""
     added = mapping(view.migration.read_spec().get("addedNodeSelector"))
     own = mapping(read_object(vmi.placement).get("nodeSelector"))
     asked = {text(name): text(value) for name, value in {**added, **own}.items()}
@@ -123,7 +119,7 @@ def _cpu_of_guest(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str,
 
 
 def _asked_before(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
-    """A guest that has moved keeps the CPU that it was started with, not the one that its present node has."""
+    """The CPU labels that the guest was started with, which it keeps after a move, not those of its present node."""
     pods = (pod for pod in view.pods if pod.node_name == vmi.node_name)
     return {text(name): text(value) for pod in pods for name, value in read_object(pod.cpu_selector).items()}
 
@@ -137,25 +133,24 @@ def _host_model(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-# NICs that have failed for good, or perhaps have: a target pod is made without what it would not start with.
-#
-# Else one broken network would keep a VM from moving ever again, and with it every NIC beside it. A migration that a
-# user makes tries again what failed: whoever has mended a node has no other way to say so. What was rolled back, or
-# has no PCI slot in the guest, is not brought by any.
+# A target pod is created without NICs that have failed, or may have, for good, since it would not start with them: one
+# broken network would keep a VM from ever moving, and with it every other NIC. A user's migration retries failed NICs:
+# someone who fixed a node has no other way to say so. No migration brings a NIC that was rolled back, or has no PCI
+# slot in the guest.
 
-# No record is read for its times here.
+# Records are not read for their times here.
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
-    """The NICs that the target pod is made without; the guest has none of them, and is about to get none."""
+    """NICs that the target pod is created without; the guest has none of them, and is about to get none."""
     return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_given(vmi)
 
 
 def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:
-    """Those, and for a migration of nicplug's the NICs whose device no node has: they keep nobody else from moving.
+    """NICs left out, and for nicplug's own migrations those whose device no node has: they must not block the others.
 
-    A user's migration fails of them, and says so.
+    A user's migration fails because of them, and reports it.
     """
     left_out, in_guest = nics_left_out(vmi, view.migration), nics_in_guest(vmi)
     if not is_automatic(view.migration):
@@ -174,7 +169,7 @@ def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozen
 def with_networks_that_work(
     vmi: VirtualMachineInstance, migration: Migration, *, source: LauncherPod | None
 ) -> VirtualMachineInstance:
-    """The VMI with the networks that its guest has, where it was to get others and could not."""
+    """The VMI with its guest's networks, where others were wanted but cannot be attached."""
     names = _given_up(vmi, migration, OperationType.CHANGE_NETWORK)
     if not names or source is None:
         return vmi

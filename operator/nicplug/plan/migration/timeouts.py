@@ -1,4 +1,4 @@
-"""For how long a migration waits for what, and what a lost node means for it."""
+"""Timeouts of a migration, and the effect of a lost node."""
 
 from datetime import datetime, timedelta
 
@@ -15,19 +15,17 @@ from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
-# A node that is away while the node agents have a migration.
-#
-# Its guest may run there, or have arrived on the other side: nothing is ended for it, and a person is told what
-# decides.
+# A node that is away while the node agents have a migration: its guest may run there, or have arrived on the other
+# side. Nothing is ended; the status reports what decides.
 
 
 def tell_lost_node(view: MigrationView, facts: MigrationFacts) -> str:
-    """Which node the migration cannot do without is not ready, or gone, and what to do; "" when there is none.
+    """Report the node that the migration needs and that is not ready, or gone, with the remedy; "" if none.
 
     Once the guest has arrived, the node that it has left does not matter any more.
     """
     state = facts.state
-    # Whoever runs a VM has nodes: none at all cannot be read.
+    # Wherever a VM runs there are nodes: an empty list means that they cannot be read.
     if not view.nodes or not facts.is_handed_off or not state.is_active:
         return ""
     has_arrived = state.target_ready_at is not None
@@ -57,10 +55,10 @@ def _remedy(view: MigrationView, pod: str, *, is_gone: bool) -> str:
     return f"{wait}; or, when you know that it is off: {force}, then it is decided"
 
 
-# For how long a migration waits for what; every deadline follows from timestamps in objects.
+# Every deadline follows from timestamps in objects.
 #
-# Source: KubeVirt 1.9 `pkg/virt-controller/watch/migration/migration.go` (`handlePendingPodTimeout`). The patience
-# with node agents is nicplug's own: in KubeVirt a target that never answers is waited for without end.
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/migration/migration.go` (`handlePendingPodTimeout`). The deadline for
+# node agents is nicplug's own: KubeVirt waits indefinitely for a target that never answers.
 
 NODE_AGENT_PATIENCE = timedelta(seconds=300)
 _UNSCHEDULABLE_SECONDS = 300
@@ -69,12 +67,12 @@ _LONGEST_SECONDS = 10 * 365 * 24 * 3600
 
 
 def unschedulable_timeout(migration: Migration) -> timedelta:
-    """For how long the target pod may find no node."""
+    """How long the target pod may be unschedulable."""
     return _seconds(migration.annotation(UNSCHEDULABLE_TIMEOUT_ANNOTATION), default=_UNSCHEDULABLE_SECONDS)
 
 
 def pending_timeout(migration: Migration) -> timedelta:
-    """For how long the target pod may be pending for any reason, or be refused."""
+    """How long the target pod may be pending for any reason, or be refused."""
     return _seconds(migration.annotation(PENDING_TIMEOUT_ANNOTATION), default=_PENDING_SECONDS)
 
 
@@ -96,20 +94,20 @@ def stuck_since(migration: Migration, *, now: datetime) -> datetime:
 
 
 def pod_deadline(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> datetime | None:
-    """When a target pod that the VM has not moved to yet is given up; None when it is handed off, or is to be now."""
+    """When a target pod that was not handed off yet times out; None if it is handed off, or is about to be."""
     if facts.is_handed_off:
         return None
     if pod.is_ready and not _lacks(facts, pod):
         return _turn_deadline(facts, pod)
     migration, since = facts.migration, waits_since(facts, pod, now=now)
     due = since + pending_timeout(migration)
-    # What fails again and again would hold a slot for a quarter of an hour.
+    # A repeated failure would hold a slot for a quarter of an hour.
     is_hopeless = pod.unscheduled is not None or bool(facts.start_failure)
     return min(due, since + unschedulable_timeout(migration)) if is_hopeless else due
 
 
 def _turn_deadline(facts: MigrationFacts, pod: LauncherPod) -> datetime | None:
-    """When a target pod that is ready, and waits for its turn, gives back the slot that others need."""
+    """When a ready target pod that waits for its turn returns the slot that others need."""
     since = facts.migration.entered_at(MigrationPhase.SCHEDULED) or pod.created
     if since is None or (facts.has_turn and facts.can_move):
         return None
@@ -119,10 +117,10 @@ def _turn_deadline(facts: MigrationFacts, pod: LauncherPod) -> datetime | None:
 
 
 def waits_since(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> datetime:
-    """Since when the target pod, or one whose place it has taken while that was stuck, has been waited for.
+    """Start of the wait for the target pod, or for the stuck one that it replaced.
 
-    One that was ready may have waited long for its turn: its time begins when it is told that it is ready no more. By
-    our own clock, not by the pod's conditions: a container that ends again and again would begin anew each time.
+    One that was ready may have waited long for its turn: its time begins when it is reported not ready. By our own
+    clock, not by the pod's conditions: a container that exits repeatedly would restart the time.
     """
     is_ready_no_more = facts.migration.phase is MigrationPhase.SCHEDULED and not pod.is_ready
     since = stuck_since(facts.migration, now=now) if is_ready_no_more else pod.created or now
@@ -131,7 +129,7 @@ def waits_since(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> da
 
 
 def give_up_pod(facts: MigrationFacts, *, now: datetime) -> Ending | None:
-    """The target pod has had its time; its deletion follows from the failure."""
+    """Fail the migration if its target pod has timed out; the failure implies the pod's deletion."""
     migration, pod = facts.migration, facts.target
     if pod is None or (due := pod_deadline(facts, pod, now=now)) is None or now < due:
         return None
@@ -166,10 +164,10 @@ def _waited_for(facts: MigrationFacts, pod: LauncherPod) -> str:
 
 
 def _needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
-    """A network cannot be attached, or a container beside the VM's is broken: the next pod would meet the same.
+    """True if a network cannot be attached, or a sidecar container is broken: the next pod would fail the same way.
 
-    An image is pulled when the networks are there. Where nobody says why (events cannot be read), what Multus has not
-    reported is suspected: a broken network shall not migrate a VM again and again.
+    An image is pulled when the networks are there. If the cause is unknown (events cannot be read), interfaces that
+    Multus has not reported are suspected: a broken network must not migrate a VM repeatedly.
     """
     if pod.image_error is not None or not pod.node_name or facts.vmi is None:
         return False
@@ -180,7 +178,7 @@ def _needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
 
 
 def _lacks(facts: MigrationFacts, pod: LauncherPod) -> str:
-    """What a target pod that runs is without, for a sentence; "" when the VM could move to it."""
+    """Describe what a running target pod lacks; "" if the VM could move to it."""
     if pod.phase in ("", "Pending") or facts.vmi is None:
         return ""
     if not pod.is_ready:
@@ -192,7 +190,7 @@ def _lacks(facts: MigrationFacts, pod: LauncherPod) -> str:
 
 
 def unready_containers(pod: LauncherPod) -> str:
-    """What keeps a pod that runs from being ready, for a sentence."""
+    """Describe what keeps a running pod from being ready."""
     if not pod.unready:
         return f"its phase is {pod.phase}"
     told = ", ".join(f"{name} ({why})" if why else name for name, why in pod.unready)
@@ -203,7 +201,7 @@ _HINT = "its events tell what it waited for, such as a network or an image"
 
 
 def agent_deadline(facts: MigrationFacts) -> datetime | None:
-    """When the node agents, which have been handed the migration and have not begun, are given up."""
+    """When node agents that were handed the migration and have not begun are given up."""
     phase = facts.migration.phase
     if phase not in (MigrationPhase.PREPARING_TARGET, MigrationPhase.TARGET_READY):
         return None

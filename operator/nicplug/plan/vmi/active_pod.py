@@ -1,4 +1,4 @@
-"""Which pod runs the guest, what keeps it in sight, and its readiness gate."""
+"""The pod that runs the guest, how it is kept visible, and its readiness gate."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,20 +17,17 @@ from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 from nicplug.plan.vmi.own_pods import first_pod_key, has_unrecorded_target, recorded_uids, target_key
 
-# Which pod runs the guest, and what keeps it in sight.
-#
 # A guest has one pod, and two while it is migrated. Source: KubeVirt 1.9 `CurrentVMIPod`, which takes the newest pod
-# on the VMI's node; here only a pod counts that nicplug has made (`plan.vmi.own_pods`).
+# on the VMI's node; here only pods that nicplug created count (`plan.vmi.own_pods`).
 
 
 def active_pod(view: VmiView) -> LauncherPod | None:
-    """The pod that runs the guest; None when it is not in sight.
+    """The pod that runs the guest; None when it is not visible.
 
     The VMI's node decides, which the target's node agent changes when the guest has arrived. On that node it is the
     pod that the hand-off named, else the one that nicplug made, else the newest.
 
-    That nicplug has made them was seen to when the view was gathered; owners and labels prove nothing
-    (CVE-2025-64435).
+    The view contains only pods that nicplug created; owners and labels prove nothing (CVE-2025-64435).
     """
     state = _state(view)
     expected, node = _expected(view, state), view.vmi.node_name
@@ -41,7 +38,7 @@ def active_pod(view: VmiView) -> LauncherPod | None:
     is_told = expected != first_pod_key(view, view.vmi)
     if found is not None and (is_told or not found.is_down_or_going):
         return found
-    # Somebody may have written another pod's name: once it is known not to exist, it tells nothing.
+    # Anyone may have written another pod's name: once that pod is known not to exist, the name means nothing.
     if is_told and not view.is_podless:
         return None
     known = set(_known_pods(view))
@@ -56,7 +53,7 @@ def active_pod(view: VmiView) -> LauncherPod | None:
 
 
 def _is_guess(pod: LauncherPod, view: VmiView, *, expected: PodKey) -> bool:
-    """A migration's target, while the pod that the guest should be in is out of sight: it may have lost its labels.
+    """True for a migration's target while the pod that should run the guest is not visible: it may lack its labels.
 
     Without them nothing keeps a target off its node either (anti-affinity).
     """
@@ -65,41 +62,41 @@ def _is_guess(pod: LauncherPod, view: VmiView, *, expected: PodKey) -> bool:
 
 
 def has_moved_to(view: VmiView, pod: LauncherPod) -> bool:
-    """The guest came to this pod by its last migration."""
+    """True if the guest came to this pod by its last migration."""
     state = _state(view)
     return pod.key.name == state.target_pod and not state.failed
 
 
 def has_arrived(view: VmiView, pod: LauncherPod) -> bool:
-    """The guest runs in this pod already, though the VMI's node is still the one that it came from."""
+    """True if the guest already runs in this pod, though the VMI's node is still the source."""
     found = _arrived(view, _state(view))
     return found is not None and found.uid == pod.uid
 
 
 def may_have_moved(view: VmiView) -> bool:
-    """The guest may run in its target pod, and the target's node agent has still to say so."""
+    """True if the guest may run in its target pod, and the target's node agent has not reported it yet."""
     state = _state(view)
     return state.is_active and _target(view, state) is not None
 
 
 def confirm_pod(view: VmiView) -> ConfirmPod:
-    """Ask for the pod that is not in sight: losing a label is not losing a guest.
+    """Look up a pod that is not visible: a lost label does not mean a lost guest.
 
-    For the others too: the name that is expected may be somebody's invention, written into the migration's state.
+    The other pods too: the expected name may be forged in the migration's state.
     """
     keys = (_expected(view, _state(view)), *_known_pods(view))
     return _confirm(view, tuple(dict.fromkeys(keys)))
 
 
 def confirm_pods(view: VmiView) -> ConfirmPod:
-    """Ask for every pod that was ever made, as far as is known: none may outlive its VMI unseen."""
+    """Look up every pod that was ever created, as far as is known: none may outlive its VMI unseen."""
     return _confirm(view, _known_pods(view))
 
 
 def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> PatchLabels | None:
-    """Put the labels back that somebody took away.
+    """Restore labels that others removed.
 
-    Without the one no watch tells about the pod; by the other one a migration keeps its target off the pod's node.
+    Without the one no watch reports the pod; by the other a migration keeps its target off the pod's node.
     """
     seen = {LAUNCHER_LABEL: pod.label, CREATED_BY_LABEL: pod.created_by}
     wanted = {LAUNCHER_LABEL: LAUNCHER_LABEL_VALUE, CREATED_BY_LABEL: vmi_uid}
@@ -118,11 +115,11 @@ def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> PatchLabels | None:
 def known_pods(
     vmi: VirtualMachineInstance, migrations: Iterable[Migration], records: Iterable[PodRecord]
 ) -> tuple[PodKey, ...]:
-    """The names of all pods of this VMI that we know of, whether or not they exist.
+    """Names of all known pods of this VMI, existing or not.
 
     Args:
-        migrations: those that name the VMI.
-        records: of the pods that nicplug has made, as far as it has kept a record.
+        migrations: all that name the VMI.
+        records: of the pods that nicplug created, as far as recorded.
     """
     state = vmi.migration_state
     recorded = [record.key for record in records]
@@ -141,7 +138,7 @@ def _confirm(view: VmiView, keys: tuple[PodKey, ...]) -> ConfirmPod:
 
 
 def _expected(view: VmiView, state: MigrationState) -> PodKey:
-    """The pod that runs the guest by what VMI and hand-off say; the first one until a migration says otherwise."""
+    """The pod that runs the guest according to VMI and hand-off; the first one until a migration says otherwise."""
     vmi = view.vmi
     if not vmi.node_name or not state.migration_uid:
         return first_pod_key(view, vmi)
@@ -157,7 +154,7 @@ def _expected(view: VmiView, state: MigrationState) -> PodKey:
 
 
 def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:
-    """The living target pod that has the guest: the source's end is the guest's no more."""
+    """The living target pod that has the guest: the end of the source pod no longer ends the guest."""
     return _target(view, state) if state.target_ready_at is not None and not state.failed else None
 
 
@@ -173,15 +170,13 @@ def _state(view: VmiView) -> MigrationState:
     return view.vmi.migration_state
 
 
-# The readiness gate of a launcher pod: a paused guest gets no traffic.
-#
-# Source: KubeVirt 1.9 `lifecycle.go`, `syncPausedConditionToPod`. KubeVirt writes it for every pod it sees; here it
-# goes out with the go-ahead for the node agent, so that a start costs one write and is not slowed
-# (docs/differences.md).
+# A paused guest gets no traffic. Source: KubeVirt 1.9 `lifecycle.go`, `syncPausedConditionToPod`. KubeVirt writes the
+# condition for every pod it sees; here it goes out with the go-ahead for the node agent, so that a start costs one
+# write and is not slowed (docs/differences.md).
 
 
 def plan_readiness(*, pod: LauncherPod, conditions: Iterable[Row], now: datetime) -> PatchPodCondition | None:
-    """Bring the pod's condition in line with whether the guest is paused.
+    """Set the pod's readiness condition according to whether the guest is paused.
 
     Args:
         conditions: of the VMI; `Paused` is the node agent's.

@@ -1,4 +1,4 @@
-"""Whether a VMI has a PodDisruptionBudget, and how many of its pods that protects.
+"""The PodDisruptionBudget of a VMI, and how many of its pods it protects.
 
 Source: KubeVirt 1.0 `pkg/virt-controller/watch/drain/disruptionbudget`, `watch/migration.go` (`expandPDB`).
 """
@@ -32,7 +32,7 @@ def eviction_strategy(vmi: VirtualMachineInstance, config: KubevirtConfig | None
 
 
 def plan_budget(view: BudgetView, *, now: datetime) -> Plan:
-    """Decide what is to be done about the budget of one VMI; the end of the VMI takes its budget with it.
+    """Plan the budget of one VMI; the end of the VMI deletes its budget.
 
     Args:
         now: current time, UTC; no decision here depends on it.
@@ -47,7 +47,7 @@ def plan_budget(view: BudgetView, *, now: datetime) -> Plan:
 
 
 def raise_budget(view: MigrationView, vmi: VirtualMachineInstance) -> tuple[Action, ...]:
-    """Before the target pod is made: from when both pods are healthy, one could be evicted, whichever it is.
+    """Raise the budget before the target pod is created: once both pods are healthy, either could be evicted.
 
     A VMI without a budget is migrated all the same: nothing protects it either way.
     """
@@ -60,7 +60,7 @@ def raise_budget(view: MigrationView, vmi: VirtualMachineInstance) -> tuple[Acti
 
 
 def _is_wanted(view: BudgetView) -> bool | None:
-    """None: what the cluster's admin wants is not known, and what there is stays."""
+    """True if a budget is wanted; None if the cluster's setting is unknown, and the present state stays."""
     strategy = eviction_strategy(view.vmi, view.config)
     if view.vmi.is_final:
         return False
@@ -87,7 +87,7 @@ def _create(view: BudgetView) -> Create | None:
 
 
 def _adjust(view: BudgetView) -> Delete | PatchBudget | None:
-    """Raised for a guest that moves, lowered when nothing can move it any more, and in between as it is."""
+    """Raise for a guest that moves, lower when nothing can move it any more, otherwise leave it as it is."""
     budget, is_calm = view.budget, not (view.is_moving or view.may_move)
     if budget is None:
         return None

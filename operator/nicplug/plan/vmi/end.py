@@ -1,4 +1,4 @@
-"""The end of a VMI: pods first, then the finalizers. It stays visible until nothing of it runs."""
+"""The end of a VMI: pods first, then the finalizers. It stays visible until none of its pods runs."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -20,8 +20,8 @@ from nicplug.plan.vmi.vmi_status import pod_members, with_ready, with_synchroniz
 
 
 def plan_end(view: VmiView, *, now: datetime) -> Plan:
-    """What to do for a VMI that is being deleted."""
-    # What nobody has recorded is deleted too, but not waited for: it may be somebody else's, and has no guest.
+    """Plan the end of a VMI that is being deleted."""
+    # Unrecorded pods are deleted too, but not waited for: one may be another controller's, and has no guest.
     doubtful = leftovers(view, view.vmi) if view.refusal is None else ()
     if view.pods or view.orphans or all_replaced_pods(view):
         return _plan_pods_end(view, doubtful, now=now)
@@ -33,9 +33,9 @@ def plan_end(view: VmiView, *, now: datetime) -> Plan:
 
 
 def _plan_last(view: VmiView, *, now: datetime) -> Plan:
-    """What is left to do when no pod is."""
+    """Plan the rest once no pod is left."""
     vmi = view.vmi
-    # Only with this finalizer was a pod ever made.
+    # Pods were only created while this finalizer was set.
     if VMI_FINALIZER in vmi.finalizers and not view.is_podless:
         return Plan(actions=(confirm_pods(view),), notes=("no pod in sight: asks before the VMI is let go",))
     if view.vm is not None and not is_recorded(view.vm):
@@ -50,7 +50,7 @@ def _plan_last(view: VmiView, *, now: datetime) -> Plan:
 
 
 def release_final(view: VmiView) -> PatchFinalizers | None:
-    """A guest that has ended and left no pod needs nobody when it is deleted one day."""
+    """Release a final VMI without pods: its later deletion needs no controller."""
     vmi = view.vmi
     if not vmi.is_final or view.pods or all_replaced_pods(view) or not view.is_podless:
         return None
@@ -60,7 +60,7 @@ def release_final(view: VmiView) -> PatchFinalizers | None:
 
 
 def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: datetime) -> Plan:
-    """Delete them; a pod that takes its time is a report, a quick end is over before it is due."""
+    """Delete the pods; a slow end is reported, a quick one is over before the report is due."""
     pods = (*view.pods, *view.orphans, *all_replaced_pods(view))
     labels = [patch for pod in pods if (patch := restore_labels(pod, vmi_uid=view.vmi.uid)) is not None]
     refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
@@ -73,7 +73,7 @@ def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: dat
 
 
 def _crash(view: VmiView, pod: LauncherPod | None) -> tuple[Announcement, ...]:
-    """Who asks why the guest was started again must learn it; once, as the pod is being deleted in the next pass."""
+    """Explain why the guest was started again; announced once, as the pod is being deleted in the next pass."""
     end = what_ends(view, pod=pod, phase=view.vmi.phase)
     is_news = end is not None and view.refusal is None and not text(view.vmi.read_status().get("reason"))
     return (announce_end(end, pod=pod),) if end is not None and is_news else ()
@@ -104,7 +104,7 @@ def _with_status(
 
 
 def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> StatusDecision:
-    """Phase, pods, `Ready` and `Synchronized`: what KubeVirt keeps up to the last moment."""
+    """Phase, pods, `Ready` and `Synchronized`, which KubeVirt maintains until the end."""
     vmi, status = view.vmi, view.vmi.read_status()
     if vmi.phase in FOREIGN_PHASES:
         return StatusDecision()

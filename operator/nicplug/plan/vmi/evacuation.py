@@ -1,7 +1,7 @@
 """The migration by which a guest leaves a node that an eviction has asked it to leave.
 
-Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`: its annotation, names, event and priority. Where no
-node can take the guest, no migration is made until one can: KubeVirt makes one after the other, each of which fails.
+Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`: its annotation, names, event and priority. No
+migration is created until a node can take the guest: KubeVirt creates one after the other, and each fails.
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ from nicplug.plan.vmi.migration_request import MigrationJob, create_migration, n
 from nicplug.plan.vmi.moving import is_moving
 
 MARKED = "VMI is marked for eviction"
-"""Message of the condition `EvictionRequested`, as KubeVirt has it; what the guest waits for stands behind it."""
+"""Message of the condition `EvictionRequested`, as KubeVirt has it; what the guest waits for is appended."""
 _PRIORITY = "system-critical"
 _STRATEGIES = (EvictionStrategy.LIVE_MIGRATE, EvictionStrategy.LIVE_MIGRATE_IF_POSSIBLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evacuation:
-    """What is to be done so that a guest leaves its node.
+    """Plan for a guest that is to leave its node.
 
     Attributes:
-        waits_for: what keeps it, as a sentence; "" when nothing does, or nothing is asked of it.
-        is_stuck: it waits for a person.
-        has_left: the mark is that of a node where the guest is no more.
+        waits_for: the obstacle, as a sentence; "" when there is none, or no eviction is requested.
+        is_stuck: it waits for a user or admin.
+        has_left: the mark names a node that the guest has left.
     """
 
     actions: tuple[Action, ...] = ()
@@ -47,7 +47,7 @@ NOTHING = Evacuation()
 
 
 def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
-    """Decide whether a migration is due, and what stands against it.
+    """Decide whether a migration is due, and what prevents it.
 
     Args:
         now: current time, UTC; no decision here depends on it.
@@ -72,7 +72,7 @@ def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
 
 
 def _by(migration: Migration) -> Evacuation:
-    """Whoever has made it: the guest leaves the node with it."""
+    """Evacuate by a migration in progress, whoever created it: the guest leaves the node with it."""
     told = f": {migration.progress}" if migration.progress else ""
     return Evacuation(waits_for=f"migration {migration.key.name}{told}", is_stuck=migration.is_stuck)
 
@@ -89,7 +89,7 @@ def _make(view: VmiView) -> Evacuation:
 
 
 def announce_stuck(evacuation: Evacuation, *, node: str, is_news: bool) -> tuple[Announcement, ...]:
-    """Once for each cause: a drain waits for this guest, and the guest for somebody."""
+    """Announce each cause once: a drain waits for this guest, and the guest for a user or admin."""
     if not is_news or not evacuation.is_stuck:
         return ()
     message = f"The guest cannot leave node {node}, which is being drained: {evacuation.waits_for}"

@@ -48,18 +48,20 @@ _NAME_PREFIX = "virt-launcher-"
 _NAME_DIGITS = 5
 _DIGEST_DIGITS = 16
 NO_DIGEST = "0" * _DIGEST_DIGITS
-"""In place of the digest of a spec of which something is elided: it may be whole at the next look."""
+"""Replaces the digest of a spec with elided parts: it may be complete at the next look."""
 _LONGEST_POD_NAME = 253
 _LONGEST_LABEL = 63
 _OWN_PREFIX = "nicplug.io/"
-# KubeVirt's labels that controllers write, and read on pods; from a user, each would make a claim about the pod. Those
-# that every launcher pod has are overwritten anyway. All others are users': Services and policies select pods by them.
+# KubeVirt's labels that controllers write, and read on pods; set by a user, each would make a claim about the pod.
+# Labels that every launcher pod has are overwritten anyway. All others belong to users: Services and policies select
+# pods by them.
 _LABELS_NOT_FOR_PODS = frozenset(
     {MIGRATION_JOB_LABEL, MIGRATION_TARGET_NODE_LABEL, NODE_NAME_LABEL, OUTDATED_LAUNCHER_LABEL}
 )
 # OVN-Kubernetes reads it from the pod: a guest on the pod network keeps its address when it is migrated.
 _KUBEVIRT_ANNOTATIONS_FOR_PODS = frozenset({"kubevirt.io/allow-pod-bridge-network-live-migration"})
-# KubeVirt's controllers note on a pod what they have done with it. By those of Multus a tenant would ask for networks.
+# KubeVirt's controllers note on a pod what they have done with it. With those of Multus a tenant could request
+# networks.
 _ANNOTATIONS_NOT_FOR_PODS = (
     "k8s.v1.cni.cncf.io/",
     "v1.multus-cni.io/",
@@ -81,15 +83,15 @@ _COPIED_SPEC_MEMBERS = (
 
 
 def launcher_pod_key(vmi: VirtualMachineInstance) -> PodKey:
-    """`virt-launcher-<vmi>-<5 hex>`, from the uid: a repeated POST meets its own pod, not a second one."""
+    """`virt-launcher-<vmi>-<5 hex>`, from the uid: a repeated POST meets its own pod, and creates no second one."""
     return _pod_key(vmi, seed=vmi.uid)
 
 
 def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str, after: Iterable[str] = ()) -> PodKey:
-    """The same for the pod that a migration moves the VMI to.
+    """`virt-launcher-<vmi>-<5 hex>` of the pod that a migration moves the VMI to.
 
     Args:
-        after: uid of the pod whose place it takes, which may still have its name.
+        after: uid of the pod that it replaces, which may still have its name.
     """
     return _pod_key(vmi, seed="/".join((vmi.uid, migration_uid, *after)))
 
@@ -97,10 +99,10 @@ def target_pod_key(vmi: VirtualMachineInstance, *, migration_uid: str, after: It
 def free_pod_key(
     vmi: VirtualMachineInstance, first: PodKey, *, migration_uid: str = "", taken: Container[PodKey], salt: str
 ) -> PodKey:
-    """The first name that nobody else's pod has.
+    """The first name that no pod of another creator has.
 
-    The first one is the same for every leader, so that two of them make one pod. Anybody can work it out and take it;
-    the others follow from what only this process knows, so that nobody can take them before they are used.
+    The first candidate is the same for every leader, so that two of them create one pod. Anybody can compute and take
+    it; the others follow from a secret of this process, so that nobody can take them in advance.
     """
     if first not in taken:
         return first
@@ -123,13 +125,13 @@ def create_launcher_pod(
     left_out: frozenset[str] = frozenset(),
     taken: Container[PodKey] = frozenset(),
 ) -> Create:
-    """The POST of the pod that will run this VMI.
+    """Render the POST of the pod that will run this VMI.
 
     Args:
-        config: the KubeVirt CR; None when there is none, and its defaults hold.
-        attachments: by which the networks tell what device they need.
-        left_out: networks that the pod is made without.
-        taken: names that pods of others have.
+        config: the KubeVirt CR; None when there is none; defaults apply.
+        attachments: the definitions, which name the device that a network needs.
+        left_out: networks that the pod is created without.
+        taken: names of other creators' pods.
     """
     key = free_pod_key(vmi, launcher_pod_key(vmi), taken=taken, salt=settings.name_salt)
     spec = _pod_spec(vmi, settings=settings, config=config)
@@ -150,13 +152,13 @@ def create_launcher_pod(
 
 
 def _with_devices(spec: Mapping[str, Any], devices: Mapping[str, int]) -> dict[str, Any]:
-    """Not in the digest: a definition that is corrected, or cannot be read now, is no change of the VMI."""
+    """Add devices; not in the digest: a definition that is corrected or unreadable is no change of the VMI."""
     (compute,) = spec["containers"]
     return {**spec, "containers": [{**compute, "resources": with_devices(compute["resources"], devices)}]}
 
 
 def pod_spec_digest(vmi: VirtualMachineInstance, *, settings: PlanSettings, config: KubevirtConfig | None) -> str:
-    """By which a launcher pod tells what it was made with: what others add to a pod's spec is not in it."""
+    """Digest of what a launcher pod was created with; additions by others to a pod's spec are not in it."""
     return _digest(_pod_spec(vmi, settings=settings, config=config))
 
 
@@ -167,7 +169,7 @@ def _digest(spec: Mapping[str, Any]) -> str:
 
 
 def _account(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The ServiceAccount that the pod runs as, and whether it has its token: for a volume of that kind alone.
+    """The pod's ServiceAccount; its token is mounted only for a volume of that kind.
 
     Source: KubeVirt 1.9 `template.go` (`renderLaunchManifest`), but for Istio, whose sidecar brings a token of its own
     (docs/differences.md).
@@ -179,7 +181,7 @@ def _account(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
-    """The VMI's own, but none by which a pod would pass for something else, and over them those of every launcher."""
+    """The VMI's labels, except those by which a pod would pass for something else, and those of every launcher pod."""
     own = {name: value for name, value in read_object(vmi.labels).items() if _is_label_for_pods(name)}
     return {
         **own,
@@ -191,7 +193,7 @@ def _labels(vmi: VirtualMachineInstance, *, hostname: str) -> dict[str, str]:
 
 
 def _hostname(vmi: VirtualMachineInstance, spec: Mapping[str, Any]) -> str:
-    """As asked for, else the first part of the VMI's name, as long as a host name may be.
+    """The requested host name, else the first part of the VMI's name, cut to the maximum length of a host name.
 
     Source: KubeVirt `pkg/util/net/dns`, `SanitizeHostname`.
     """
@@ -213,10 +215,10 @@ def _annotations(
 
 
 def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
-    """The VMI's own annotations, but none that controllers write and none by which a tenant could ask for a network.
+    """The VMI's annotations, except those that controllers write and those by which a tenant could request a network.
 
-    Source: KubeVirt 1.9 `filterVMIAnnotationsForPod`, which leaves out `kubectl.kubernetes.io` and two of its own
-    alone (docs/differences.md).
+    Source: KubeVirt 1.9 `filterVMIAnnotationsForPod`, which excludes only `kubectl.kubernetes.io` and two of its own
+    (docs/differences.md).
     """
     return {
         name: value
@@ -226,15 +228,15 @@ def _annotations_for_pod(annotations: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_label_for_pods(name: str) -> bool:
-    """Whether a label of the VMI is copied.
+    """True if a label of the VMI is copied to its pods.
 
-    With nicplug's own prefix goes the mark for labels that are elided: any of them may be among those.
+    With nicplug's own prefix the mark for elided labels is excluded: any of them may be among those.
     """
     return name not in _LABELS_NOT_FOR_PODS and not name.startswith(_OWN_PREFIX)
 
 
 def controlled_by(vmi: VirtualMachineInstance) -> dict[str, Any]:
-    """The row in `metadata.ownerReferences` of what belongs to the VMI."""
+    """Owner reference (a row of `metadata.ownerReferences`) of objects that belong to the VMI."""
     owner = ControllerReference(api_version=KUBEVIRT_API_VERSION, kind=VMI_KIND, name=vmi.key.name, uid=vmi.uid)
     return owner.to_row()
 

@@ -1,4 +1,4 @@
-"""The migrations that the NICs of a VMI need: made when one of them does, withdrawn when none does any more."""
+"""Requests the migrations that a VMI's NICs need, and withdraws them when no NIC needs one any more."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,14 +40,14 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
 
-# The condition `MigrationRequired`, as KubeVirt has it; what comes of it is in the records of the NICs.
+# The condition `MigrationRequired`, as KubeVirt has it; its outcome is in the records of the NICs.
 #
 # Source: KubeVirt 1.9 `Evaluator.Evaluate` and `pkg/virt-controller/watch/vmi/lifecycle.go`, but by the choice of the
 # path instead of a timer.
 
 _DUE = "AutoMigrationDueToLiveUpdate"
 _PENDING = "AutoMigrationPending"
-# Only a migration would bring it, and something is in its way: a user may make one all the same.
+# Only a migration would plug it, and something prevents that: a user may create one all the same.
 _BLOCKED_MIGRATIONS = frozenset(
     {
         Reason.MIGRATION_FORBIDDEN,
@@ -57,17 +57,17 @@ _BLOCKED_MIGRATIONS = frozenset(
     }
 )
 _IN_PLACE = frozenset({OperationType.PLUG, OperationType.UNPLUG})
-# The guest is still to let it go, or the pod, moved to or not, has got it already.
+# The guest has not unplugged it yet, or the pod, moved to or not, already has it.
 _UP_TO_THE_GUEST = frozenset({Reason.WAITING_FOR_GUEST, Reason.WAITING_FOR_GUEST_RELEASE})
 
 
 def with_migration_required(
     rows: Sequence[Row], *, operations: Iterable[InterfaceOperation], is_moving: bool, now: datetime
 ) -> list[dict[str, Any]]:
-    """True while a NIC needs a migration, False while one waits for its pod, else not there.
+    """Set `MigrationRequired`: True while a NIC needs a migration, False while one waits for its pod, else absent.
 
-    Once True it stays so until nothing is needed any more. While the VMI moves it is left alone: the target's node
-    agent takes it away.
+    Once True it stays so until no NIC needs one. It is not changed while the VMI moves: the target's node agent
+    removes it.
     """
     if is_moving:
         return [dict(row) for row in rows]
@@ -96,10 +96,10 @@ def _waits_for_pod(operation: InterfaceOperation) -> bool:
     return operation.operation in _IN_PLACE and operation.reason not in _UP_TO_THE_GUEST
 
 
-# The migrations that nicplug makes by itself, so that a running VM gets what its spec asks for.
+# Migrations that nicplug creates so that a running VM gets what its spec requests.
 #
-# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its names, annotation and priority. What its
-# webhook adds to every migration, the label and the finalizer, is there from the start.
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its names, annotation and priority. The label and
+# the finalizer, which its webhook adds to every migration, are set on creation.
 
 _NAME_DIGITS = 10
 _FIRST = "first"
@@ -107,11 +107,11 @@ _FIRST = "first"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationJob:
-    """What a migration of nicplug's is for.
+    """Purpose of a migration that nicplug creates.
 
     Attributes:
-        prefix: of its name.
-        annotations: by which others know what it is for.
+        prefix: prefix of its name.
+        annotations: tell others what it is for.
     """
 
     prefix: str
@@ -120,51 +120,51 @@ class MigrationJob:
 
 
 def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob:
-    """A migration that brings NICs to a VM.
+    """Describe a migration that plugs NICs into a VM.
 
     Args:
-        interfaces: the NICs that it is for, and what they are now (`plan.nic.path.migration_history`).
+        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.migration_history`).
     """
     annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
-    # Of what a user waits for: before maintenance, behind what keeps the cluster alive.
+    # User-triggered work: before maintenance, behind what keeps the cluster alive.
     return MigrationJob(prefix=WORKLOAD_UPDATE_PREFIX, priority="user-triggered", annotations=annotations)
 
 
 def migration_key(vmi: VirtualMachineInstance, *, cause: str, prefix: str = WORKLOAD_UPDATE_PREFIX) -> MigrationKey:
-    """`<prefix><10 hex>`: a repeated POST for one cause meets its own migration, not a second one.
+    """`<prefix><10 hex>`: a repeated POST for one cause meets its own migration instead of creating a second one.
 
     Args:
-        cause: what the migration is for, and which attempt at it: another one gives another name.
+        cause: purpose and attempt; another attempt gets another name.
     """
     digits = hashlib.sha256(f"{vmi.uid}/{cause}".encode()).hexdigest()[:_NAME_DIGITS]
     return MigrationKey(vmi.key.namespace, f"{prefix}{digits}")
 
 
 def next_cause(view: VmiView, *, prefix: str) -> str:
-    """What the name is made of: the migration that this one comes after.
+    """The cause that the name derives from: the migration that this one follows.
 
-    Not what it is for: of that, two leaders may know different things, and would make two. Creation times have whole
-    seconds, so the last of two is the one that none was made after: the other one's successor has that name already.
-    Nor whether one of ours still says that it is: of that, too, they may know different things, and its name is taken.
+    Not the NICs that it is for: two leaders may know different NICs, and would create two. Creation times have whole
+    seconds, so the last of two is the one that none was created after: the other one's successor has that name
+    already. Nor whether one of ours still carries our mark: two leaders may differ on that too, and its name is taken.
     """
     taken = {item.key for item in view.migrations}
     newest_first = view.migrations[::-1]
     ours = [item for item in newest_first if _has_our_name(item, vmi_uid=view.vmi.uid, prefix=prefix)]
     others = [item for item in newest_first if item not in ours]
-    # One more than there are migrations, so that one is free whoever has which name.
+    # One more than there are migrations, so that one is free whatever their names.
     causes = (*(f"after {item.uid}" for item in ours), _FIRST, *(f"after {item.uid}" for item in others))
     return next((item for item in causes if migration_key(view.vmi, cause=item, prefix=prefix) not in taken), _FIRST)
 
 
 def _has_our_name(migration: Migration, *, vmi_uid: str, prefix: str) -> bool:
-    """It was made by us, whatever somebody has taken from it since, or passes for it."""
+    """True if its name is one of ours: it is ours, even if others removed our marks, or it takes up the name."""
     return migration.key.name.startswith(prefix) and migration.owner_vmi_uid in ("", vmi_uid)
 
 
 def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJob) -> Create:
-    """The POST of a migration of this VMI; see `migration_key`.
+    """Render the POST of a migration of this VMI; see `migration_key`.
 
-    It names the VMI's uid as its owner, which KubeVirt's do not: so it can move no later VMI of the same name.
+    Unlike KubeVirt's, it has the VMI's uid as its owner, so it can move no later VMI of the same name.
     """
     key = migration_key(vmi, cause=cause, prefix=job.prefix)
     owner: dict[str, Any] = {
@@ -194,22 +194,20 @@ def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
     return {MIGRATION_INTERFACES_ANNOTATION: format_causes(interfaces)} if interfaces else {}
 
 
-# The migrations that the NICs of a VMI need: made when one of them does, withdrawn when none does any more.
-#
-# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and for a
-# VMI at a time. What was made for one NIC serves all: the target pod is made from the spec as it then is.
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and per
+# VMI. A migration created for one NIC serves all: the target pod is rendered from the then present spec.
 
-# However long somebody goes on writing NICs one by one, the first of them waits no longer than so many windows.
+# However long NICs are added one by one, the first waits no longer than this number of windows.
 _LONGEST_WAIT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What is to be done about migrations.
+    """Plan for the migrations of a VMI.
 
     Attributes:
-        made: name of the migration that is being made; "" when none is.
-        again_at: when one is to be made; NICs asked for until then come with it.
+        made: name of the migration that is being created; "" when none is.
+        again_at: when one is to be created; it includes NICs requested until then.
     """
 
     actions: tuple[Action, ...] = ()
@@ -219,7 +217,7 @@ class Demand:
 
 
 def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
-    """Compare what the NICs of a running VMI want with the migrations there are."""
+    """Compare what the NICs of a running VMI want with the existing migrations."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
         return _take_back(view, under_way)
@@ -237,17 +235,17 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
 
 
 def _due(view: VmiView, report: NicReport) -> datetime:
-    """A moment after the last change of the spec: who asks for two NICs by two commands is migrated once."""
+    """A moment after the last change of the spec, so that NICs requested by two commands share one migration."""
     window = view.settings.batch_window
     oldest = min(item.start_time for item in report.operations if item.name in report.wanting)
     return min(view.spec_seen_at + window, oldest + _LONGEST_WAIT * window)
 
 
 def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
-    """Those of our own that may have another target pod yet: whatever is asked for until then comes with them.
+    """Our migrations that may get another target pod: they include whatever is requested until then.
 
-    One that the node agents are through with is none, though its own status does not say so yet: it would be said to
-    have failed for a NIC that it was never to bring.
+    Not one that the node agents have finished, though its own status does not say so yet: it would be reported as
+    failed for a NIC that it was never to plug.
     """
     if leaves_its_pod(view):
         return []
@@ -257,12 +255,13 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
 
 
 def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport) -> PatchAnnotations | None:
-    """Another NIC that comes with it, or a corrected one: what failed before is no reason to wait any longer.
+    """Update the NICs that it is for: one added or corrected, so that an earlier failure delays it no longer.
 
-    Or one less: what it fails of is held against those that it says it was for.
+    Or one removed: its failure is attributed to the NICs that it names.
     """
     known = causes_of(migration)
-    # What a target pod was made for stays: it fails of that, or of what the pod that takes its place has besides.
+    # Keep what a target pod was created for: its failure is attributed to that, or to the additions of the pod that
+    # replaces it.
     wanting = {**report.wanting, **known} if is_moving(view) else report.wanting
     if known.keys() == wanting.keys() and all(
         is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
@@ -291,7 +290,10 @@ def _make(view: VmiView, report: NicReport) -> Demand:
 
 
 def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
-    """As long as no node agent has it. A refusal of a write for the VM hides what the NICs want, and is no reason."""
+    """Withdraw migrations that no node agent has yet.
+
+    Not because of a refused write for the VM: that hides what the NICs want.
+    """
     if view.vm_refusal is not None:
         return Demand()
     found = [item for item in under_way if _may_be_withdrawn(item, view)]
@@ -305,6 +307,6 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
 
 
 def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
-    # Heard of late, a migration may not say yet that it has been handed off, or is over: the VMI has it first.
+    # A migration observed late may not report yet that it has been handed off, or is over: the VMI reports it first.
     is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
     return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

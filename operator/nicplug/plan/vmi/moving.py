@@ -1,4 +1,4 @@
-"""Whether a VMI is being migrated, and what the pod it moves to was made with."""
+"""Migration in progress of a VMI, and the networks of the pod it moves to."""
 
 from datetime import datetime
 
@@ -16,37 +16,37 @@ from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
 from nicplug.plan.vmi.state_patches import mark_failed
 
-# How often the target pod of a migration is replaced because the VM's NICs changed after it was made.
+# How often the target pod of a migration is replaced because the VM's NICs changed after it was created.
 #
-# The migration's planner replaces it (`plan.migration.target`). The VMI's planner asks the running pod for NICs in
-# place only as long as a target pod without them would be replaced.
+# The migration's planner replaces it (`plan.migration.target`). The VMI's planner requests NICs from the running pod
+# in place only while a target pod without them would be replaced.
 
 MOST_RENEWALS = 5
-"""So many target pods that could have gone on are given up for NICs: a drain must not wait for a user without end."""
+"""Limit of replaced target pods that could have gone on: a drain must not wait for a user indefinitely."""
 _BEFORE_HAND_OFF = frozenset({MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED})
 
 
 def is_renewable(migration: Migration) -> bool:
-    """A target pod without a NIC that the VM asks for is replaced before the hand-off.
+    """True if a target pod that lacks a NIC that the VM requests is replaced before the hand-off.
 
-    One that is stuck loses nothing by that: its time goes on, so it is replaced as often as it takes.
+    A stuck one loses nothing by that: its time goes on, so it is replaced without limit.
     """
     is_before_hand_off = migration.phase in _BEFORE_HAND_OFF and not migration.deleting
     return is_before_hand_off and (migration.is_stuck or migration.renewal.count < MOST_RENEWALS)
 
 
-# Before the hand-off its pod is asked for NICs as if nothing was about to move: a target pod that lacks one of them
-# is replaced (`plan.migration.target`). From then on nothing is done to the source pod: what is asked of only one of
-# the two would be lost, or be in the guest of neither.
+# Before the hand-off NICs are requested from the pod as if it stayed: a target pod that lacks one is replaced
+# (`plan.migration.target`). From then on the source pod is not changed: a change of only one of the two pods would be
+# lost, or be in the guest of neither.
 
 
 def is_moving(view: VmiView) -> bool:
-    """A target pod exists, or an unfinished migration says so; until both node agents are through with it."""
+    """True while a target pod exists, or an unfinished migration says so, until both node agents have finished."""
     return target_pod(view) is not None or any(item.has_target for item in _under_way(view))
 
 
 def leaves_its_pod(view: VmiView) -> bool:
-    """It is handed over to another pod, or may be to one that lacks what is asked for from now on."""
+    """True if it is handed over to another pod, or may be to one that lacks NICs requested from now on."""
     if not is_moving(view):
         return False
     if migration_state(view).is_active:
@@ -65,7 +65,7 @@ def leaves_its_pod(view: VmiView) -> bool:
 def target_pod(view: VmiView) -> LauncherPod | None:
     """The live pod that the VMI moves to, or has just moved to while its migration goes on; None when there is none.
 
-    Among those that nicplug has made: anyone who may create pods may name our VMI as their owner and label them.
+    Only pods that nicplug created count: anyone who may create pods may name our VMI as their owner and label them.
     """
     state = migration_state(view)
     names = {target_key(view, view.vmi, migration_uid=item.uid) for item in _under_way(view)}
@@ -76,11 +76,11 @@ def target_pod(view: VmiView) -> LauncherPod | None:
 
 
 def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
-    """The migration that is under way, as the NICs see it; None when there is none, or only one that was cancelled."""
+    """The migration in progress, as the NICs see it; None if there is none, or only a cancelled one."""
     pod, state = target_pod(view), migration_state(view)
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
     if not found and pod is None:
-        # Nobody says that it has ended, so none can come after it, though the node agents are through with it.
+        # Its end is not reported, so none can follow it, though the node agents have finished it.
         found = [item for item in view.migrations if item.foreign_phase and not item.deleting]
     networks = _networks_of(pod, view.vmi) if pod is not None else None
     if not found:
@@ -116,12 +116,12 @@ def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
 
 
 def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
-    """NICs that the pod lacks to which the VM is handed over, or has on another network: no guest is given them now.
+    """NICs that the handed-over target pod lacks, or has on another network: no guest is given them now.
 
-    It could not be loaded there; what it has already it had before the hand-off, which the target was compared with.
+    The guest could not be loaded there; what it has already it had before the hand-off, which compared the target.
 
     Args:
-        pod: the one that runs the guest.
+        pod: the pod that runs the guest.
     """
     target, vmi = target_pod(view), view.vmi
     if not migration_state(view).is_active or not is_moving(view) or target == pod:
@@ -143,16 +143,16 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
 
 
 def _brings(element: Element | None, reference: tuple[str, str], *, mac: str, namespace: str) -> bool:
-    """An element of that network, with the MAC address that the spec names, if it names one."""
+    """True if an element is of that network, with the MAC address of the spec, if it names one."""
     if element is None or (text(element.get("namespace")) or namespace, text(element.get("name"))) != reference:
         return False
     return not mac or text(element.get("mac")) == mac
 
 
 def brings_unwanted(view: VmiView) -> bool:
-    """The target pod was made with a NIC that was rolled back since, or with its network as it was before.
+    """True if the target pod was created with a NIC that is no longer wanted, or with an earlier network of it.
 
-    One that cannot start for it would be waited for in vain, and what is wanted with it.
+    A pod that cannot start because of it would be waited for in vain, and with it the wanted NICs.
     """
     pod, vmi = target_pod(view), view.vmi
     asked = networks_asked_for(pod, namespace=vmi.key.namespace) if pod is not None else {}
@@ -166,31 +166,31 @@ def brings_unwanted(view: VmiView) -> bool:
 
 
 def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str]:
-    """A NIC of the spec that is missing here does not come with the pod; one with another definition comes on that."""
+    """The network that the pod has for each NIC of the spec; a NIC that the pod lacks is missing."""
     asked = networks_asked_for(pod, namespace=vmi.key.namespace)
     own = {network.name: hashed_interface_name(network.name) for network in vmi.networks if network.is_secondary}
     return {name: asked[interface] for name, interface in own.items() if interface in asked}
 
 
 def migration_state(view: VmiView) -> MigrationState:
-    """What the VMI's status says about its present or last migration."""
+    """The VMI's status of its present or last migration."""
     return view.vmi.migration_state
 
 
 def _under_way(view: VmiView) -> list[Migration]:
-    """The migrations that have not ended, by their own word or by that of the node agents."""
+    """Migrations that have ended neither by their own status nor by the node agents' report."""
     state = migration_state(view)
     over = state.migration_uid if not state.is_active else ""
     return [item for item in view.migrations if not item.is_final and item.uid != over]
 
 
-# A VMI that is said to be on the move by a migration that does not exist.
+# A VMI whose state names a migration that does not exist.
 
 
 def end_lost_migration(view: VmiView, *, now: datetime) -> PatchMigrationState | None:
-    """Say that it is over, or the pod would not be asked for a NIC ever again.
+    """Mark a lost migration as ended, or the pod would never be asked for a NIC again.
 
-    While the target pod lives, its node agents go on or it is taken away as a stray; a guest that has arrived stays.
+    While the target pod lives, its node agents go on or it is deleted as a stray; a guest that has arrived stays.
     """
     state = view.vmi.migration_state
     if not view.has_lost_migration or state.target_ready_at is not None:

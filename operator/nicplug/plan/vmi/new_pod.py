@@ -1,4 +1,4 @@
-"""When the launcher pod of a VMI is made, with which networks, and when it is recreated."""
+"""Creation of a VMI's launcher pod: when, with which networks, and when it is recreated."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,13 +21,11 @@ from nicplug.plan.vmi.pod_networks import (
     refuse_unregistered_plugin,
 )
 
-# Whether the launcher pod of a VMI is made now, and with which networks.
-#
-# What refuses the pod is returned, not planned for: `plan.vmi.plan_vmi` reports it in the status of the VMI.
+# A refusal of the pod is returned, not planned: `plan.vmi.plan_vmi` reports it in the status of the VMI.
 
 
 def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
-    """Create it, or wait for networks that may have been created together with the VM; else why it is not made."""
+    """Create the pod, or wait for networks that may have been created together with the VM; else the refusal."""
     vmi = view.vmi
     refusal = refuse_spec(vmi, config=view.config) or refuse_unregistered_plugin(vmi=vmi, config=view.config)
     if refusal is not None:
@@ -35,7 +33,7 @@ def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
     forbidden = networks_to_allow_later(view)
     if refusal := refuse_networks(vmi=vmi, known=view.attachments, left_out=forbidden):
         return refusal
-    # Of what is forbidden nothing else is asked: whether it exists shall not be told by a pause either.
+    # Forbidden networks are not looked up: not even a pause may reveal whether they exist.
     missing = networks_to_plug_later(view) - forbidden
     lacking = refuse_default_network(vmi=vmi, known=view.attachments)
     lacking = lacking or refuse_unknown_device(vmi=vmi, known=view.attachments)
@@ -57,7 +55,7 @@ def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
 
 
 def delete_unrecorded(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) -> Plan:
-    """Before another one is made, and only while nobody has recorded one of them."""
+    """Delete unrecorded pods before another one is created, and only while no status records one of them."""
     vmi = view.vmi
     check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
     deletions = discard(view, pods, unrecorded_of=vmi.uid)
@@ -66,17 +64,16 @@ def delete_unrecorded(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) ->
     return replace(plan, actions=(check, *deletions, *plan.actions), announcements=(*announced, *plan.announcements))
 
 
-# A launcher pod that no node has taken is recreated when the spec that it was made from has been corrected.
-#
-# KubeVirt's users have to restart such a VM: the pod with the wrong node selector stays indefinitely. Nothing runs in a
-# pod without a node, so nothing is lost with it. NICs are no reason: they reach the pod when it runs.
+# An unscheduled launcher pod is recreated after its spec changes. KubeVirt's users have to restart such a VM: the pod
+# with the wrong node selector stays indefinitely. Nothing runs in a pod without a node, so nothing is lost with it.
+# NICs are no reason: they are plugged when the pod runs.
 
 
 def is_outdated(view: VmiView, pod: LauncherPod | None) -> bool:
-    """The pod waits for a node by a spec that is no longer the VMI's.
+    """True if the pod is unscheduled and its spec is outdated.
 
-    Compared is what was asked for, not what the pod has: admission adds to selectors and tolerations. A spec that is
-    too large to be kept is not compared: what is elided of it depends on what else there is.
+    Compares what was requested, not what the pod has: admission adds to selectors and tolerations. A spec that is too
+    large to be kept is not compared: what is elided of it depends on other objects.
     """
     if pod is None or pod.node_name or not pod.made_with or not is_starting(view.vmi):
         return False
@@ -87,9 +84,9 @@ def is_outdated(view: VmiView, pod: LauncherPod | None) -> bool:
 
 
 def was_discarded(view: VmiView, pod: LauncherPod | None) -> bool:
-    """It was deleted here, since nobody had recorded it, while a leader before this one was about to record it.
+    """True if the pod was deleted here as unrecorded, while an earlier leader was about to record it.
 
-    Its record has come after its end: no guest was ever in it, and the VMI gets another one.
+    Its record came after its end: no guest was ever in it, and the VMI gets another one.
     """
     recorded = {record.uid for record in view.vmi.launcher_pods or ()}
     discarded = recorded & view.discarded
@@ -98,12 +95,12 @@ def was_discarded(view: VmiView, pod: LauncherPod | None) -> bool:
 
 
 def renew(view: VmiView, pod: LauncherPod | None, *, phase: VmiPhase) -> Delete | None:
-    """Delete it, once the VMI says Pending: with no pod in a later phase, it would have lost its guest.
+    """Delete it, once the VMI says Pending: in a later phase, a VMI without a pod has lost its guest.
 
-    Only while the pod is as it was seen: the scheduler may have found a node for it in this moment.
+    Only while the pod is unchanged: the scheduler may have just found a node for it.
 
     Args:
-        phase: as it will be after this pass; Pending with a pod only for one that is renewed.
+        phase: phase after this pass; Pending with a pod only for one that is recreated.
     """
     if pod is None or pod.deleting or phase is not VmiPhase.PENDING or not view.vmi.is_unprocessed:
         return None

@@ -1,4 +1,4 @@
-"""The NICs of one VMI in one pass: paths, annotation, records, migrations; and what the next pass would say."""
+"""The NICs of one VMI in one pass: paths, annotation, records, migrations; and a forecast of the next pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,22 +31,20 @@ from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.migration_request import Demand, plan_demand
 from nicplug.plan.vmi.moving import leaves_its_pod, migration_in_progress_of, nics_left_behind
 
-# The NICs of one VMI in one pass: their paths, what their pod is asked for, their records, and their migrations.
-
 LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicPlan:
-    """What is decided about the NICs.
+    """Decisions on the NICs.
 
     Attributes:
-        rows: `status.interfaces` as it shall be.
-        rolled_back: the NICs for which what works is to be restored, or has been, and what was asked for.
-        why_moved: of those that come with a migration, why, for an event, where their message says more than that.
-        moments: when time alone will have changed something; None for never.
-        budget: the guest's PCI slots; None while nobody can count them.
-        chooser: what the paths were chosen by, for those who want to see the evidence.
+        rows: new `status.interfaces`.
+        rolled_back: the NICs that are or were rolled back, and what was requested.
+        why_moved: why NICs are plugged by a migration, for an event, where their message says more than that.
+        moments: when time alone changes something; None for never.
+        budget: the guest's PCI slots; None while they cannot be counted.
+        chooser: the chooser of the paths, which has the evidence.
     """
 
     rows: Sequence[Mapping[str, Any]]
@@ -61,11 +59,11 @@ class NicPlan:
 
 
 def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
-    """Decide about all NICs.
+    """Decide on all NICs.
 
     Args:
-        pod: the one that runs the guest.
-        phase: as it will be after this pass.
+        pod: the pod that runs the guest.
+        phase: phase after this pass.
     """
     status = view.vmi.read_status()
     rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
@@ -127,10 +125,10 @@ def _slots(chooser: Chooser, annotation: AnnotationDecision) -> PciSlots:
     """The guest's PCI slots.
 
     Args:
-        annotation: as it is when there are slots for all: whom that refuses takes no slot.
+        annotation: the annotation if there were slots for all: a NIC that it refuses takes no slot.
     """
     view = chooser.view
-    # How much fits into the annotation depends on who has a slot.
+    # The content of the annotation depends on which NICs have a slot.
     refused = {name for name, item in annotation.withheld.items() if item.reason != Reason.ANNOTATION_TOO_LARGE}
     return count_slots(
         view.vmi,
@@ -164,16 +162,16 @@ def _failures(view: VmiView, pod: LauncherPod | None) -> Failures:
 
 
 def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
-    """Only a ready pod is asked, and only while the gate is on: the controller misses earlier changes.
+    """Plan the annotation; only of a ready pod, and only while the gate is on: the controller misses earlier changes.
 
-    One that the guest is about to leave is not asked either (`plan.vmi.moving`).
+    Not of a pod that the guest is about to leave (`plan.vmi.moving`).
     """
     if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or leaves_its_pod(view):
         return AnnotationDecision()
-    # Without a plug on its way, the addition that is missing has been lost: removals count from their own start.
+    # If no plug is in progress, the missing addition has been lost: removals count from their own start.
     pending = [item for item in chooser.records.values() if not item.is_settled]
     plugs = [item for item in pending if item.operation == OperationType.PLUG and item.phase != OperationPhase.IN_POD]
-    # An addition has its time from when the pod was asked: it may have waited for the pod, or for a migration, before.
+    # An addition's time starts at its request to the pod: it may have waited for the pod, or for a migration, before.
     tried = (item.waiting_since or item.last_attempt_time or chooser.now for item in plugs)
     oldest = min(tried if plugs else (item.start_time for item in pending), default=chooser.now)
     return decide_annotation(
@@ -197,7 +195,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
 
 
 def _with_made(report: NicReport, migration: str, *, records: Records, now: datetime) -> tuple[InterfaceOperation, ...]:
-    """The records, those that a migration is being made for as the next pass would have them."""
+    """The records; those that a migration is being created for as the next pass would write them."""
     if not migration:
         return report.operations
     return tuple(
@@ -219,26 +217,26 @@ def _migrating(
     )
 
 
-# What the next pass over a VMI would say and do about its NICs, and on what evidence.
+# Forecast of the next pass over a VMI's NICs, with its evidence.
 
 AT_ONCE = PlanSettings(
     report_delay=timedelta(), first_report_delay=timedelta(), attachment_patience=timedelta(), batch_window=timedelta()
 )
-"""For views of those who ask once: nothing waits for company."""
+"""For one-off views: no batching."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
-    """The NICs of one VMI after the next pass.
+    """NICs of one VMI after the next pass.
 
     Attributes:
         operations: the records as they would be.
-        evidence: what the path of each NIC was chosen by, which has a record and can go live; with the nodes that the
-            VM could move to, also where it need not.
-        budget: the guest's PCI slots then; None while nobody can count them.
-        migration: name of the migration that would be made; "" when none is.
-        create: the POST of that migration; None when none is made.
-        annotation: what the pod's networks annotation would be replaced with; None where it is left alone.
+        evidence: the evidence for the path of each NIC that has a record and can go live; with the nodes that the VM
+            could move to, even where it need not.
+        budget: the guest's PCI slots then; None while they cannot be counted.
+        migration: name of the migration that would be created; "" when none is.
+        create: the POST of that migration; None when none is created.
+        annotation: what the pod's networks annotation would be replaced with; None where it is unchanged.
         again_at: when time alone makes the next pass decide otherwise; None when only a change does.
     """
 
@@ -253,11 +251,11 @@ class Foreseen:
 
 @planning_pass()
 def foresee(view: VmiView, *, now: datetime) -> Foreseen:
-    """The very decision of `plan_nics`, and what it was taken by; nothing for a guest that does not run.
+    """Run the decision of `plan_nics` and return it with its evidence; nothing for a guest that does not run.
 
     Args:
         view: as it would be, for example with a changed spec.
-        now: current time, UTC; a later one tells what happens if nothing happens until then.
+        now: current time, UTC; a later one shows what happens if nothing changes until then.
     """
     vmi = view.vmi
     if vmi.phase is not VmiPhase.RUNNING:

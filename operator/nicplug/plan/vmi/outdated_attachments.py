@@ -1,7 +1,7 @@
-"""NICs of the guest whose network is no longer what it was when they were attached, or no longer theirs to use.
+"""NICs in the guest whose network has changed since they were attached, or may no longer be used.
 
-Nothing is done about them: what a guest has is not taken from it, and what an edit of a definition meant for those who
-are attached already nobody can tell. So it is said, in a condition while it lasts and once in an event.
+They stay: a guest's NICs are not removed, and whether an edit of a definition concerns existing attachments is
+unknown. They are reported in a condition while it lasts, and once in an event.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ from nicplug.plan.views import Refusal, VmiView
 
 _NICS_TOLD = 3
 INTERFACES_MEMBER = "interfaces"
-"""Of the condition: what it says of each NIC, for the question whether that is news."""
+"""Member of the condition: its findings per NIC, to detect news."""
 
 
 def with_outdated_attachments(
@@ -46,7 +46,7 @@ def with_outdated_attachments(
     operations: Sequence[InterfaceOperation],
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """The conditions with `OutdatedNetworkAttachments`, which is there only while there is something to say.
+    """Add `OutdatedNetworkAttachments` to the conditions, present only while there is something to report.
 
     Args:
         interfaces: rows of `status.interfaces`.
@@ -76,10 +76,10 @@ def outdated_attachments(
     interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
 ) -> Mapping[str, Refusal]:
-    """What is to be said of each such NIC of a running guest, by name; nothing of a guest that does not run.
+    """Findings by NIC of a running guest; none for a guest that does not run.
 
     Args:
-        pod: the one that runs the guest.
+        pod: the pod that runs the guest.
         interfaces: rows of `status.interfaces`.
     """
     if pod is None or phase is not VmiPhase.RUNNING:
@@ -88,10 +88,10 @@ def outdated_attachments(
 
 
 def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """The event, when the condition says something new.
+    """The event, when the condition reports something new.
 
     Args:
-        changes: members of the status that are written now.
+        changes: members of the status that are being written.
     """
     after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS)
     if after is None:
@@ -107,7 +107,7 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
 
 
 def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any]]:
-    """By NIC the reason, and the definition as it is now, which may be changed and then created again."""
+    """By NIC the reason, and the present definition, which may be changed and then created again."""
     networks, namespace = first_by_name(view.vmi.networks), view.vmi.key.namespace
     found = []
     for name, refusal in outdated.items():
@@ -143,7 +143,7 @@ def _interface(row: Mapping[str, Any] | None) -> str:
 
 
 def _attached(plugged: Attached | None, born: Attached | None, pod: LauncherPod) -> Attached | None:
-    """What was plugged into this very pod came after its birth; a record of an earlier pod says nothing of this one."""
+    """Attachment facts of this very pod: NICs plugged after its creation; not a record of an earlier pod."""
     if plugged is not None and plugged.pod == pod.uid:
         return plugged
     return born

@@ -1,4 +1,4 @@
-"""Which pods nicplug has made, and what becomes of those that nobody answers for."""
+"""The pods that nicplug created, and the handling of those that no controller manages any more."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,9 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 
-# Which pods nicplug has made: the only ones that run a guest, or that a guest moves to (docs/adr/0019).
-#
-# A pod's name, labels, annotations and owner are chosen by its creator. A pod counts by its uid alone: when the
-# status of its VMI or migration records it, or when the API server has answered this very process that it has created
-# it.
+# Only pods that nicplug created run a guest, or are moved to (docs/adr/0019). A pod's name, labels, annotations and
+# owner are chosen by its creator. A pod counts by its uid alone: when the status of its VMI or migration records it,
+# or when the API server has confirmed to this very process that it created it.
 
 _DIGEST = re.compile("[0-9a-f]{16}")
 # The hand-off, which comes next, writes the uid of the target into the VMI, in every version.
@@ -34,11 +32,11 @@ def sort_out(
     migrations: Sequence[Migration],
     records: Sequence[PodRecord],
 ) -> tuple[tuple[LauncherPod, ...], tuple[LauncherPod, ...]]:
-    """The pods that nicplug has made, and those that somebody else has made, or nobody knows who.
+    """Split pods into those that nicplug created and those of other or unknown creators.
 
     Args:
         owned: the pods that name the VMI as their controller.
-        migrations: those that name the VMI.
+        migrations: all that name the VMI.
         records: from `model.pod_records`.
     """
     uids = {record.uid for record in records if not record.is_replaced}
@@ -55,7 +53,7 @@ def sort_out(
 
 
 def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> bool:
-    """A version of nicplug that keeps no record was the last to write which pods the VMI has.
+    """True if the last version of nicplug that wrote the VMI's pods keeps no record.
 
     This version writes the record with the first phase that has a pod, and never an active pod that is not in it.
     """
@@ -67,10 +65,10 @@ def has_no_record(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> 
 
 
 def has_unrecorded_target(migration: Migration) -> bool:
-    """The same of a migration: its target pod is recorded with the phase that says that there is one.
+    """True if a migration's target pod is unrecorded; it is recorded with the phase that reports it.
 
-    One that is through with its pods has none left. The guest's pod is named by the VMI; the name of any other one is
-    free for everybody, for as long as somebody keeps the migration to read it.
+    A migration that has finished with its pods has none left. The guest's pod is named by the VMI; anyone may take the
+    name of any other, as long as somebody keeps the migration to read it.
     """
     if migration.target_pod is not None or not migration.has_target:
         return False
@@ -80,27 +78,27 @@ def has_unrecorded_target(migration: Migration) -> bool:
 
 
 def _is_target(pod: LauncherPod, migration: Migration, *, counted: frozenset[str] | None) -> bool:
-    """A pod that has the name of an unrecorded target is that target, as far as it can be known."""
+    """True if the pod has the name of an unrecorded target: then it is that target, as far as can be known."""
     return migration.phase in _BEFORE_HAND_OFF or counted is None or pod.uid in counted
 
 
 def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> set[str]:
-    """The pods of a guest that was started without a record: by name, as the version that started it went by.
+    """Pods of a guest that was started without a record: by name, as by the version that started it.
 
-    Only among those that its status counts: nobody can add one after that version has gone.
+    Only pods that its status lists: nobody can add one after that version has gone.
     """
     state = vmi.migration_state
     names = {launcher_pod_key(vmi).name, state.source_pod, state.target_pod}
     counted = [pod for pod in owned if not vmi.active_pods or pod.uid in vmi.active_pods]
     named = [pod for pod in counted if pod.key.name in names]
     if not any(pod.node_name == vmi.node_name for pod in named):
-        # It has moved by a migration that nothing tells of any more.
+        # It has moved by a migration that no object reports any more.
         named += [pod for pod in counted if pod.node_name == vmi.node_name]
     return {pod.uid for pod in named}
 
 
 def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> PodKey:
-    """The pod that was made to start the guest; its name, if it is still to be made."""
+    """The pod that was created to start the guest; its name, if it does not exist yet."""
     present = {pod.uid for pod in view.pods}
     firsts = [record for record in view.records if not record.migration_uid]
     found = [record.key for record in firsts if record.uid in present] or [record.key for record in firsts]
@@ -108,7 +106,7 @@ def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) ->
 
 
 def target_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
-    """The pod that was made for a migration; its name, if it is still to be made."""
+    """The pod that was created for a migration; its name, if it does not exist yet."""
     present = {pod.uid for pod in view.pods}
     targets = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
     found = [record.key for record in targets if record.uid in present] or [record.key for record in targets]
@@ -116,19 +114,19 @@ def target_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance, *, mi
 
 
 def next_target_key(vmi: VirtualMachineInstance, migrations: Iterable[Migration], *, migration_uid: str) -> PodKey:
-    """The name of the pod that is to be made for a migration: another one for each that was replaced."""
+    """Name of the next pod of a migration: another one for each that was replaced."""
     replaced = (record.uid for item in migrations if item.uid == migration_uid for record in item.renewal.replaced)
     return target_pod_key(vmi, migration_uid=migration_uid, after=list(replaced)[-1:])
 
 
 def replaced_pods(view: MigrationView) -> tuple[LauncherPod, ...]:
-    """The target pods of a migration that were replaced and nobody has asked to go yet."""
+    """Replaced target pods of a migration whose deletion was not requested yet."""
     own = {record.uid for record in view.records if record.migration_uid == view.migration.uid}
     return tuple(pod for pod in all_replaced_pods(view) if pod.uid in own and not pod.deleting)
 
 
 def all_replaced_pods(view: VmiView | MigrationView) -> tuple[LauncherPod, ...]:
-    """The target pods that were replaced and are still there: no guest moves to one, but each goes before its VMI."""
+    """Replaced target pods that still exist: no guest moves to one, but each is deleted before its VMI."""
     uids = {record.uid for record in view.records if record.is_replaced}
     return tuple(pod for pod in view.foreign_pods if pod.uid in uids)
 
@@ -136,7 +134,7 @@ def all_replaced_pods(view: VmiView | MigrationView) -> tuple[LauncherPod, ...]:
 def record_of(
     pod: LauncherPod, *, vmi: VirtualMachineInstance, records: Iterable[PodRecord], migrations: Iterable[Migration]
 ) -> PodRecord:
-    """The record of a pod that nicplug has made; a new one for a pod that an earlier version has made."""
+    """The record of a pod that nicplug created; a new one for a pod of an earlier version."""
     if (found := next((record for record in records if record.uid == pod.uid), None)) is not None:
         return found
     made_for = (item.uid for item in migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
@@ -144,12 +142,12 @@ def record_of(
 
 
 def migration_of(view: VmiView, pod: LauncherPod) -> str:
-    """uid of the migration that a pod of nicplug's was made for; "" for the pod that started the guest."""
+    """uid of the migration that the pod was created for; "" for the pod that started the guest."""
     return record_of(pod, vmi=view.vmi, records=view.records, migrations=view.migrations).migration_uid
 
 
 def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord, ...]:
-    """The record as it shall be: all pods of nicplug's that are in sight, and those that may only be out of sight.
+    """The new record: all of nicplug's pods that are visible, and those that may only be hidden.
 
     Args:
         pod: the pod that runs the guest.
@@ -172,7 +170,7 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
 
 
 def _is_moved(view: VmiView) -> bool:
-    """By node agents, or by a migration that is not yet through with its pods."""
+    """True if it is moved by node agents, or by a migration that has not finished with its pods."""
     is_active = view.vmi.migration_state.is_active
     return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
@@ -183,7 +181,7 @@ def recorded_uids(view: VmiView | MigrationView, vmi: VirtualMachineInstance) ->
 
 
 def uids_of_target(view: MigrationView, vmi: VirtualMachineInstance, *, migration: Migration) -> frozenset[str] | None:
-    """The same for the target of a migration, which an earlier version may just have made."""
+    """The uids by which a migration's target counts; None where an earlier version may just have created one."""
     if has_unrecorded_target(migration) and migration.phase in _BEFORE_HAND_OFF:
         return None
     return recorded_uids(view, vmi)
@@ -198,10 +196,10 @@ def _counted(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> froze
 
 
 def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> bool:
-    """It looks like a pod of nicplug's whose answer was lost, or whose maker died before it was recorded.
+    """True if it looks like a pod of nicplug's whose response was lost, or whose creator died before recording it.
 
-    It proves nothing, since anybody can make one that looks so: enough to wait a moment for its record, and to delete
-    it when none comes, never to run a guest in it. What is certain to be somebody else's is left alone.
+    It proves nothing, since anybody can create such a pod: enough to wait a moment for its record, and to delete it
+    when none comes, never to run a guest in it. Pods that are certainly another creator's are left alone.
     """
     is_owned = pod.owner is not None and pod.owner.uid == vmi.uid
     is_older = pod.created is not None and vmi.created is not None and pod.created < vmi.created
@@ -209,9 +207,9 @@ def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> boo
 
 
 def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-    """The pods that nicplug may have made and that nobody has recorded, without those that are on their way out.
+    """Unrecorded pods that nicplug may have created, without those that are being deleted.
 
-    A target pod that was replaced is recorded as that, and goes by itself.
+    A replaced target pod is recorded as such, and is deleted separately.
     """
     replaced = {record.uid for record in view.records if record.is_replaced}
     unrecorded = (pod for pod in view.foreign_pods if not pod.deleting and pod.uid not in replaced)
@@ -221,10 +219,11 @@ def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tup
 def discard(
     view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, unrecorded_of: str = ""
 ) -> tuple[Delete, ...]:
-    """The deletions of leftovers that were given time, before another pod is made: they take up the room it needs.
+    """Delete leftovers whose time is over, before another pod is created: they take up the room it needs.
 
-    The others stay, so that someone who makes one after the other does not delay a start. One of them may be of a
-    leader that is about to record it, and start the guest in it: they go when the status names the pod that counts.
+    The others stay, so that someone who creates one after the other does not delay a start. One of them may be of a
+    leader that is about to record it, and start the guest in it: they are deleted when the status names the pod that
+    counts.
     """
     return tuple(
         Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, unrecorded_of=unrecorded_of)
@@ -234,14 +233,14 @@ def discard(
 
 
 def waits_for_record(view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:
-    """Until when another leader has time to record one of these pods; None when nobody waits for it."""
+    """Until when another leader may record one of these pods; None when none is waited for."""
     heard = [view.unrecorded[pod.uid] for pod in pods if pod.uid in view.unrecorded]
     due = max(heard) + view.settings.record_patience if heard else now
     return due if now < due else None
 
 
 def announce_taken_name(pod: Create, wanted: PodKey, *, about: Subject = Subject.VMI) -> tuple[Announcement, ...]:
-    """Say that a pod is made under another name than the one that it would be given, and why."""
+    """Announce that a pod is created under another name than its usual one, and why."""
     if pod.key == wanted:
         return ()
     message = f"Pod {wanted.name} was not made by nicplug and is not used: the virtual machine gets pod {pod.key.name}"
@@ -249,26 +248,24 @@ def announce_taken_name(pod: Create, wanted: PodKey, *, about: Subject = Subject
 
 
 def taken_names(view: VmiView | MigrationView) -> frozenset[PodKey]:
-    """Names of pods that are not ours, as far as they have been heard of."""
+    """Names of pods that are not ours, as far as they have been observed."""
     return view.taken | {pod.key for pod in view.foreign_pods}
 
 
-# Pods that are left behind, and that nobody answers for any more.
-#
 # The migration controller deletes the target of a migration that failed and the source of one that succeeded, as long
-# as the migration exists. One that was removed by force, its finalizer taken away by hand, leaves its pods: they
-# would take up a node, and hold the VMI's networks, as long as the VMI lives. So would a pod whose maker died before
-# it could record it.
+# as the migration exists. One that was removed by force, its finalizer removed by hand, leaves its pods: they would
+# take up a node, and hold the VMI's networks, as long as the VMI lives. So would a pod whose creator died before it
+# could record it.
 
-# A pod may be heard of before its migration. Longer than clocks differ: the pod's creation is by the API server's.
+# A pod may be observed before its migration. Longer than clocks differ: the pod's creation is by the API server's.
 _PATIENCE = timedelta(minutes=2)
 
 
 def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime) -> Plan:
-    """Delete them, unless the VMI has changed since it was looked at: it may have moved to one of them.
+    """Delete stray pods, unless the VMI has changed since it was read: it may have moved to one of them.
 
     Args:
-        active: the pod that runs the guest; without one that lives, none is taken away.
+        active: the pod that runs the guest; without a living one, none is deleted.
     """
     if active is None or active.is_down_or_going or not view.vmi.node_name or view.refusal is not None:
         return Plan()
@@ -290,7 +287,7 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
 
 
 def _is_stray(view: VmiView, pod: LauncherPod) -> bool:
-    """It was made for a migration that does not exist, and no node agent is at work on it."""
+    """True if it was created for a migration that does not exist, and no node agent works on it."""
     state = view.vmi.migration_state
     if _answers_for(view, state, pod):
         return False
@@ -303,9 +300,9 @@ def _is_stray(view: VmiView, pod: LauncherPod) -> bool:
 
 
 def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
-    """The guest went from it to a target pod, and nothing says any more that it did.
+    """True if the guest moved from it to a target pod, and no object reports the move any more.
 
-    Somebody wrote over the migration's state before node agents and migration controller had done with the source. Its
+    The migration's state was overwritten before node agents and migration controller had finished with the source. Its
     node may be the guest's again, which has moved on and come back: a pod that has ended has no guest.
     """
     state = view.vmi.migration_state
@@ -317,7 +314,7 @@ def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
 
 
 def _answers_for(view: VmiView, state: MigrationState, pod: LauncherPod) -> bool:
-    """A migration that exists, whatever has become of it."""
+    """True if a migration exists for it, whatever its phase."""
     uids = {item.uid for item in view.migrations}
     if _made_for(view, pod) in uids:
         return True
@@ -325,12 +322,12 @@ def _answers_for(view: VmiView, state: MigrationState, pod: LauncherPod) -> bool
 
 
 def _made_for(view: VmiView, pod: LauncherPod) -> str:
-    """The uid of a migration; by the label of a pod that was made before there was a record."""
+    """uid of its migration; by label for a pod that was created before there was a record."""
     return migration_of(view, pod) or pod.migration_uid
 
 
 def announce_leftover(pod: LauncherPod) -> Announcement:
-    """The event of a pod that looks like one of nicplug's, and that no status records."""
+    """The event of an unrecorded pod that looks like one of nicplug's."""
     message = f"Deleted pod {pod.key.name}, which looks like a virtual machine pod, and which no status records"
     return normal(Subject.VMI, "SuccessfulDelete", message)
 

@@ -1,4 +1,4 @@
-"""The phase of a VMI that follows from its launcher pod, and why the pod does not start or has ended."""
+"""The phase of a VMI as its launcher pod implies, and why the pod does not start or has ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,30 +14,29 @@ from nicplug.plan.outcome import Announcement, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-# The phase of a VMI that follows from its launcher pod.
+# Pending --pod created--> Scheduling --pod ready--> Scheduled --node agent--> Running --node agent--> final
+#    \__ pod lost __________________________________________________________________________________/
 #
-# ``` Pending --pod made--> Scheduling --pod ready--> Scheduled --node agent--> Running --node agent--> final \__ pod
-# lost __________________________________________________/ ``` Source: KubeVirt 1.9
-# `pkg/virt-controller/watch/vmi/lifecycle.go`. A pod that is ready when it is first seen is Scheduled at once: nobody
-# acts on a Scheduling in between.
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. A pod that is ready when it is first observed is
+# Scheduled at once: nobody acts on a Scheduling in between.
 
 OWNED_BY_NODE_AGENT = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
-# The node agent tells how a guest has ended, or that it has arrived. One that has not done so by now is not there; the
-# pod has ended for certain, so no second guest can come of it. Longer than clocks differ: the moment of the end is the
+# The node agent reports how a guest has ended, or that it has arrived. If it has not done so by now it is not running;
+# the pod has certainly ended, so no second guest can result. Longer than clocks differ: the time of the end is the
 # node's.
 _NODE_AGENT_SILENCE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhaseDecision:
-    """The phase as it shall be; `again_at` when only time can change the answer."""
+    """The new phase; `again_at` is set when only time can change the answer."""
 
     phase: VmiPhase
     again_at: datetime | None = None
 
 
 def is_starting(vmi: VirtualMachineInstance) -> bool:
-    """The operator owns the VMI and its pod has still to become ready."""
+    """True while the operator owns the VMI and its pod is not ready yet."""
     return vmi.is_unprocessed or vmi.phase is VmiPhase.SCHEDULING
 
 
@@ -49,12 +48,12 @@ def decide_phase(
     is_renewed: bool = False,
     now: datetime,
 ) -> PhaseDecision:
-    """The phase that follows from the launcher pod.
+    """Derive the phase from the launcher pod.
 
     Args:
-        pod: the pod that runs the guest; None when it is known that there is none.
-        moving_since: since when it is known that the pod is gone and the guest may be in its target pod; else None.
-        is_renewed: the pod has never had a guest, and makes room for another one.
+        pod: the pod that runs the guest; None when it is known not to exist.
+        moving_since: since when the pod is known to be gone while the guest may be in its target pod; else None.
+        is_renewed: the pod never had a guest, and is being recreated.
     """
     if is_renewed or (vmi.is_unprocessed and pod is None):
         return PhaseDecision(phase=VmiPhase.PENDING)
@@ -74,22 +73,21 @@ def _phase_of_new_pod(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> V
         return VmiPhase.FAILED
     if pod.is_ready and guarantees_resources(vmi, pod):
         return VmiPhase.SCHEDULED
-    # A pod that dies before the VMI has been seen with it is a start that failed, too.
+    # A pod that ends before the VMI was observed with it is a failed start, too.
     return VmiPhase.FAILED if pod.is_down_or_going else VmiPhase.SCHEDULING
 
 
 def guarantees_resources(vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
-    """Pinned CPUs need a pod of QoS class Guaranteed; KubeVirt keeps any other from being scheduled."""
+    """True if the pod has the QoS class Guaranteed that pinned CPUs need; KubeVirt does not schedule any other."""
     if pod.qos_class in ("", "Guaranteed"):
         return True
     cpu = mapping(mapping(vmi.read_spec().get("domain")).get("cpu"))
     return cpu.get("dedicatedCpuPlacement") is not True
 
 
-# Why a VMI loses its launcher pod, for people: `status.reason`, and one event.
-#
-# KubeVirt leaves `status.reason` empty but for a node that does not answer; its conditions say only that the pod is
-# going. What evicted, preempted or crashed it is in the pod, which is gone when somebody looks.
+# `status.reason` and one event report why a VMI loses its launcher pod. KubeVirt leaves `status.reason` empty except
+# for an unresponsive node; its conditions say only that the pod is terminating. The cause (eviction, preemption,
+# crash) is in the pod, which is gone when somebody looks.
 
 _GONE = Explanation(
     Reason.LAUNCHER_POD_LOST, "the pod does not exist any more: somebody has deleted it, or its node is gone"
@@ -97,8 +95,8 @@ _GONE = Explanation(
 
 
 def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Explanation | None:
-    """Who or what takes the pod from a VMI that nobody asked to stop; None while nothing does."""
-    if phase is VmiPhase.PENDING:  # with a pod only while that makes room for another one
+    """Explain what removes the pod of a VMI that nobody asked to stop; None while nothing does."""
+    if phase is VmiPhase.PENDING:  # with a pod only while that is being recreated
         return None
     if view.vmi.deleting:
         return _crash_before_deletion(view, pod)
@@ -108,14 +106,14 @@ def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Exp
         return None
     if pod.ending is not None:
         return pod.ending
-    # An end of its own accord is told by the node agent.
+    # The node agent reports an end of the guest's own accord.
     if pod.deleting and not view.vmi.is_final:
         return Explanation(Reason.LAUNCHER_POD_LOST, "somebody deletes the pod")
     return None
 
 
 def _crash_before_deletion(view: VmiView, pod: LauncherPod | None) -> Explanation | None:
-    """The node agent's `Failed` may be heard first: then the VM's controller has deleted the VMI for its next start."""
+    """A crash: if the node agent's `Failed` came first, the VM's controller has deleted the VMI to restart it."""
     is_crash = view.vmi.phase is VmiPhase.FAILED and pod is not None and not pod.deleting
     return pod.ending if is_crash and pod is not None else None
 
@@ -127,17 +125,17 @@ def announce_end(end: Explanation, *, pod: LauncherPod | None) -> Announcement:
     return warning(Subject.VMI, Reason.LAUNCHER_POD_LOST, message, is_urgent=True)
 
 
-# What keeps a launcher pod from starting the guest, in the kubelet's words: `Synchronized` of the VMI, and one event.
+# Reports the kubelet's error when a launcher pod cannot start the guest: `Synchronized` of the VMI, and one event.
 #
-# KubeVirt tells of images alone. A pod whose sandbox cannot be made, mostly for one of its networks, has no container
-# that could say anything: only the kubelet's events on the pod do, which nobody looks for on a VM.
+# KubeVirt reports only images. A pod whose sandbox cannot be created, mostly because of a network, has no container
+# with a state: only the kubelet's events on the pod explain it, and nobody looks there for a VM.
 
 POD_MEMBER = "pod"
-"""Of the condition: uid of the launcher pod that does not start."""
+"""Member of the condition: uid of the launcher pod that does not start."""
 
 
 def start_failure(view: VmiView, pod: LauncherPod | None) -> Refusal | None:
-    """Why the pod does not start the guest; None while nothing is known to be in its way."""
+    """Why the pod does not start the guest; None while no cause is known."""
     if pod is None or not is_starting(view.vmi):
         return None
     if pod.image_error is not None:
@@ -148,7 +146,7 @@ def start_failure(view: VmiView, pod: LauncherPod | None) -> Refusal | None:
 
 
 def _waits_for_sandbox(pod: LauncherPod) -> bool:
-    """It has a node, and no networks yet: what Multus tells of them it tells when the sandbox is there."""
+    """True if it has a node and no networks yet: Multus reports them once the sandbox exists."""
     return bool(pod.node_name) and pod.phase in ("", "Pending") and pod.network_status_annotation is None
 
 
@@ -157,21 +155,21 @@ def _sandbox_failure(view: VmiView, pod: LauncherPod) -> Refusal | None:
     if failure := next((item for item in view.start_failures if item.pod_uid == pod.uid), None):
         return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=f"{where}{failure.message}")
     told = _told(view.vmi.read_status().get("conditions"))
-    # A new leader has still to hear of it, and an event is gone after an hour: what was told of this pod holds. An
-    # earlier version did not say of which: it goes, until the kubelet tries again.
+    # A new leader has not observed it yet, and events expire after an hour: an earlier report about this pod stays. An
+    # earlier version did not name the pod: its report is dropped, until the kubelet retries.
     if told is not None and told.get(POD_MEMBER) == pod.uid:
         return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(told.get("message")))
     return None
 
 
 def members_of(failure: Refusal, pod: LauncherPod | None) -> Mapping[str, Any]:
-    """The members of `Synchronized` that are nicplug's own."""
+    """nicplug's own members of `Synchronized`."""
     is_of_pod = failure.reason == Reason.POD_SANDBOX_FAILED and pod is not None
     return {POD_MEMBER: pod.uid} if is_of_pod and pod is not None else {}
 
 
 def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """Once, with the status that begins to say it: the kubelet tries again and again."""
+    """Announce once, with the status that first reports it: the kubelet retries repeatedly."""
     told = _told(changes.get("conditions"))
     if told is None or _told(view.vmi.read_status().get("conditions")) is not None:
         return ()
