@@ -59,8 +59,8 @@ from nicplug.plan.actions import (
 )
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.plan_vm import plan_vm
+from nicplug.plan.vmi.new_pod_networks import refuse_spec
 from nicplug.plan.vmi.plan_vmi import plan_vmi
-from nicplug.plan.vmi.pod_networks import refuse_spec
 
 NAMES = ("red", "blue", "green")
 # Attempts, and how many seconds ago the last one was.

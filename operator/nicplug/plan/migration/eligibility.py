@@ -10,14 +10,14 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import demand_of, find_candidates
 from nicplug.plan.checks import first_result
-from nicplug.plan.migration.ending import Ending
 from nicplug.plan.migration.facts import MigrationFacts, first_in_line, gather_migration_facts
+from nicplug.plan.migration.failure import Ending
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, progressing_condition, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.backoff import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
-from nicplug.plan.vmi.pod_networks import refuse_default_network, refuse_unregistered_plugin
+from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unregistered_plugin
 
 # What KubeVirt's webhook refuses on create is accepted here, and fails with the same words: a webhook that is down
 # blocks the API.

@@ -18,8 +18,8 @@ from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import refuse_second
-from nicplug.plan.migration.ending import Ending, Progress
 from nicplug.plan.migration.facts import MigrationFacts
+from nicplug.plan.migration.failure import Ending, Progress
 from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView

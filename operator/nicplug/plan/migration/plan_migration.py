@@ -44,8 +44,8 @@ from nicplug.plan.migration.eligibility import (
     refuse_unlike,
     refuse_vmi,
 )
-from nicplug.plan.migration.ending import Ending, Progress, causes_at_fault, nics_at_fault
 from nicplug.plan.migration.facts import MigrationFacts, gather_migration_facts
+from nicplug.plan.migration.failure import Ending, Progress, causes_at_fault, nics_at_fault
 from nicplug.plan.migration.finish import plan_end
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases

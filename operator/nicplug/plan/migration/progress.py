@@ -8,8 +8,8 @@ from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
-from nicplug.plan.migration.ending import Progress
 from nicplug.plan.migration.facts import MigrationFacts
+from nicplug.plan.migration.failure import Progress
 from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import (

@@ -43,8 +43,8 @@ from nicplug.plan.nic.observed import elements_asked_for
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.launcher_pod import create_launcher_pod, free_pod_key
 from nicplug.plan.vmi.moving import MOST_RENEWALS, is_renewable
+from nicplug.plan.vmi.new_pod_networks import elements_at_birth
 from nicplug.plan.vmi.own_pods import next_target_key, taken_names, target_key, uids_of_target
-from nicplug.plan.vmi.pod_networks import elements_at_birth
 
 # Pods that are not visible are looked up by name before anything is concluded from it: pods are watched by a label,
 # and one that only lost it looks deleted. A migration that failed because of it would leave its target pod behind

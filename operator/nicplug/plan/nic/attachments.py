@@ -147,7 +147,7 @@ def networks_to_plug_later(view: VmiView) -> frozenset[str]:
 def networks_to_allow_later(view: VmiView) -> frozenset[str]:
     """Networks that a new pod is made without, because the VM may not use them; plugged when it may.
 
-    Only where they can follow: else the VM does not start (`plan.vmi.pod_networks.refuse_networks`).
+    Only where they can follow: else the VM does not start (`plan.vmi.new_pod_networks.refuse_networks`).
     """
     namespace, known = view.vmi.key.namespace, view.attachments
     return _pluggable(view) & frozenset(

@@ -23,7 +23,7 @@ from nicplug.plan.nic.annotation import AnnotationDecision
 from nicplug.plan.nic.attachments import refuse_hotplug
 from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.observed import MigrationInProgress
-from nicplug.plan.nic.path.chooser import Chooser, Chosen
+from nicplug.plan.nic.path.paths_of_vmi import Chooser, Chosen
 from nicplug.plan.nic.rollback import is_rolled_back
 from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason

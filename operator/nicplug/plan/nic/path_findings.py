@@ -6,8 +6,8 @@ from nicplug.model.hotplug_policy import MigrationPolicy
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.plan.nic.findings import Finding, Situation
 from nicplug.plan.nic.observed import MigrationInProgress
-from nicplug.plan.nic.path.chooser import Chosen
 from nicplug.plan.nic.path.messages import by
+from nicplug.plan.nic.path.paths_of_vmi import Chosen
 from nicplug.plan.nic.path.rules import Verdict
 from nicplug.plan.nic.phantoms import PhantomState
 from nicplug.plan.reasons import Reason

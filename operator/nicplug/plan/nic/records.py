@@ -26,8 +26,8 @@ from nicplug.plan.nic.change import find_link_change
 from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation
 from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
 from nicplug.plan.nic.observed import MigrationInProgress, Rows, stray_interfaces
-from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.migration_history import select_for_next_migration
+from nicplug.plan.nic.path.paths_of_vmi import Chooser
 from nicplug.plan.nic.plug import find_plug, nic_is_invalid, runs_until_restart
 from nicplug.plan.nic.spec_checks import in_precedence
 from nicplug.plan.nic.unplug import find_stray, find_unplug

@@ -2,7 +2,7 @@
 
 Start at `plan_vmi`.
 
-- Its pods: `new_pod`, `launcher_pod` with `pod_networks` and `pod_resources`, `active_pod`, `own_pods`,
+- Its pods: `new_pod`, `launcher_pod` with `new_pod_networks` and `pod_resources`, `active_pod`, `own_pods`,
   `disruption_budget`.
 - Its life: `phase`, `vmi_status`, `end`.
 - Its NICs: `nics` (each is decided in `plan.nic`), `roll_back`, `outdated_attachments`.

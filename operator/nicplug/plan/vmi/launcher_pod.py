@@ -37,7 +37,7 @@ from nicplug.model.names import (
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vmi.pod_networks import device_counts, network_annotations
+from nicplug.plan.vmi.new_pod_networks import device_counts, network_annotations
 from nicplug.plan.vmi.pod_resources import pod_resources, with_devices
 
 _NOTHING_KNOWN = KnownAttachments()

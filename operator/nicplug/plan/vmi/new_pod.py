@@ -11,15 +11,15 @@ from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_pl
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.launcher_pod import NO_DIGEST, create_launcher_pod, launcher_pod_key, pod_spec_digest
-from nicplug.plan.vmi.own_pods import announce_leftover, announce_taken_name, discard, migration_of, taken_names
-from nicplug.plan.vmi.phase import is_starting
-from nicplug.plan.vmi.pod_networks import (
+from nicplug.plan.vmi.new_pod_networks import (
     refuse_default_network,
     refuse_networks,
     refuse_spec,
     refuse_unknown_device,
     refuse_unregistered_plugin,
 )
+from nicplug.plan.vmi.own_pods import announce_leftover, announce_taken_name, discard, migration_of, taken_names
+from nicplug.plan.vmi.phase import is_starting
 
 # A refusal of the pod is returned, not planned: `plan.vmi.plan_vmi` reports it in the status of the VMI.
 

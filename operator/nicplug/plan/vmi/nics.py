@@ -18,9 +18,9 @@ from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_a
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.observed import Rows, plan_rows
-from nicplug.plan.nic.path.chooser import Chooser
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import by
+from nicplug.plan.nic.path.paths_of_vmi import Chooser
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.nic.phantoms import find_phantoms
 from nicplug.plan.nic.records import NicReport, Records, leaving_nics, plan_operations

@@ -28,8 +28,8 @@ from nicplug.model.networks import parse_interface, parse_network
 from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.nic.requested import object_to, object_to_mac, object_to_slots
 from nicplug.plan.nic.spec_checks import refuse
+from nicplug.plan.vmi.new_pod_networks import refuse_networks, refuse_unregistered_plugin
 from nicplug.plan.vmi.plan_vmi import plan_vmi
-from nicplug.plan.vmi.pod_networks import refuse_networks, refuse_unregistered_plugin
 
 LONG = "n" * 120
 MAC = "02:00:00:00:00:01"

@@ -23,8 +23,8 @@ from tests.build import (
 
 from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Create, PatchStatus
+from nicplug.plan.vmi.new_pod_networks import network_annotations, refuse_unregistered_plugin
 from nicplug.plan.vmi.plan_vmi import plan_vmi
-from nicplug.plan.vmi.pod_networks import network_annotations, refuse_unregistered_plugin
 
 NETWORKS = "k8s.v1.cni.cncf.io/networks"
 DEFAULT = "v1.multus-cni.io/default-network"
