@@ -40,7 +40,7 @@ MODELS: dict[str, type[Settings] | type[ApiSettings]] = {"operator": Settings, "
 _CHECKED = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "maxLength", "pattern", "description")
 # What of the CRD's schema.
 _CHECKED_OF_CRD = ("type", "enum", "minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern", "required")
-# What KubeVirt 1.9 has below spec.configuration and nicplug does not read: as anything, but by these names alone.
+# Members of spec.configuration of KubeVirt 1.9 and later that nicplug does not read: any value, but no other names.
 _OF_KUBEVIRT = """
 additionalGuestMemoryOverheadRatio apiConfiguration architectureConfiguration autoCPULimitNamespaceLabelSelector
 changedBlockTrackingLabelSelectors commonInstancetypesDeployment confidentialCompute controllerConfiguration cpuModel

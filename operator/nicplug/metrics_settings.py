@@ -25,7 +25,7 @@ PATTERNS = {
     SUBDOMAIN: "must consist of lowercase letters, digits, '-' and '.', and begin and end with a letter or digit",
     NO_SPACES: "must not be empty or contain spaces",
 }
-"""What a value that does not match is told."""
+"""The message about a value that does not match, by pattern."""
 
 
 class MetricsSettings(BaseSettings):

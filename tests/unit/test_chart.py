@@ -272,11 +272,14 @@ def test_an_absent_api_that_nobody_has_installed_raised_an_alert(chart: Path) ->
     assert whole.items() > left.items()
 
 
-def test_runbooks_can_be_elsewhere(chart: Path) -> None:
-    found = alert_groups(chart, "monitoring.prometheusRule.runbooks=https://wiki.example/nicplug")
+@pytest.mark.parametrize("is_api_enabled", ["true", "false"])
+def test_runbooks_can_be_elsewhere(chart: Path, is_api_enabled: str) -> None:
+    """In a folder of the same name, too: without the API the group before its own was rewritten twice."""
+    folder = "https://git.example/nicplug/docs/runbooks"
+    found = alert_groups(chart, f"monitoring.prometheusRule.runbooks={folder}/", f"api.enabled={is_api_enabled}")
     urls = set().union(*found.values())
     assert len(urls) > 10
-    assert all(re.fullmatch(r"https://wiki\.example/nicplug/Nicplug\w+\.md", url) for url in urls)
+    assert all(re.fullmatch(rf"{re.escape(folder)}/Nicplug\w+\.md", url) for url in urls)
 
 
 def kubevirt(chart: Path, *settings: str) -> Object:

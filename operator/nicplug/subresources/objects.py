@@ -78,7 +78,7 @@ class Objects:
         return await _found(self.api.get(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
 
     async def pod(self, key: ObjectKey) -> LauncherPod | None:
-        """Read the current pod, whoever owns it; None if there is none."""
+        """Read the current pod, regardless of its owner; None if there is none."""
         return await _found(self.api.get(PODS, name=key.name, namespace=key.namespace), parse_pod)
 
     async def both(self, key: ObjectKey) -> Both:

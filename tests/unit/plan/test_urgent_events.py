@@ -10,7 +10,7 @@ from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod_conditions import Explanation
 from nicplug.plan.migration.actions import announce_failure
 from nicplug.plan.nic.transitions import Transitions, announce
-from nicplug.plan.outcome import Announcement, Severity, Subject
+from nicplug.plan.outcome import Announcement, Severity, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.phase import announce_end
 from nicplug.plan.vmi.plan_vmi import plan_vmi
@@ -48,6 +48,8 @@ EVENTS = [
     (_stuck(Reason.ROLLED_BACK), True),
     (_stuck(Reason.ATTACH_FAILED), False),
     (_stuck(Reason.NO_PCI_SLOT, "Blocked"), False),
+    (warning(Subject.MIGRATION, "migrationTargetPodUnschedulable", "x"), False),
+    (normal(Subject.MIGRATION, "SuccessfulMigration", "x"), False),
 ]
 
 

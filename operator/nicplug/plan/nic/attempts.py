@@ -195,7 +195,7 @@ def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None
 
 
 def _may_enter(item: Waiting, now: datetime) -> bool:
-    """True if its turn may begin: never at full speed, which would be a fight with whoever removes elements."""
+    """True if its turn may begin: never at full speed, which would fight anyone who removes elements."""
     return item.attempts.is_anew or now >= _last(item) + _SHORTEST_TURN
 
 

@@ -126,8 +126,8 @@ def _heard_at(failed: _FailedAddition) -> datetime:
 def _may_be_phantom(record: InterfaceOperation, *, row: Mapping[str, Any] | None) -> bool:
     """Network-status lists it, and the guest has not got it.
 
-    One that is blocked is asked for by nobody: whoever put its interface there did it alone. A suspect stays one when
-    it is blocked: put back, it would be suspected again, and taken out again.
+    nicplug does not ask for a blocked NIC: its interface was put there by someone else. A suspect stays one when it is
+    blocked: put back, it would be suspected again, and taken out again.
     """
     if record.operation != OperationType.PLUG or not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN):
         return False

@@ -72,7 +72,7 @@ def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
 
 
 def _by(migration: Migration) -> Evacuation:
-    """Evacuate by a migration in progress, whoever created it: the guest leaves the node with it."""
+    """Evacuate by a migration in progress, of any creator: the guest leaves the node with it."""
     told = f": {migration.progress}" if migration.progress else ""
     return Evacuation(waits_for=f"migration {migration.key.name}{told}", is_stuck=migration.is_stuck)
 
