@@ -1,1 +1,1 @@
-"""What the watches have told, as records, ready to be looked up. Decides nothing and sends nothing."""
+"""Indexed records of the watched objects. Decides nothing and sends no requests."""

@@ -1,4 +1,4 @@
-"""Which VMIs have to look again when a network attachment definition changes: by their own spec, or by their VM's."""
+"""Index of the VMIs to reconcile when a network attachment definition changes, by their own spec or by their VM's."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -15,9 +15,9 @@ _NONE: frozenset[AttachmentKey] = frozenset()
 
 @dataclass(slots=True)
 class AttachmentIndex:
-    """References of VMI specs and of VM templates, by the definition and by the VMI.
+    """References to NADs in VMI specs and VM templates, indexed by NAD and by VMI.
 
-    What a template names beyond its VMI's spec counts as well: records of the VMI tell about those NICs.
+    References that only the template has count as well: the records of the VMI include those NICs.
     """
 
     _vmis: defaultdict[AttachmentKey, set[VmiKey]] = field(default_factory=lambda: defaultdict(set))
@@ -25,26 +25,26 @@ class AttachmentIndex:
     _of_template: dict[VmiKey, frozenset[AttachmentKey]] = field(default_factory=dict)
 
     def put(self, vmi: VirtualMachineInstance) -> None:
-        """Take in a VMI as it is now."""
+        """Index the current references of a VMI."""
         self._put(vmi.key, referenced_keys(vmi.networks, namespace=vmi.key.namespace), self._of_spec)
 
     def put_template(self, vm: VirtualMachine) -> None:
-        """Take in a VM as it is now."""
+        """Index the current references of a VM's template."""
         key = VmiKey(vm.key.namespace, vm.key.name)
         self._put(key, referenced_keys(vm.networks, namespace=key.namespace), self._of_template)
 
     def drop(self, vmi: VirtualMachineInstance) -> None:
-        """Forget a VMI that is gone."""
+        """Remove a deleted VMI."""
         self._put(vmi.key, _NONE, self._of_spec)
 
     def drop_template(self, vm: VirtualMachine) -> None:
-        """Forget a VM that is gone."""
+        """Remove a deleted VM."""
         self._put(VmiKey(vm.key.namespace, vm.key.name), _NONE, self._of_template)
 
     def referring(self, attachments: Iterable[AttachmentKey] | None, *, access: AttachmentAccess) -> tuple[VmiKey, ...]:
-        """The VMIs that refer to one of these and may use it; None for any at all, whether they may use it or not.
+        """Return the VMIs that refer to one of these NADs and may use it; None: any NAD, allowed or not.
 
-        A VM that does not run is among them, by the name that its VMI would have.
+        Includes stopped VMs, by the name that their VMI would have.
         """
         if attachments is None:
             return tuple(dict.fromkeys(key for item in self._vmis for key in sorted(self._vmis[item])))
@@ -54,7 +54,7 @@ class AttachmentIndex:
     def _put(
         self, key: VmiKey, present: frozenset[AttachmentKey], side: dict[VmiKey, frozenset[AttachmentKey]]
     ) -> None:
-        """Replace what one side, spec or template, refers to; what the other side refers to as well stays."""
+        """Replace the references of one side, spec or template; references that the other side has as well stay."""
         before = side.get(key, _NONE)
         if present == before:
             return
@@ -64,7 +64,7 @@ class AttachmentIndex:
         for attachment in present - before:
             self._vmis[attachment].add(key)
         if present:
-            # One set for both sides, which mostly refer to the same.
+            # Both sides mostly refer to the same NADs; share one set.
             side[key] = other if other == present else present
         else:
             side.pop(key, None)

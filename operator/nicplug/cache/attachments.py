@@ -1,4 +1,4 @@
-"""The network attachment definitions of the cluster, as the optional watch brings them."""
+"""Cache of the cluster's network attachment definitions, filled by an optional watch."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ _OWN_NAMESPACE = AttachmentAccess()
 
 
 def tell_nobody(_keys: Iterable[AttachmentKey] | None) -> None:
-    """Be the `on_change` of a store that nobody listens to."""
+    """Ignore the change: the default `on_change`."""
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Attachments:
     """All NADs by key; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        on_change: told which NADs came, went or changed; None for all of them.
+        on_change: called with the NADs that were added, deleted or changed; None for all.
     """
 
     clock: Callable[[], datetime]
@@ -39,21 +39,21 @@ class Attachments:
         return len(self._definitions)
 
     def known(self, keys: Iterable[AttachmentKey], *, access: AttachmentAccess = _OWN_NAMESPACE) -> KnownAttachments:
-        """What is known about these.
+        """Return what is known about these NADs.
 
         Args:
-            access: by which they were chosen.
+            access: the rules by which the caller chose them.
         """
         found = {key: self._definitions[key] for key in keys if key in self._definitions}
         return KnownAttachments(knowledge=self._knowledge, definitions=found, access=access)
 
     def project(self, item: Mapping[str, Any]) -> AttachmentDefinition:
-        """A NAD of a list."""
+        """Parse a NAD from a LIST."""
         is_first = self._knowledge is Knowledge.UNKNOWN
         return parse_attachment_definition(item, changed_at=None if is_first else self.clock())
 
     def replace(self, items: Iterable[AttachmentDefinition]) -> None:
-        """All NADs there are."""
+        """Replace all NADs after a LIST."""
         before = self._definitions
         self._definitions = {item.key: _as_before(item, before.get(item.key)) for item in items}
         was, self._knowledge = self._knowledge, Knowledge.COMPLETE
@@ -64,11 +64,11 @@ class Attachments:
         self._tell([key for key in keys if before.get(key) != self._definitions.get(key)])
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         fresh = parse_attachment_definition(item, changed_at=self.clock())
         before = self._definitions.get(fresh.key)
         if type_ == "DELETED":
-            # Not the DELETED line of a NAD whose name another has taken meanwhile.
+            # Not the DELETED event of a NAD whose name another has taken since.
             if before is not None and before.resource_version <= fresh.resource_version:
                 del self._definitions[fresh.key]
                 self._tell([fresh.key])
@@ -77,7 +77,7 @@ class Attachments:
         self._tell([fresh.key] if before != self._definitions[fresh.key] else [])
 
     def lose(self, absence: Absence) -> None:
-        """The CRD is not installed, or NADs must not be read."""
+        """Discard all NADs: the CRD is not installed, or permission to read NADs is missing."""
         was = self._knowledge
         self._knowledge = Knowledge.NOT_INSTALLED if absence is Absence.NOT_SERVED else Knowledge.UNKNOWN
         self._definitions = {}
@@ -90,7 +90,7 @@ class Attachments:
 
 
 def _as_before(fresh: AttachmentDefinition, before: AttachmentDefinition | None) -> AttachmentDefinition:
-    """With the time of the one that was known, when nothing that matters has changed."""
+    """Keep the previous timestamp if nothing relevant has changed."""
     matters = (fresh.uid, fresh.digest, fresh.device)
     if before is None or (before.uid, before.digest, before.device) != matters:
         return fresh

@@ -1,4 +1,4 @@
-"""The PodDisruptionBudgets of VMIs, as the optional watch and the answers to writes bring them."""
+"""Cache of the VMIs' PodDisruptionBudgets, filled by an optional watch and by the answers to writes."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
@@ -11,20 +11,20 @@ from nicplug.model.keys import BudgetKey, DisruptionBudgetKey, WorkKey
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.vmi import VirtualMachineInstance
 
-# Enough to outlive every answer that may still be on its way.
+# Outlives every answer that may still be in flight.
 _REMEMBERED_DELETIONS = 1024
 
 
 def _tell_nobody(_: "list[WorkKey] | None") -> None:
-    """Be the `on_change` of a store that nobody listens to."""
+    """Ignore the change: the default `on_change`."""
 
 
 @dataclass(slots=True)
 class Budgets:
-    """All budgets of VMIs; a `Sink` of `OptionalWatch`. Small records, one per VMI that wants protection.
+    """All budgets of VMIs; a `Sink` of `OptionalWatch`. Holds one small record per protected VMI.
 
     Attributes:
-        on_change: told which budgets have changed; None when they have become readable.
+        on_change: called with the keys of changed budgets; None when budgets have become readable.
     """
 
     on_change: "Callable[[list[WorkKey] | None], None]" = _tell_nobody
@@ -36,24 +36,24 @@ class Budgets:
 
     @property
     def is_readable(self) -> bool:
-        """What exists is known."""
+        """True if budgets can be read and have been listed."""
         return self._budgets is not None
 
     def of(self, vmi: VirtualMachineInstance) -> DisruptionBudget | None:
-        """The budget of that very VMI."""
+        """Return the budget owned by this VMI (same uid), or None."""
         if not self._budgets:
             return None
         found = self._budgets.get(budget_key(vmi.key, uid=vmi.uid))
         return found if found is not None and found.owner_uid == vmi.uid else None
 
-    # -- what the watch says -----------------------------------------------------------------------
+    # -- watch events ------------------------------------------------------------------------------
 
     def project(self, item: Mapping[str, Any]) -> DisruptionBudget | None:
-        """A budget of a list."""
+        """Parse a budget from a LIST."""
         return parse_budget(item)
 
     def replace(self, items: Iterable[DisruptionBudget]) -> None:
-        """All budgets there are."""
+        """Replace all budgets after a LIST."""
         before, self._budgets = self._budgets, {item.key: item for item in items}
         if before is None:
             self.on_change(None)
@@ -63,22 +63,22 @@ class Budgets:
         self.on_change([_work_key(item) for item in changed])
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         keys = self._drop(item) if type_ == "DELETED" else self.observe(item)
         if keys:
             self.on_change(keys)
 
     def lose(self, absence: Absence) -> None:
-        """Budgets must not be read."""
+        """Discard all budgets: permission to read them is missing."""
         self._budgets = None
 
-    # -- what answers say --------------------------------------------------------------------------
+    # -- answers to requests -----------------------------------------------------------------------
 
     def observe(self, raw: Mapping[str, Any], *, lives: bool = False) -> list[WorkKey]:
-        """Take in a budget as it is now; whose it is, if that is news.
+        """Store the current version of a budget; returns the key to reconcile if it is news.
 
         Args:
-            lives: it was read by name, so it lives although it may be out of the watch's sight.
+            lives: the budget was read by name: it exists, even if the watch no longer matches it.
         """
         fresh = parse_budget(raw)
         if fresh is None or self._budgets is None:
@@ -93,7 +93,7 @@ class Budgets:
         return [_work_key(fresh)] if before != fresh else []
 
     def forget(self, key: DisruptionBudgetKey, *, uid: str) -> list[WorkKey]:
-        """Take in that a budget is gone."""
+        """Remove a deleted budget; returns the key to reconcile."""
         before = (self._budgets or {}).get(key)
         if before is None or before.uid != uid or self._budgets is None:
             return []
@@ -101,7 +101,7 @@ class Budgets:
         return [_work_key(before)]
 
     def _drop(self, item: Mapping[str, Any]) -> list[WorkKey]:
-        """A DELETED line, also of a budget that has only lost the label by which it is watched."""
+        """Apply a DELETED event, which a budget that lost the watched label causes as well."""
         metadata = mapping(item.get("metadata"))
         key = DisruptionBudgetKey(text(metadata.get("namespace")), text(metadata.get("name")))
         uid, version = text(metadata.get("uid")), resource_version(metadata)

@@ -1,4 +1,4 @@
-"""The stores of all kinds, their indexes, and which keys an event makes worth another look."""
+"""The stores of all kinds, their indexes, and which keys to reconcile after an event."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -51,7 +51,7 @@ from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
 
 class CachedKind(Enum):
-    """The kinds that are watched."""
+    """The watched kinds."""
 
     VM = "VirtualMachine"
     VMI = "VirtualMachineInstance"
@@ -62,11 +62,11 @@ class CachedKind(Enum):
 
 
 class Caches:
-    """Everything nicplug knows of the cluster.
+    """Everything nicplug knows about the cluster.
 
     Args:
         clock: current time, UTC; stamps when a new generation of a VMI was first seen.
-        kubevirt_namespace: where the KubeVirt CR lies; one in any other namespace has no effect.
+        kubevirt_namespace: namespace of the KubeVirt CR; CRs in other namespaces have no effect.
     """
 
     def __init__(self, *, clock: Callable[[], datetime], kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE) -> None:
@@ -95,7 +95,7 @@ class Caches:
         self._spec_seen: dict[str, tuple[int, datetime]] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
-        """Take in an object as it is now; the keys that have to look again."""
+        """Store the current version of an object; returns the keys to reconcile."""
         if self._is_echo(kind, raw):
             return []
         match kind:
@@ -124,25 +124,25 @@ class Caches:
                 return self._kubevirt_keys(is_news=self.kubevirts.put(raw))
 
     def _is_echo(self, kind: CachedKind, raw: Mapping[str, Any]) -> bool:
-        """The store has it in this version or a newer one: most watch lines only echo an answer to a write."""
+        """True if the store has this version or a newer one: most watch lines only echo the answer to a write."""
         metadata = mapping(raw.get("metadata"))
         return self.knows(kind.value, uid=text(metadata.get("uid")), version=resource_version(metadata))
 
     def knows(self, kind: str, *, uid: str, version: int) -> bool:
-        """That version of the object, or a newer one, is known, or the object is known to be gone for good.
+        """True if this version of the object, or a newer one, is stored, or the object is known to be deleted.
 
         Args:
-            kind: as the API names it.
+            kind: the API's name of the kind.
         """
         return 0 < version <= self.store_of(CachedKind(kind)).version_of(uid)
 
     def note_unreadable(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
-        """An object that `observe` could not take in; it must not keep the caches from being complete."""
+        """Record an object that `observe` could not parse, so that it does not keep the caches from being complete."""
         metadata = mapping(raw.get("metadata"))
         self.store_of(kind).note_unreadable(text(metadata.get("uid")), version=resource_version(metadata))
 
     def forget(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
-        """Take in that an object is gone; the keys that have to look again."""
+        """Remove a deleted object; returns the keys to reconcile."""
         if kind is CachedKind.POD:
             return self._with_budgets(self.launchers.forget_line(parse_pod(raw)))
         metadata = mapping(raw.get("metadata"))
@@ -150,10 +150,10 @@ class Caches:
         return self.forget_uid(kind, key=key, uid=text(metadata.get("uid")))
 
     def forget_uid(self, kind: CachedKind, *, key: ObjectKey, uid: str, version: float = math.inf) -> list[WorkKey]:
-        """The same, when only name and uid are known.
+        """Remove an object of which only name and uid are known; returns the keys to reconcile.
 
         Args:
-            version: the resourceVersion at which it was not to be seen; infinite when it is gone for good.
+            version: the resourceVersion at which it was not visible; infinite if it is deleted.
         """
         match kind:
             case CachedKind.VM:
@@ -172,7 +172,7 @@ class Caches:
                 return self._kubevirt_keys(is_news=self.kubevirts.remove(KubevirtKey(key.namespace, key.name), uid=uid))
 
     def store_of(self, kind: CachedKind) -> Store[Any]:
-        """The store of a kind."""
+        """Return the store of a kind."""
         match kind:
             case CachedKind.VM:
                 return self.vms
@@ -188,7 +188,7 @@ class Caches:
                 return self.kubevirts.store
 
     def all_keys(self) -> list[WorkKey]:
-        """Every key there is work for, for a new leader."""
+        """Return all keys, for a new leader."""
         return [
             *(vm.key for vm in self.vms),
             *(vmi.key for vmi in self.vmis),
@@ -198,26 +198,26 @@ class Caches:
         ]
 
     def due_budgets(self) -> list[WorkKey]:
-        """The budgets of all VMIs that are not, or may not be, as they shall be."""
+        """Return the budgets of all VMIs that differ, or may differ, from the desired state."""
         return self._due_budgets(vmi.key for vmi in self.vmis)
 
     def migrations_of(self, key: VmiKey) -> tuple[Migration, ...]:
-        """The migrations that name this VMI, oldest first; which VMI of that name they were made for is not said."""
+        """Return the migrations that name this VMI, oldest first; they may refer to an earlier VMI of that name."""
         return self._migrations.of(key)
 
     def unfinished_migrations(self) -> tuple[Migration, ...]:
-        """The migrations that have not ended, of all VMIs."""
+        """Return the unfinished migrations of all VMIs."""
         return self._migrations.unfinished()
 
     def limits(self) -> MigrationLimits:
-        """How many migrations may be under way; KubeVirt's defaults without a KubeVirt CR."""
+        """Return the limits on parallel migrations; KubeVirt's defaults without a KubeVirt CR."""
         config = self.config()
         return config.limits if config is not None else MigrationLimits()
 
     def attachments_of(self, vmi: VirtualMachineInstance, *, vm: VirtualMachine | None = None) -> KnownAttachments:
-        """What is known of the NADs that the VMI refers to, and the template of its VM, from which more may come.
+        """Return what is known about the NADs in the VMI's spec and its VM's template, which may add more NICs.
 
-        Of those that it may use: of another one nothing is known, whether it exists or not.
+        Omits NADs that the VMI may not use, so that it cannot depend on whether they exist.
         """
         networks = (*vmi.networks, *(vm.networks if vm is not None else ()))
         access, namespace = self.attachment_access(), vmi.key.namespace
@@ -225,7 +225,7 @@ class Caches:
         return self.attachments.known((key for key in keys if access.allows(key, namespace=namespace)), access=access)
 
     def attachment_access(self) -> AttachmentAccess:
-        """Which namespaces' NADs a VM may use."""
+        """Return which namespaces' NADs a VM may use."""
         config, findings = self.config(), self.multus.findings
         rules = config.nad_rules if config is not None else NadRules()
         if self._access is None or self._access[:2] != (rules, findings):
@@ -233,10 +233,10 @@ class Caches:
         return self._access[2]
 
     def referring(self, attachments: Iterable[AttachmentKey] | None) -> list[WorkKey]:
-        """The VMIs that refer to one of these NADs, and what moves them; None for any NAD at all.
+        """Return the VMIs that refer to one of these NADs, and their migrations; None for any NAD.
 
-        One that may not use the NAD does not look again: by that its owner would see that the NAD exists. A VM whose
-        template names it has no use for that until it runs: its pod is born by what is known then.
+        Omits VMIs that may not use the NAD: a reconciliation would reveal to the owner that the NAD exists. Omits
+        stopped VMs whose template names the NAD: their pod is created from what is known at that time.
         """
         access = self.attachment_access()
         named = self._vmis_by_attachment.referring(attachments, access=access)
@@ -244,32 +244,32 @@ class Caches:
         return [*vmis, *(item.key for vmi in vmis for item in self.migrations_of(vmi) if not item.is_final)]
 
     def controller_of(self, vmi: VirtualMachineInstance) -> DynamicController:
-        """The dynamic networks controller on the VMI's node."""
+        """Return the dynamic networks controller on the VMI's node."""
         return self.controllers.on_node(vmi.node_name, node=self.nodes.get(vmi.node_name))
 
     def waiting_for_a_node(self) -> list[WorkKey]:
-        """Whose chances may change with the nodes.
+        """Return the keys whose outcome may change with the nodes.
 
-        VMIs with NICs on their way, or on their way off a node themselves; and migrations that have not ended.
+        These are VMIs with pending NICs, VMIs that are being evacuated, and unfinished migrations.
         """
         vmis = dict.fromkeys([*self._pending.everywhere(), *self._leaving])
         return [*vmis, *(item.key for item in self._migrations.unfinished())]
 
     def waiting_for_controller(self, nodes: Iterable[str] | None) -> list[WorkKey]:
-        """The VMIs with NICs on their way that are on one of these nodes; None for any node."""
+        """Return the VMIs with pending NICs on one of these nodes; None for any node."""
         return list(self._pending.everywhere() if nodes is None else self._pending.on(nodes))
 
     def config(self) -> KubevirtConfig | None:
-        """The KubeVirt CR that counts."""
+        """Return the effective KubeVirt CR, or None."""
         return self.kubevirts.config()
 
     def trusted_namespaces(self) -> tuple[str, ...]:
-        """The namespaces whose DaemonSets and ConfigMaps count as the cluster admin's word."""
+        """Return the namespaces whose DaemonSets and ConfigMaps are trusted as the cluster admin's."""
         config = self.config()
         return config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES
 
     def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
-        """When this process first saw the present generation of the VMI."""
+        """Return when this process first saw the current generation of the VMI."""
         seen = self._spec_seen.get(vmi.uid)
         return seen[1] if seen else self._clock()
 
@@ -295,7 +295,7 @@ class Caches:
         if self.migrations.get(migration.key) is migration:
             self._migrations.put(migration)
             if migration.target_pod is not None:
-                # The process goes on knowing its uid until the VMI tells it: a migration may be gone before.
+                # The uid stays known until the VMI's status records it: the migration may be deleted before.
                 self.launchers.made.note_recorded(migration.uid, vmi_uid="", uids=())
         return self._migration_keys(change)
 
@@ -312,14 +312,14 @@ class Caches:
         self.launchers.forget_vmi(vmi.uid)
 
     def _vm_keys(self, change: Change[VirtualMachine] | None) -> list[WorkKey]:
-        """The VM, and its VMI: the records tell about NICs that are only in the template."""
+        """Return the VM and its VMI, whose records include NICs that are only in the template."""
         if change is None:
             return []
         vmis = (VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)
         return _unique([*_keys(change.records), *(key for key in vmis if self._concerns(key, change))])
 
     def _concerns(self, key: VmiKey, change: Change[VirtualMachine]) -> bool:
-        """A VMI that goes on asks for nothing that the status of its VM says; one that ends waits for that."""
+        """True if the VMI may be affected: a running VMI ignores its VM's status, one that ends waits for it."""
         before, after = change.before, change.after
         if before is None or after is None or replace(before, status=after.status) != after:
             return True
@@ -327,10 +327,10 @@ class Caches:
         return vmi is not None and (vmi.deleting or vmi.is_final)
 
     def _vmi_keys(self, change: Change[VirtualMachineInstance] | None) -> list[WorkKey]:
-        """The VMI, what migrates it, and the VM of its name, whoever owns the VMI: that VM may have waited for it.
+        """Return the VMI, its migrations, and the VM of its name, whoever owns the VMI: that VM may have waited for it.
 
-        One that has failed may wait for the guest that it brings all the same. Once the VMI is gone its migrations that
-        have ended are not kept for long either.
+        A failed migration may wait for the guest that it brings after all. Once the VMI is deleted, its finished
+        migrations are soon removed as well.
         """
         if change is None:
             return []
@@ -342,7 +342,7 @@ class Caches:
         return _unique([*_keys(change.records), *migrations, *vms, *slots, *budgets])
 
     def _migration_keys(self, change: Change[Migration] | None) -> list[WorkKey]:
-        """The migration, the VMI that it moves, and that VMI's other migrations, which may wait for this one."""
+        """Return the migration, its VMI, and that VMI's other unfinished migrations, which may wait for this one."""
         if change is None:
             return []
         vmis = [migration.vmi for migration in change.records]
@@ -352,16 +352,16 @@ class Caches:
         )
 
     def _with_budgets(self, keys: list[WorkKey]) -> list[WorkKey]:
-        """The keys, and the budgets of the VMIs among them: a raised one is lowered when a pod has ended."""
+        """Add the budgets of the VMIs among the keys: a raised budget is lowered when a pod has ended."""
         return [*keys, *self._due_budgets(key for key in keys if isinstance(key, VmiKey))]
 
     def _due_budgets(self, vmis: Iterable[VmiKey]) -> list[WorkKey]:
-        """At rest none: a guest that wants no protection costs no pass, and one that has it costs none more."""
+        """Return the budgets that need a change: none in steady state, protected or not, so that it costs no pass."""
         found = (self.vmis.get(key) for key in vmis)
         return [BudgetKey(vmi.key.namespace, vmi.key.name) for vmi in found if vmi is not None and self._is_due(vmi)]
 
     def _is_due(self, vmi: VirtualMachineInstance) -> bool:
-        """The budget is missing, raised, altered, or no longer wanted."""
+        """True if the budget is missing, raised, modified, or no longer wanted."""
         if vmi.deleting or not self.budgets.is_readable:
             return False
         config, budget = self.config(), self.budgets.of(vmi)
@@ -373,7 +373,7 @@ class Caches:
         return (budget.min_available, budget.migration_uid) != (AT_REST, None) or not budget.is_labelled
 
     def _kubevirt_keys(self, *, is_news: bool) -> list[WorkKey]:
-        """Everything looks again when the KubeVirt CR that counts has changed, and nothing for any other one's sake."""
+        """Return all keys if the effective KubeVirt CR has changed; none for changes of other CRs."""
         if not is_news:
             return []
         config = self.config()

@@ -1,7 +1,7 @@
-"""Watches for the dynamic networks controller: the DaemonSets of trusted namespaces, and the pods of the controllers.
+"""Watches for the dynamic networks controller: the DaemonSets of trusted namespaces, and the controllers' pods.
 
 Each watch holds a connection, so their number is bounded: by the namespaces that a policy may list, and by
-`MOST_FOLLOWED` controllers. No tenant can open one: what is watched lies in namespaces that the cluster admin trusts.
+`MOST_FOLLOWED` controllers. No tenant can open one: only namespaces that the cluster admin trusts are watched.
 """
 
 import asyncio
@@ -38,10 +38,10 @@ _TOO_MANY_REMEDY = (
 
 @dataclass(slots=True)
 class ControllerWatches:
-    """Opens and closes the watches as trusted namespaces and controllers come and go.
+    """Opens and closes watches as trusted namespaces and controllers come and go.
 
     Attributes:
-        spawn: starts a task, and sees to it if it fails.
+        spawn: starts a task and handles its failure.
     """
 
     api: WatchingApi
@@ -52,7 +52,7 @@ class ControllerWatches:
     _reported: tuple[tuple[str, ...], int, tuple[str, ...]] | None = None
 
     def adjust(self) -> None:
-        """Open the watches that are missing, and end those that nobody needs any more."""
+        """Open missing watches, and stop those that are no longer needed."""
         namespaces, followed = self.controllers.namespaces(), self.controllers.followed()
         daemon_sets = partial(watch_daemon_sets, self.api)
         self._match(self._daemon_sets, {name: partial(daemon_sets, sink=sink) for name, sink in namespaces.items()})
@@ -66,7 +66,7 @@ class ControllerWatches:
             await asyncio.gather(*(watch.settled.wait() for watch, _ in list(watches.values())))
 
     def __len__(self) -> int:
-        """How many watches are open."""
+        """Return the number of open watches."""
         return len(self._daemon_sets) + len(self._pods)
 
     def _match(self, open_: _Open, wanted: Mapping[str, Callable[[], OptionalWatch]]) -> None:
@@ -77,7 +77,7 @@ class ControllerWatches:
             open_[name] = (watch, self.spawn(watch.run()))
 
     def _report(self) -> None:
-        """Say once what was found; only a namespace that the admin trusts can change what is said."""
+        """Log once which controllers were found; only a namespace that the admin trusts can change the result."""
         if not self.controllers.is_known():
             return
         found = tuple(sorted(str(item.key) for item in self.controllers.controllers()))
@@ -106,7 +106,7 @@ class ControllerWatches:
             )
 
     def _trusted_by_default(self) -> tuple[str, ...]:
-        """Where controllers were found by the default list alone; nobody but an admin can create in kube-system."""
+        """Return the namespaces of controllers trusted only by default; only admins can create in kube-system."""
         if not self.controllers.trusts_by_default():
             return ()
         return tuple(sorted({item.key.namespace for item in self.controllers.controllers()} - {"kube-system"}))

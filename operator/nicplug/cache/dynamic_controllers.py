@@ -1,7 +1,7 @@
-"""The DaemonSets that are a dynamic networks controller, and their pods.
+"""Cache of the DaemonSets that are a dynamic networks controller, and of their pods.
 
-A name, an image or labels prove nothing, so that only DaemonSets of namespaces that the cluster admin trusts are taken
-in. Those of each namespace, and the pods of each controller, come by optional watches of their own, which
+A name, an image or labels prove nothing, so only DaemonSets in namespaces that the cluster admin trusts are considered.
+The DaemonSets of each namespace, and the pods of each controller, have an optional watch of their own, which
 `cache.controller_watches` opens and closes.
 """
 
@@ -26,18 +26,20 @@ from nicplug.model.node import Node
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES
 
 MOST_FOLLOWED = 16
-"""Each takes up a connection. Clusters have one controller, or one for each node pool."""
+"""Maximum number of controllers whose pods are watched: each holds a connection. Clusters have one, or one per node
+pool.
+"""
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
 class ControllerPods:
-    """The pods of one DaemonSet, by the uid that owns them; a `Sink` of `OptionalWatch`.
+    """The pods of one DaemonSet; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        owner_uid: of the DaemonSet: whoever may create pods may give them its labels.
-        on_change: told the nodes on which something has changed; None: on all of them.
+        owner_uid: uid of the DaemonSet. Its labels prove nothing: any user who can create pods can copy them.
+        on_change: called with the nodes on which something has changed; None for all nodes.
     """
 
     owner_uid: str
@@ -46,26 +48,26 @@ class ControllerPods:
     _gone: dict[str, datetime] = field(default_factory=dict)
 
     def on_node(self, node: str) -> tuple[DaemonSetPod, ...] | None:
-        """Those on a node; None when pods cannot be read."""
+        """Return the pods on a node; None if pods cannot be read."""
         return None if self._pods is None else tuple(pod for pod in self._pods.values() if pod.node_name == node)
 
     def ready_nodes(self) -> frozenset[str] | None:
-        """The nodes with a ready one; None when pods cannot be read."""
+        """Return the nodes with a ready pod; None if pods cannot be read."""
         if self._pods is None:
             return None
         return frozenset(pod.node_name for pod in self._pods.values() if pod.is_ready)
 
     def gone_at(self, node: str) -> datetime | None:
-        """When the deletion of the last one that was on the node was asked for."""
+        """Return the deletionTimestamp of the last pod deleted from the node, or None."""
         return self._gone.get(node)
 
     def project(self, item: Mapping[str, Any]) -> DaemonSetPod | None:
-        """A pod of a list; nothing of one that belongs to somebody else."""
+        """Parse a pod from a LIST; None if another owner controls it."""
         pod = parse_daemon_set_pod(item)
         return pod if pod.owner_uid == self.owner_uid else None
 
     def replace(self, items: Iterable[DaemonSetPod]) -> None:
-        """All pods there are."""
+        """Replace all pods after a LIST."""
         listed = {pod.uid: pod for pod in items}
         before, self._pods = self._pods, listed
         if before is None:
@@ -78,7 +80,7 @@ class ControllerPods:
         self._tell(known[uid] for uid in changed)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         fresh = parse_daemon_set_pod(item)
         pods = self._pods if self._pods is not None else {}
         before = pods.get(fresh.uid)
@@ -92,13 +94,13 @@ class ControllerPods:
         self._tell([pod for pod in (before, fresh) if pod is not None] if before != fresh else ())
 
     def lose(self, absence: Absence) -> None:
-        """Pods must not be read."""
+        """Discard all pods: permission to read them is missing."""
         was, self._pods = self._pods, None
         if was is not None:
             self.on_change(None)
 
     def _note_gone(self, pod: DaemonSetPod) -> None:
-        """Bounded by the nodes there are and were."""
+        """Record the deletion of a pod. Bounded by the number of nodes, past and present."""
         if pod.node_name and pod.deleted_at is not None:
             self._gone[pod.node_name] = pod.deleted_at
 
@@ -112,8 +114,8 @@ class NamespaceDaemonSets:
     """The DaemonSets of one trusted namespace; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        on_change: called after every change; with True when that they are known, or are not, is the news.
-        by_uid: None while they have not been read, or must not be.
+        on_change: called after every change; with True if the DaemonSets have become readable or unreadable.
+        by_uid: None until they have been read, or if permission is missing.
     """
 
     namespace: str
@@ -121,18 +123,18 @@ class NamespaceDaemonSets:
     by_uid: dict[str, DaemonSet] | None = None
 
     def project(self, item: Mapping[str, Any]) -> DaemonSet | None:
-        """A DaemonSet of a list."""
+        """Parse a DaemonSet from a LIST."""
         fresh = parse_daemon_set(item)
         return fresh if self._is_here(fresh) else None
 
     def replace(self, items: Iterable[DaemonSet]) -> None:
-        """All DaemonSets there are."""
+        """Replace all DaemonSets after a LIST."""
         was_unknown = self.by_uid is None
         self.by_uid = {item.uid: item for item in items}
         self.on_change(was_unknown)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         fresh = parse_daemon_set(item)
         known = self.by_uid if self.by_uid is not None else {}
         if type_ == "DELETED":
@@ -142,23 +144,22 @@ class NamespaceDaemonSets:
         self.on_change(False)
 
     def lose(self, absence: Absence) -> None:
-        """DaemonSets must not be read."""
+        """Discard all DaemonSets: permission to read them is missing."""
         was_known, self.by_uid = self.by_uid is not None, None
         self.on_change(was_known)
 
     def _is_here(self, daemon_set: DaemonSet) -> bool:
-        """The watch asks for this namespace alone; trust does not rest on what is asked for."""
+        """True if the DaemonSet is in this namespace. The watch selects only this one; trust must not rely on that."""
         return daemon_set.key.namespace == self.namespace
 
 
 @dataclass(slots=True)
 class DynamicControllers:
-    """The DaemonSets of the trusted namespaces, and what is a controller among them.
+    """The DaemonSets of the trusted namespaces, and which of them are controllers.
 
     Attributes:
-        on_change: told the nodes on which the controller has changed; None: on all of them.
-        on_found: told that other namespaces are trusted, or that other DaemonSets are controllers: other watches are
-            needed.
+        on_change: called with the nodes on which the controller has changed; None for all nodes.
+        on_found: called when the set of trusted namespaces or controllers has changed, which requires other watches.
     """
 
     on_change: Callable[[frozenset[str] | None], None] = lambda _nodes: None
@@ -174,17 +175,17 @@ class DynamicControllers:
         self._trust(DEFAULT_TRUSTED_NAMESPACES)
 
     def on_node(self, name: str, *, node: Node | None) -> DynamicController:
-        """The controller, seen from one node; of unknown state while DaemonSets or pods cannot be read.
+        """Return the state of the controller on one node; unknown while DaemonSets or pods cannot be read.
 
         Args:
-            name: of the node.
-            node: what is known of it.
+            name: name of the node.
+            node: what is known about the node.
         """
         found = controller_on_node((self._seen_from(name, item) for item in self._controllers), node=node)
         return found if self.is_known() or found.state is ControllerState.READY else DynamicController()
 
     def ready_nodes(self) -> frozenset[str] | None:
-        """The nodes with a ready controller, each pod looked at once; None while that is not known of all of them."""
+        """Return the nodes with a ready controller, checking each pod once; None unless all controllers are known."""
         nodes: frozenset[str] = frozenset()
         for item in self._controllers:
             followed = self._pods.get(item.uid)
@@ -195,34 +196,34 @@ class DynamicControllers:
         return nodes if self.is_known() else None
 
     def is_known(self) -> bool:
-        """The DaemonSets of every trusted namespace have been read."""
+        """True if the DaemonSets of every trusted namespace have been read."""
         return all(item.by_uid is not None for item in self._namespaces.values())
 
     def trusts_by_default(self) -> bool:
-        """The cluster admin has not named the trusted namespaces."""
+        """True if the cluster admin has not configured the trusted namespaces."""
         return self._by_default
 
     def namespaces(self) -> dict[str, NamespaceDaemonSets]:
-        """The trusted namespaces, with what takes in their DaemonSets."""
+        """Return the trusted namespaces, each with the sink of its DaemonSets."""
         return dict(self._namespaces)
 
     def controllers(self) -> tuple[DaemonSet, ...]:
-        """The DaemonSets that are a controller, the oldest first."""
+        """Return the DaemonSets that are controllers, oldest first."""
         return self._controllers
 
     def followed(self) -> dict[str, tuple[DaemonSet, ControllerPods]]:
-        """The controllers whose pods are watched, by uid, with what takes the pods in."""
+        """Return the controllers whose pods are watched, by uid, each with the sink of its pods."""
         return {item.uid: (item, self._pods[item.uid]) for item in self._controllers[:MOST_FOLLOWED]}
 
     def pods_of(self, uid: str) -> ControllerPods | None:
-        """The pods of a controller that is followed; None for any other DaemonSet."""
+        """Return the pods of a followed controller; None for any other DaemonSet."""
         return self._pods.get(uid)
 
     def look_for(self, finder: ControllerFinder, *, namespaces: Iterable[str], by_default: bool = False) -> None:
-        """Take in by what the controller is known, and in which namespaces, from the KubeVirt CR.
+        """Configure how to recognize the controller, and in which namespaces, from the KubeVirt CR.
 
         Args:
-            by_default: the cluster admin has not named the namespaces.
+            by_default: the cluster admin has not configured the namespaces.
         """
         names = tuple(namespaces)
         known = (self._finder, set(self._namespaces), self._by_default)
@@ -233,18 +234,18 @@ class DynamicControllers:
         self._find(is_news=True)
 
     def on_pods(self, nodes: frozenset[str] | None) -> None:
-        """Pods of a controller have changed."""
+        """Report changed pods of a controller."""
         self.on_change(nodes)
 
     def _trust(self, names: Iterable[str]) -> None:
-        """DaemonSets of a namespace that is no longer trusted are forgotten."""
+        """Set the trusted namespaces; forgets the DaemonSets of those no longer trusted."""
         self._namespaces = {name: self._namespaces.get(name) or self._namespace(name) for name in names}
 
     def _namespace(self, name: str) -> NamespaceDaemonSets:
         return NamespaceDaemonSets(name, lambda is_news: self._find(is_news=is_news))
 
     def _find(self, *, is_news: bool = False) -> None:
-        """Choose the controllers anew; their status, which every pod changes, is not kept and so is no news."""
+        """Choose the controllers again. Their status, which every pod changes, is not stored and so is no news."""
         before = self._controllers
         all_ = (item for known in self._namespaces.values() for item in (known.by_uid or {}).values())
         found = filter(self._finder.matches, all_)
@@ -257,7 +258,7 @@ class DynamicControllers:
         self.on_change(None)
 
     def _seen_from(self, node: str, daemon_set: DaemonSet) -> OnNode:
-        """Of one that is not followed nobody knows where its pods are: it has the benefit of the doubt."""
+        """Return a controller's pods on one node; unknown if the controller is not followed (benefit of the doubt)."""
         pods = self._pods.get(daemon_set.uid)
         if pods is None:
             return OnNode(daemon_set=daemon_set, pods=None)

@@ -1,7 +1,7 @@
-"""The KubeVirt CRs, and the one among them that counts.
+"""Cache of the KubeVirt CRs, and the choice of the effective one.
 
-Nobody who may create a KubeVirt CR in a namespace of their own may take over the cluster's policy, so only those of
-one configured namespace count. The others are kept by name, to be reported.
+A user who can create a KubeVirt CR in a namespace of their own must not take over the cluster's policy, so only CRs in
+one configured namespace have an effect. The others are stored by name, to be reported.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Kubevirts:
     """All KubeVirt CRs.
 
     Args:
-        namespace: where the one that counts lies.
+        namespace: namespace of the effective CR.
     """
 
     def __init__(self, *, namespace: str) -> None:
@@ -30,32 +30,32 @@ class Kubevirts:
         self._config: KubevirtConfig | None = None
 
     def config(self) -> KubevirtConfig | None:
-        """The one that counts: of the namespace, and of several there the oldest, so that all replicas agree."""
+        """Return the effective CR: the oldest in the namespace, so that all replicas agree."""
         return self._config
 
     def ignored(self) -> tuple[KubevirtConfig, ...]:
-        """Those that have no effect, in the order of their names."""
+        """Return the CRs without effect, sorted by name."""
         counts = self._config.key if self._config is not None else None
         return tuple(sorted((item for item in self.store if item.key != counts), key=lambda item: item.key))
 
     def put(self, raw: Mapping[str, Any]) -> bool:
-        """Take in one; whether what counts has changed."""
+        """Store a CR; returns True if the effective configuration has changed."""
         is_foreign = text(mapping(raw.get("metadata")).get("namespace")) != self.namespace
-        # Of a foreign one only the name: nobody fills the memory with what has no effect.
+        # Of a CR in another namespace only the name is stored: objects without effect must not fill the memory.
         record = parse_kubevirt({"metadata": raw.get("metadata")} if is_foreign else raw)
         self.store.put(record)
         return self._choose(record.key)
 
     def remove(self, key: KubevirtKey, *, uid: str) -> bool:
-        """Take in that one is gone; whether what counts has changed."""
+        """Remove a deleted CR; returns True if the effective configuration has changed."""
         self.store.remove(key=key, uid=uid)
         return self._choose(key)
 
     def _choose(self, key: KubevirtKey) -> bool:
-        """Look only at those of the namespace: anyone may make thousands elsewhere, and each is an event."""
+        """Choose among the CRs in the namespace only: users may create thousands elsewhere, and each is an event."""
         if key.namespace != self.namespace:
             return False
-        # Also after news that no member of the record tells: the generation of the one that counts is of the last.
+        # Also for changes that no other field of the record shows: the generation is that of the last version.
         self._here.add(key)
         found = [item for item in map(self.store.get, self._here) if item is not None]
         self._here = {item.key for item in found}

@@ -1,4 +1,4 @@
-"""The launcher pods: whose they are, which of them nicplug has made, and which are known to be gone."""
+"""Cache of the launcher pods: their owners, which of them nicplug has created, and which are known to be deleted."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -21,13 +21,13 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 
 class LauncherPods:
-    """Every pod that the watch shows, by the VMI that controls it.
+    """All watched launcher pods, indexed by the VMI that controls them.
 
     Args:
-        vmis: the store of instances.
-        migrations: which migrations name which VMI.
+        vmis: store of VMIs.
+        migrations: index of migrations by VMI.
         clock: current time, UTC.
-        on_forget: called with the uid of a pod that is forgotten.
+        on_forget: called with the uid of each pod that is removed.
     """
 
     def __init__(
@@ -50,49 +50,49 @@ class LauncherPods:
         self._podless: dict[str, datetime] = {}
 
     def of(self, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
-        """The pods whose controller is this very VMI; a label is never asked (CVE-2025-64435)."""
+        """Return the pods controlled by this VMI (same uid); labels are ignored (CVE-2025-64435)."""
         return self._owned.of(vmi.key, uid=vmi.uid)
 
     def is_launcher(self, key: PodKey, uid: str) -> bool:
-        """The launcher pod of that name in that namespace is this very pod."""
+        """True if the launcher pod of that name has this uid."""
         pod = self.store.get(key)
         return pod is not None and pod.uid == uid and uid in self._vmi_of
 
     def vmi_of(self, pod_uid: str) -> list[WorkKey]:
-        """The VMI of a launcher pod, and what moves it."""
+        """Return the VMI of a launcher pod, and its unfinished migrations."""
         key = self._vmi_of.get(pod_uid)
         if key is None:
             return []
         return [key, *(item.key for item in self._migrations.of(key) if not item.is_final)]
 
     def is_owned(self, raw: Mapping[str, Any], *, vmi_uid: str) -> bool:
-        """A pod that was read by name is one of those `of` that VMI, once it is in sight."""
+        """True if a pod that was read by name is one of those `of` the VMI, once the watch shows it."""
         pod = parse_pod(raw)
         owner = self._owned.owner_of(pod)
         vmi = self._vmis.get(VmiKey(pod.key.namespace, owner.name)) if owner is not None else None
         return vmi is not None and owner is not None and vmi.uid == owner.uid == vmi_uid
 
-    # -- the pods that nicplug has made ----------------------------------------------------------
+    # -- pods created by nicplug ------------------------------------------------------------------
 
     def records_of(self, vmi: VirtualMachineInstance) -> tuple[PodRecord, ...]:
-        """The pods that nicplug has made for this VMI, as far as a status or this process knows."""
+        """Return the pods that nicplug has created for this VMI, as recorded in a status or by this process."""
         return gather_records(vmi, self._migrations.of(vmi.key), self.made.of(vmi.uid))
 
     def is_own(self, uid: str, *, vmi: VmiKey) -> bool:
-        """One of those."""
+        """True if nicplug has created this pod and not replaced it."""
         known = self._vmis.get(vmi)
         records = self.records_of(known) if known is not None else ()
         return any(record.uid == uid and not record.is_replaced for record in records)
 
     def note_made(self, raw: Mapping[str, Any], *, vmi_uid: str, migration_uid: str) -> None:
-        """Take in that the API server has answered our POST with this pod."""
+        """Record that the API server has answered our POST with this pod."""
         metadata = mapping(raw.get("metadata"))
         key = PodKey(text(metadata.get("namespace")), text(metadata.get("name")))
         record = PodRecord(key=key, uid=text(metadata.get("uid")), migration_uid=migration_uid)
         self.made.add(record, vmi_uid=vmi_uid)
 
     def note_records(self, vmi: VirtualMachineInstance, *, before: VirtualMachineInstance | None) -> None:
-        """A record that a status has lost is remembered until a status has it again: the guest runs on."""
+        """Keep records that the status has lost until a status has them again: the guest keeps running."""
         if vmi.launcher_pods is not None:
             uids = (record.uid for record in vmi.launcher_pods)
             self.made.note_recorded(vmi.uid, vmi_uid=vmi.uid, uids=uids)
@@ -100,14 +100,14 @@ class LauncherPods:
             for record in before.launcher_pods or ():
                 self.made.add(record, vmi_uid=vmi.uid)
 
-    # -- the pods that are known to be gone ------------------------------------------------------
+    # -- pods known to be deleted ----------------------------------------------------------------
 
     def podless_since(self, vmi: VirtualMachineInstance) -> datetime | None:
-        """Since when the VMI's pod is known to be gone: its end was seen, or the API server was asked."""
+        """Return since when the VMI is known to have no pod, or None: its end was seen, or the API server was asked."""
         return self._podless.get(vmi.uid)
 
     def confirm_podless(self, key: VmiKey, *, uid: str) -> list[WorkKey]:
-        """Take in that the API server has no pod for this VMI."""
+        """Record that the API server has no pod for this VMI; returns the keys to reconcile."""
         vmi = self._vmis.get(key)
         if vmi is None or vmi.uid != uid:
             return []
@@ -115,11 +115,11 @@ class LauncherPods:
         return [key]
 
     def gone_of(self, migration: Migration) -> frozenset[PodKey]:
-        """The pods that this migration has asked for, and that do not exist."""
+        """Return the pods that this migration has asked for and that do not exist."""
         return self._gone.of(migration.uid)
 
     def confirm_gone(self, pod: PodKey, *, migration: MigrationKey, uid: str) -> list[WorkKey]:
-        """Take in that the API server has no such pod of the VMI that this migration moves."""
+        """Record that the API server has no such pod for this migration; returns the keys to reconcile."""
         known = self._migrations.get(migration)
         if known is None or known.uid != uid:
             return []
@@ -127,27 +127,27 @@ class LauncherPods:
         return [migration]
 
     def forget_vmi(self, uid: str) -> None:
-        """A VMI is gone, and what was known of its pods."""
+        """Remove what is known about the pods of a deleted VMI."""
         self._podless.pop(uid, None)
         self.made.forget(uid)
 
     def forget_migration(self, uid: str) -> None:
-        """A migration is gone, and what was known of its target."""
+        """Remove what is known about the target pod of a deleted migration."""
         self._gone.forget(uid)
         self.made.forget(uid)
 
-    # -- what the watch and reads by name say ----------------------------------------------------
+    # -- watch events and reads by name ----------------------------------------------------------
 
     def put(self, pod: LauncherPod, *, lives: bool = False) -> list[WorkKey]:
-        """Take in a pod as it is now; the keys that have to look again.
+        """Store the current version of a pod; returns the keys to reconcile.
 
         Args:
-            lives: it was read by name, whatever its labels made the watch say of it.
+            lives: the pod was read by name: it exists, even if its labels made the watch report it as deleted.
         """
         before = self.store.get(pod.key)
         change = self.store.put(pod, lives=lives)
         if before is not None and self.store.get(pod.key) is pod:
-            self._unlink(before)  # ownerReferences of a living pod can change, for one by an orphaning delete
+            self._unlink(before)  # a living pod's ownerReferences can change, for example by an orphaning delete
         if self.store.get(pod.key) is pod:
             self._owned.add(pod)
             if (owner := self._owned.owner_of(pod)) is not None:
@@ -156,16 +156,16 @@ class LauncherPods:
         return self._keys(change)
 
     def forget_line(self, pod: LauncherPod) -> list[WorkKey]:
-        """Pods are watched by a label, and the watch says the same of one that only lost it as of one that is gone.
+        """Apply a DELETED event, which a pod that only lost the watched label causes as well.
 
-        Its owner looks again in any case: he may wait for the answer that has made it, which is no news any more.
+        Always returns the owner: it may wait for the answer that created the pod, which is no longer news.
         """
         version = math.inf if _has_ended(pod) else pod.resource_version
         keys = self.remove(pod.key, uid=pod.uid, version=version)
         return list(dict.fromkeys([*keys, *self._keys(Change(pod, None))]))
 
     def remove(self, key: PodKey, *, uid: str, version: float) -> list[WorkKey]:
-        """Take in that a pod was not to be seen at that resourceVersion; infinite when it is gone for good."""
+        """Remove a pod that was not visible at `version` (infinite: it is deleted); returns the keys to reconcile."""
         change = self.store.remove(key=key, uid=uid, version=version)
         if change is None or change.before is None:
             return []
@@ -177,9 +177,9 @@ class LauncherPods:
         return self._keys(change)
 
     def _note(self, pod: LauncherPod, owner: ControllerReference) -> None:
-        """A pod of nicplug's is there; one that only names the VMI says nothing about those of nicplug's."""
+        """Note that a pod exists. One that only names the VMI as its owner says nothing about nicplug's own pods."""
         vmi = self._vmis.get(VmiKey(pod.key.namespace, owner.name))
-        if vmi is None or vmi.uid != owner.uid:  # no owner of that name, in this namespace: no pod of any VMI
+        if vmi is None or vmi.uid != owner.uid:  # no owner of that name in this namespace: not a pod of any VMI
             self._gone.discard(pod.key)
             return
         is_told = vmi.launcher_pods is not None or vmi.is_unprocessed
@@ -192,10 +192,10 @@ class LauncherPods:
             self.made.note_unrecorded(pod.uid, needed_by=pod.migration_uid or vmi.uid, now=self._clock())
 
     def _note_loss(self, key: VmiKey, *, uid: str, is_end: bool) -> None:
-        """Whether the VMI has any pod left, now that one is out of sight.
+        """Update whether the VMI has any pod left, after one was removed.
 
-        Lines about different pods come in any order: the end of the pod that a guest has left may be heard of before
-        the pod that it has moved to.
+        Events of different pods arrive in any order: the end of the source pod of a migration may come before the
+        target pod.
         """
         vmi = self._vmis.get(key)
         if vmi is None or vmi.uid != uid:
@@ -215,7 +215,7 @@ class LauncherPods:
         self._vmi_of.pop(pod.uid, None)
 
     def _keys(self, change: Change[LauncherPod] | None) -> list[WorkKey]:
-        """The pod's VMI, and what migrates it; one that has ended takes away the pods that it leaves behind."""
+        """Return the VMI of the changed pod and its migrations; finished ones delete the pods left behind."""
         if change is None:
             return []
         owners = [(pod.key.namespace, self._owned.owner_of(pod)) for pod in change.records]
@@ -230,5 +230,5 @@ class LauncherPods:
 
 
 def _has_ended(pod: LauncherPod) -> bool:
-    """It was on its way out and had nothing left to run; whatever else vanishes may still be there."""
+    """True if the pod was being deleted and had nothing left to run; any other pod that vanishes may still exist."""
     return pod.deleting and (pod.is_finished or not pod.node_name)

@@ -1,7 +1,7 @@
-"""Migrations that VMIs are said to be moved by, and that do not exist.
+"""Migrations that no longer exist, although the status of a VMI says that they move it.
 
-A leader that was held up may hand off what another one has failed and let go meanwhile, and people take finalizers
-away: then nobody is left who would end what the node agents were told.
+A leader that was suspended may hand off a migration that another leader has failed and released in the meantime, and
+users remove finalizers. No controller is then left to end what the node agents were told to do.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,7 +13,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 
 def has_lost_migration(vmi: VirtualMachineInstance, *, migrations: Store[Migration]) -> bool:
-    """The VMI is said to be moved by a migration that is known to be gone."""
+    """True if the VMI's status names an active migration that is known to be deleted."""
     state = vmi.migration_state
     return state.is_active and migrations.is_gone(state.migration_uid)
 
@@ -21,11 +21,11 @@ def has_lost_migration(vmi: VirtualMachineInstance, *, migrations: Store[Migrati
 def bury_unlisted(
     vmis: Iterable[VirtualMachineInstance], *, migrations: Store[Migration], listed: Collection[str], version: int
 ) -> list[VirtualMachineInstance]:
-    """Note as gone what was never heard of and is not there; the VMIs that it is said to move.
+    """Record as deleted the migrations that VMIs name, but that were never seen and are not listed; returns those VMIs.
 
     Args:
-        listed: uids of all migrations there are.
-        version: resourceVersion of that list. A VMI that is newer may name a migration that is newer, too.
+        listed: uids of all existing migrations.
+        version: resourceVersion of that list; a newer VMI may name a newer migration.
     """
     found = []
     for vmi in vmis:

@@ -1,6 +1,6 @@
-"""What this process alone knows of the pods that it has asked for, until a status records them.
+"""What only this process knows about the pods that it has requested, until a status records them.
 
-All of it is lost with the process; docs/adr/0019 says what its successor does.
+All of it is lost with the process; docs/adr/0019 describes how its successor recovers.
 """
 
 from collections import defaultdict
@@ -10,16 +10,16 @@ from datetime import datetime
 from nicplug.model.keys import PodKey
 from nicplug.model.pod_record import PodRecord
 
-# Each is given time for its record. Two leaders that meet make two at most, and a third covers a lost answer.
+# Each is given time to be recorded. Two leaders at the same time create two at most; the third covers a lost answer.
 _MOST_UNRECORDED = 3
-# Only a leader that was held up records one of them later, and the few that it can have made are among the first.
+# Only a leader that was suspended records one of them later; it can have created only a few, which are among the first.
 _MOST_DISCARDED = 16
 
 
 class MadePods:
-    """Pods whose creation the API server has confirmed to this process, and what stood in its way.
+    """Pods whose creation the API server has confirmed to this process, and the obstacles to creating more.
 
-    What stands in the way is kept by the uid of whatever needs the pod: a migration for its target, else the VMI.
+    Obstacles are stored by the uid of the object that needs the pod: a migration for its target, else the VMI.
     """
 
     def __init__(self) -> None:
@@ -29,51 +29,51 @@ class MadePods:
         self._discarded: defaultdict[str, set[str]] = defaultdict(set)
 
     def add(self, record: PodRecord, *, vmi_uid: str) -> None:
-        """The API server has answered our POST with this pod."""
+        """Record that the API server has answered our POST with this pod."""
         self._made[vmi_uid][record.uid] = record
 
     def of(self, vmi_uid: str) -> tuple[PodRecord, ...]:
-        """Those of a VMI that are still to be recorded."""
+        """Return the pods of a VMI that no status has recorded yet."""
         return tuple(self._made[vmi_uid].values()) if vmi_uid in self._made else ()
 
     def note_taken(self, key: PodKey, *, needed_by: str) -> None:
-        """A pod that is not ours has the name."""
+        """Record that another owner's pod has the name."""
         self._taken[needed_by].add(key)
 
     def taken(self, needed_by: str) -> frozenset[PodKey]:
-        """Names that cannot be used."""
+        """Return the names that cannot be used."""
         return frozenset(self._taken[needed_by]) if needed_by in self._taken else frozenset()
 
     def note_unrecorded(self, pod_uid: str, *, needed_by: str, now: datetime) -> None:
-        """There is a pod that another leader may have made, and be about to record.
+        """Record a pod that another leader may have created and be about to record.
 
-        Only a few are noted: anyone who makes one after the other would keep a VM from starting.
+        Only a few are recorded: a user who creates one after the other could keep a VM from starting.
         """
         noted = self._unrecorded[needed_by]
         if len(noted) < _MOST_UNRECORDED:
             noted.setdefault(pod_uid, now)
 
     def unrecorded(self, needed_by: str) -> Mapping[str, datetime]:
-        """When such pods were first heard of, by uid; until one is recorded."""
+        """Return when unrecorded pods were first seen, by uid, until a status records one."""
         return dict(self._unrecorded[needed_by]) if needed_by in self._unrecorded else {}
 
     def note_discarded(self, pod_uid: str, *, vmi_uid: str) -> None:
-        """This process deletes a pod that no status records; a leader that was held up may still record it."""
+        """Record an unrecorded pod that this process deletes; a leader that was suspended may still record it."""
         if len(self._discarded[vmi_uid]) < _MOST_DISCARDED:
             self._discarded[vmi_uid].add(pod_uid)
 
     def discarded(self, vmi_uid: str) -> frozenset[str]:
-        """The uids of such pods; for as long as there is the VMI."""
+        """Return the uids of the discarded pods, for as long as the VMI exists."""
         return frozenset(self._discarded[vmi_uid]) if vmi_uid in self._discarded else frozenset()
 
     def note_recorded(self, needed_by: str, *, vmi_uid: str, uids: Iterable[str]) -> None:
-        """A status names these pods."""
+        """Note that a status records these pods."""
         self._unrecorded.pop(needed_by, None)
         for uid in uids if vmi_uid in self._made else ():
             self.forget_pod(uid, vmi_uid=vmi_uid)
 
     def forget_pod(self, uid: str, *, vmi_uid: str) -> None:
-        """The pod is gone for good."""
+        """Remove a deleted pod."""
         if (made := self._made.get(vmi_uid)) is None:
             return
         made.pop(uid, None)
@@ -81,6 +81,6 @@ class MadePods:
             del self._made[vmi_uid]
 
     def forget(self, uid: str) -> None:
-        """A VMI or a migration is gone."""
+        """Remove a deleted VMI or migration."""
         for notes in (self._made, self._taken, self._unrecorded, self._discarded):
             notes.pop(uid, None)

@@ -1,4 +1,4 @@
-"""Which migrations name which VMI, and which have not ended."""
+"""Index of migrations by VMI, and of unfinished migrations."""
 
 from collections import defaultdict
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 class MigrationIndex:
-    """The migrations by the key of their VMI; `spec` is immutable, but a name can be taken again."""
+    """Migrations by the key of their VMI; `spec` is immutable, but a name can be reused."""
 
     def __init__(self) -> None:
         self._by_vmi: defaultdict[VmiKey, dict[MigrationKey, Migration]] = defaultdict(dict)
@@ -18,7 +18,7 @@ class MigrationIndex:
         self._unfinished: dict[MigrationKey, Migration] = {}
 
     def put(self, migration: Migration) -> None:
-        """Keep it, in place of what had its key."""
+        """Add a migration; replaces another of the same key."""
         self._remove(migration.key)
         self._by_vmi[migration.vmi][migration.key] = migration
         self._vmi_of[migration.key] = migration.vmi
@@ -26,22 +26,22 @@ class MigrationIndex:
             self._unfinished[migration.key] = migration
 
     def drop(self, migration: Migration) -> None:
-        """Forget it, unless another has taken its key."""
+        """Remove a migration, unless another has taken its key."""
         known = self._by_vmi.get(self._vmi_of.get(migration.key, migration.vmi), {}).get(migration.key)
         if known is not None and known.uid == migration.uid:
             self._remove(migration.key)
 
     def get(self, key: MigrationKey) -> Migration | None:
-        """The migration of that name."""
+        """Return the migration of that name, or None."""
         return self._by_vmi.get(self._vmi_of[key], {}).get(key) if key in self._vmi_of else None
 
     def of(self, vmi: VmiKey) -> tuple[Migration, ...]:
-        """The migrations of a VMI, oldest first."""
+        """Return the migrations of a VMI, oldest first."""
         migrations = self._by_vmi.get(vmi, {}).values()
         return tuple(sorted(migrations, key=lambda item: (item.created or _FAR_FUTURE, item.uid)))
 
     def unfinished(self) -> tuple[Migration, ...]:
-        """Those that have not ended, of all VMIs: few, where the ended ones are kept for people to read."""
+        """Return the unfinished migrations of all VMIs: few, whereas finished ones are kept for users to read."""
         return tuple(self._unfinished.values())
 
     def _remove(self, key: MigrationKey) -> None:

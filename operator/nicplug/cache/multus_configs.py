@@ -1,6 +1,6 @@
-"""The ConfigMaps of Multus's daemon in the trusted namespaces, each followed by a watch of that one name.
+"""Cache of the ConfigMaps of Multus's daemon in the trusted namespaces, each watched by name.
 
-Not one watch of all namespaces: a tenant may give a ConfigMap of his own that name, and fill it.
+Not one watch of all namespaces: tenants may create a ConfigMap of that name and fill it.
 """
 
 import asyncio
@@ -27,10 +27,12 @@ from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, TRUSTED
 log = structlog.get_logger(__name__)
 
 MOST_NAMESPACES = 8
-"""Each costs a connection that is open all the time; Multus's own namespace is to be among the first ones."""
+"""Maximum number of namespaces: each holds a connection. Multus's own namespace should be among the first."""
 
 LONGEST_KEPT = timedelta(seconds=30)
-"""A new watch takes less than a second, and its LIST is repeated every few seconds while it fails."""
+"""Maximum time for which the last conclusion is kept: a new watch takes less than a second; a failing LIST is retried
+every few seconds.
+"""
 
 _UNKNOWN = MultusFindings()
 _REMEDY = (
@@ -48,12 +50,12 @@ def _tell_nobody() -> None:
 
 @dataclass(slots=True)
 class MultusConfigs:
-    """What Multus enforces between namespaces, as far as it is known.
+    """The isolation between namespaces that Multus enforces, as far as it is known.
 
     Attributes:
         clock: current time, UTC.
-        on_change: called when it is another than before.
-        on_namespaces: called when other namespaces are trusted.
+        on_change: called when the findings change.
+        on_namespaces: called when the trusted namespaces change.
     """
 
     clock: Callable[[], datetime]
@@ -69,26 +71,26 @@ class MultusConfigs:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        """Those that are looked at."""
+        """The namespaces whose ConfigMap is watched."""
         return self._namespaces
 
     @property
     def unreadable(self) -> frozenset[str]:
-        """Namespaces in which it must not be read, of those that are looked at."""
+        """The watched namespaces without permission to read the ConfigMap."""
         return frozenset(self._unreadable)
 
     @property
     def findings(self) -> MultusFindings:
-        """What all of them together say."""
+        """The conclusion from all ConfigMaps together."""
         is_over = self._kept_until is not None and self.clock() >= self._kept_until
         return _UNKNOWN if is_over else self._findings
 
     def look_in(self, namespaces: Iterable[str]) -> None:
-        """Follow the ConfigMap in these namespaces.
+        """Watch the ConfigMap in these namespaces.
 
-        What is known stays in force until all of them have been read, but for `LONGEST_KEPT` at most. What the default
-        namespaces said before the cluster admin's list was known is dropped at once: nobody has said that they are
-        trusted.
+        The last conclusion stays in force until all of them have been read, but at most for `LONGEST_KEPT`. A
+        conclusion from the default namespaces is dropped as soon as the cluster admin's list is known: the admin may
+        not trust them.
         """
         wanted = tuple(namespaces)[:MOST_NAMESPACES]
         was_trust_known, self._is_trust_known = self._is_trust_known, True
@@ -101,16 +103,16 @@ class MultusConfigs:
         if not was_trust_known:
             self._take(_UNKNOWN)
         if self._kept_until is None:
-            # Another change while namespaces are being read makes it no longer.
+            # Another change while namespaces are being read does not extend the time.
             self._kept_until = self.clock() + LONGEST_KEPT
         self._conclude()
         if self._kept_until is not None and self._findings.isolation is None:
-            # There is nothing to keep, and the reason was about the former list.
+            # There is no conclusion to keep, and its reason was about the former list.
             self._take(_UNKNOWN)
         self.on_namespaces()
 
     def put(self, namespace: str, config: MultusConfig | None, *, is_readable: bool = True) -> None:
-        """Take in what one namespace has."""
+        """Set the configuration of one namespace."""
         if namespace not in self._namespaces:
             return
         self._configs[namespace] = config
@@ -118,7 +120,7 @@ class MultusConfigs:
         self._conclude()
 
     def expire(self) -> float:
-        """Drop the last conclusion if it was kept for too long; the seconds after which to call this again, or 0."""
+        """Drop the last conclusion if it has been kept too long; returns the seconds until the next call, or 0."""
         if self._kept_until is None:
             return 0.0
         left = (self._kept_until - self.clock()).total_seconds()
@@ -127,13 +129,14 @@ class MultusConfigs:
         return max(left, 0.0)
 
     def _conclude(self) -> None:
-        """Only when every namespace has been read, since another one may disagree.
+        """Draw a conclusion once every namespace has been read, since a later one may disagree.
 
-        Until then the last conclusion is kept, unless what has been read contradicts it. Without it every VM with a
-        network of another namespace would be refused it for the moment that a new watch takes, and its owner alarmed.
+        Until then the last conclusion is kept, unless a namespace that has been read contradicts it. Otherwise every VM
+        with a network of another namespace would be refused it, and its owner alarmed, for the moment that a new watch
+        takes.
         """
         if self._configs.keys() >= set(self._namespaces):
-            # If its time was over, it was unknown to everybody who has looked since: this is news even if it is equal.
+            # If its time was over, readers have seen it as unknown since: the conclusion is news even if it is equal.
             self._findings = self.findings
             self._kept_until, self._drawn_from = None, dict(self._configs)
             self._take(findings_of(self._configs, unreadable=frozenset(self._unreadable)))
@@ -141,7 +144,7 @@ class MultusConfigs:
             self._drop()
 
     def _drop(self) -> None:
-        """What Multus enforces is as unknown as at the start, until every namespace has been read."""
+        """Reset to unknown, as at start, until every namespace has been read."""
         if self._findings == _UNKNOWN:
             return
         unread = ", ".join(sorted(set(self._namespaces) - self._configs.keys()))
@@ -168,29 +171,29 @@ class MultusConfigOf:
     configs: MultusConfigs
 
     def project(self, item: Mapping[str, Any]) -> MultusConfig:
-        """The ConfigMap of a list."""
+        """Parse the ConfigMap from a LIST."""
         return parse_multus_config(item)
 
     def replace(self, items: Iterable[MultusConfig]) -> None:
-        """The one there is, or none."""
+        """Replace the ConfigMap after a LIST."""
         self.configs.put(self.namespace, next(iter(items), None))
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         self.configs.put(self.namespace, None if type_ == "DELETED" else parse_multus_config(item))
 
     def lose(self, absence: Absence) -> None:
-        """It must not be read."""
+        """Discard the ConfigMap: permission to read it is missing."""
         self.configs.put(self.namespace, None, is_readable=False)
 
 
 @dataclass(slots=True)
 class MultusConfigWatches:
-    """One optional watch for each namespace, opened and closed as the cluster admin's trust changes.
+    """One optional watch per namespace, opened and closed as the trusted namespaces change.
 
     Attributes:
-        spawn: starts a task, and sees to it if it fails.
-        later: calls after so many seconds.
+        spawn: starts a task and handles its failure.
+        later: calls a function after a number of seconds.
     """
 
     api: WatchingApi
@@ -200,7 +203,7 @@ class MultusConfigWatches:
     _open: dict[str, tuple[OptionalWatch, asyncio.Task[None]]] = field(default_factory=dict)
 
     def adjust(self) -> None:
-        """Open and close watches."""
+        """Open missing watches, and stop those that are no longer needed."""
         wanted = self.configs.namespaces
         for namespace in self._open.keys() - set(wanted):
             self._open.pop(namespace)[1].cancel()
@@ -212,7 +215,7 @@ class MultusConfigWatches:
         self._expire()
 
     def _expire(self) -> None:
-        """Whoever relies on what is kept has to look again when its time is over; a LIST that fails wakes nobody."""
+        """Drop the kept conclusion when its time is over. Needs a timer: a LIST that fails triggers no reconcile."""
         if left := self.configs.expire():
             self.later(left, self._expire)
 

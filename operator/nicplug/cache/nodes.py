@@ -1,4 +1,4 @@
-"""The nodes of the cluster, as the optional watch brings them; what a heartbeat changes is not kept."""
+"""Cache of the cluster's nodes, filled by an optional watch; fields that a heartbeat changes are not stored."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from nicplug.model.node import Node, parse_node
 
 
 def tell_nobody() -> None:
-    """Be the `on_change` of a store that nobody listens to."""
+    """Ignore the change: the default `on_change`."""
 
 
 @dataclass(slots=True)
@@ -17,7 +17,8 @@ class Nodes:
     """All nodes by name; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        on_change: told that a node came, went or changed in what counts, or that nodes can be read no more.
+        on_change: called when a node was added, deleted or changed in a relevant field, or nodes have become
+            unreadable.
     """
 
     on_change: Callable[[], None] = tell_nobody
@@ -28,30 +29,30 @@ class Nodes:
         return len(self._nodes or {})
 
     def all(self) -> tuple[Node, ...] | None:
-        """Every node there is, by name; None when they cannot be read."""
+        """Return all nodes, sorted by name; None if nodes cannot be read."""
         if self._all is None and self._nodes is not None:
             self._all = tuple(self._nodes[name] for name in sorted(self._nodes))
         return self._all
 
     def get(self, name: str) -> Node | None:
-        """The node of that name, when it is known."""
+        """Return the node of that name, or None if it is unknown."""
         return (self._nodes or {}).get(name)
 
     def project(self, item: Mapping[str, Any]) -> Node:
-        """A node of a list."""
+        """Parse a node from a LIST."""
         return parse_node(item)
 
     def replace(self, items: Iterable[Node]) -> None:
-        """All nodes there are."""
+        """Replace all nodes after a LIST."""
         listed = {node.name: node for node in items}
         self._become(listed, changed=listed != self._nodes)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch."""
+        """Apply one watch event."""
         fresh, nodes = parse_node(item), dict(self._nodes or {})
         before = nodes.get(fresh.name)
         if type_ == "DELETED":
-            # Not the DELETED line of a node whose name another has taken meanwhile.
+            # Not the DELETED event of a node whose name another has taken since.
             if before is not None and before.resource_version <= fresh.resource_version:
                 del nodes[fresh.name]
                 self._become(nodes, changed=True)
@@ -60,7 +61,7 @@ class Nodes:
         self._become(nodes, changed=before != fresh)
 
     def lose(self, absence: Absence) -> None:
-        """Nodes must not be read."""
+        """Discard all nodes: permission to read them is missing."""
         self._become(None, changed=self._nodes is not None)
 
     def _become(self, nodes: dict[str, Node] | None, *, changed: bool) -> None:

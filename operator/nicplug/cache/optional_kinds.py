@@ -1,4 +1,4 @@
-"""The kinds that nicplug follows when it can: what is asked for, and what to do when it cannot be had."""
+"""Optional watches of the kinds that nicplug follows if it can: selectors, and the remedy if they cannot be read."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ _RIGHT = "right to list and watch"
 
 
 def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
-    """All network attachment definitions."""
+    """Watch all network attachment definitions."""
     return OptionalWatch(
         api=api,
         resource=NETWORK_ATTACHMENT_DEFINITIONS,
@@ -34,7 +34,7 @@ def watch_attachments(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
 
 
 def watch_pod_failures(api: WatchingApi, *, sink: Sink[Any]) -> tuple[OptionalWatch, ...]:
-    """The events by which the dynamic networks controller and kubelets report failures; selected by the server."""
+    """Watch failure events of the dynamic networks controller and of kubelets, selected by the server."""
     return tuple(
         OptionalWatch(
             api=api,
@@ -49,7 +49,7 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink[Any]) -> tuple[OptionalWa
 
 
 def watch_nodes(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
-    """All nodes."""
+    """Watch all nodes."""
     return OptionalWatch(
         api=api,
         resource=NODES,
@@ -60,7 +60,7 @@ def watch_nodes(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
 
 
 def watch_budgets(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
-    """The PodDisruptionBudgets that nicplug has made; selected by the server."""
+    """Watch the PodDisruptionBudgets that nicplug has created, selected by the server."""
     doubt = "until then a drain ends guests, whatever their evictionStrategy"
     return OptionalWatch(
         api=api,
@@ -76,7 +76,7 @@ _DOUBT = "until then a dynamic networks controller counts as running, and is giv
 
 
 def watch_daemon_sets(api: WatchingApi, *, sink: NamespaceDaemonSets) -> OptionalWatch:
-    """The DaemonSets of one trusted namespace, to find the dynamic networks controller among them."""
+    """Watch the DaemonSets of one trusted namespace, to find the dynamic networks controller."""
     return OptionalWatch(
         api=api,
         resource=DAEMON_SETS,
@@ -88,7 +88,7 @@ def watch_daemon_sets(api: WatchingApi, *, sink: NamespaceDaemonSets) -> Optiona
 
 
 def watch_controller_pods(api: WatchingApi, *, sink: Sink[Any], daemon_set: DaemonSet) -> OptionalWatch:
-    """The pods of one dynamic networks controller; selected by the server."""
+    """Watch the pods of one dynamic networks controller, selected by the server."""
     return OptionalWatch(
         api=api,
         resource=PODS,
@@ -101,7 +101,7 @@ def watch_controller_pods(api: WatchingApi, *, sink: Sink[Any], daemon_set: Daem
 
 
 def watch_multus_config(api: WatchingApi, *, sink: Sink[Any], namespace: str) -> OptionalWatch:
-    """The ConfigMap of Multus's daemon in one namespace: by its name alone, as the right to read it is given."""
+    """Watch the ConfigMap of Multus's daemon in one namespace, by name: the permission covers only that name."""
     doubt = "until then nadPolicy Multus counts as SameNamespace"
     return OptionalWatch(
         api=api,

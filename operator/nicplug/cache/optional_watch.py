@@ -1,8 +1,7 @@
-"""LIST and WATCH of a kind that may be missing, forbidden, installed later or taken away: never a reason to end.
+"""LIST and WATCH of a kind that may be missing, forbidden, installed later or removed, without ever failing.
 
-Kopf cannot serve these here: it has no field selectors, and a CRD that is missing when it starts, with
-scanning off, is never watched (docs/adr/0009). A relist replaces everything, so unlike Kopf's it tells of
-deletions too.
+Kopf cannot watch these: it has no field selectors, and with scanning off it never watches a CRD that is missing when it
+starts (docs/adr/0009). A relist replaces everything, so unlike Kopf's it also reports deletions.
 """
 
 import asyncio
@@ -23,10 +22,10 @@ log = structlog.get_logger(__name__)
 _PAGE = 500
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-# A 404 costs the API server next to nothing, and somebody who installs the CRD is waiting.
+# A 404 costs the API server next to nothing, and the user who installs the CRD is waiting.
 _NOT_SERVED_PAUSE_SECONDS = 5.0
 _DENIED_PAUSE_SECONDS = 30.0
-# An API server that has just started denies everything for a second or two, before it has read its roles.
+# For a second or two after its start, an API server denies everything, until it has read its roles.
 _DOUBTED_DENIALS = 4
 _DOUBTED_PAUSE_SECONDS = 0.5
 
@@ -35,41 +34,41 @@ T = TypeVar("T")
 
 
 class Absence(Enum):
-    """Why there is nothing to be known about a kind."""
+    """Why a kind cannot be read."""
 
     NOT_SERVED = "not served"
     DENIED = "denied"
 
 
 class Sink(Protocol[T]):
-    """Whoever keeps what the watch brings; never raises for what an object says."""
+    """Stores what a watch delivers; never raises because of an object's content."""
 
     def project(self, item: Mapping[str, Any]) -> T | None:
-        """What is to be kept of an object of a list, page by page; None for nothing. Changes nothing that is known."""
+        """Convert an object of a LIST into a record, or None. Called page by page; must not change the store."""
         ...
 
     def replace(self, items: Iterable[T]) -> None:
-        """All that exists, as `project` made it, after the last page of a LIST."""
+        """Replace all records with those made by `project`, after the last page of a LIST."""
         ...
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch: ADDED, MODIFIED or DELETED."""
+        """Apply one watch event: ADDED, MODIFIED or DELETED."""
         ...
 
     def lose(self, absence: Absence) -> None:
-        """The kind is not served, or must not be read; what was known is no longer true."""
+        """Discard all records: the kind is not served, or permission to read it is missing."""
         ...
 
 
 @dataclass(slots=True)
 class OptionalWatch:
-    """One kind, followed indefinitely.
+    """Follows one kind indefinitely.
 
     Attributes:
-        not_served: what a person can do where the kind is not served, and what it means until then.
-        missing_right: the right that is missing where it must not be read, and what that means until it is given.
-        namespace: where it is followed; None for everywhere.
-        settled: set after the first LIST, or when it is known that there can be none.
+        not_served: remedy if the kind is not served, and the effect until then.
+        missing_right: permission needed to read the kind, and the effect while it is missing.
+        namespace: namespace to follow; None for all.
+        settled: set after the first LIST, or once the kind is known to be unreadable.
     """
 
     api: WatchingApi
@@ -99,7 +98,7 @@ class OptionalWatch:
             except Denied as error:
                 pause = self._doubt_or_lose(error)
             except Stale:
-                # 410: the version is too old to go on from.
+                # 410: the watch cannot continue from a version this old.
                 self._version, pause = "", self._pause()
             except Throttled as error:
                 pause = error.after
@@ -109,10 +108,13 @@ class OptionalWatch:
             await asyncio.sleep(pause)
 
     async def read(self) -> Absence | None:
-        """Hand over what exists now, and follow nothing: for those who ask a single question.
+        """Pass the existing objects to the sink once, without a watch.
+
+        Returns:
+            Why the kind cannot be read, or None.
 
         Raises:
-            ApiError: any other reason than that the kind is not served or must not be read.
+            ApiError: any other failure.
         """
         try:
             await self._list()
@@ -125,7 +127,7 @@ class OptionalWatch:
         return None
 
     async def _list(self) -> None:
-        """Hand over what exists when it is known as a whole: a LIST that breaks off loses nothing."""
+        """Pass all objects to the sink after the last page: an interrupted LIST discards nothing."""
         kept: list[Any] = []
         token: str | None = None
         while True:
@@ -141,7 +143,7 @@ class OptionalWatch:
         self._version = text(metadata.get("resourceVersion"))
 
     async def _take_page(self, token: str | None, kept: list[Any]) -> Mapping[str, Any]:
-        """Add what the sink keeps of a page; the page itself goes before the next one comes."""
+        """Convert the objects of one page; the page itself is freed before the next one is read."""
         page = await self.api.list(
             self.resource,
             namespace=self.namespace,
@@ -155,10 +157,10 @@ class OptionalWatch:
         return mapping(page.get("metadata"))
 
     async def _follow(self) -> None:
-        """Take in the lines, until the server ends the stream.
+        """Apply watch events until the server ends the stream.
 
         Raises:
-            Stale: the server no longer has what came after the version.
+            Stale: the server no longer has the changes since the version.
         """
         lines = self.api.watch(
             self.resource,
@@ -177,11 +179,11 @@ class OptionalWatch:
                 self.sink.change(type_, item)
             self._version = text(mapping(item.get("metadata")).get("resourceVersion")) or self._version
         if not count:
-            # A server that ends every stream at once is not asked in a tight loop.
+            # Do not retry in a tight loop if the server ends every stream at once.
             await asyncio.sleep(self._pause())
 
     def _doubt_or_lose(self, error: Denied) -> float:
-        """What could be read a moment ago is not given up at the first denial."""
+        """Return the seconds until the next attempt; tolerates a few denials if the kind could be read before."""
         self._denials += 1
         if self._version and self._denials <= _DOUBTED_DENIALS:
             return float(_DOUBTED_PAUSE_SECONDS * 2 ** (self._denials - 1))

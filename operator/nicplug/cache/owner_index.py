@@ -1,8 +1,8 @@
-"""Which records of a kind are controlled by which owner; labels and names of the records prove nothing.
+"""Index of records by their controlling owner; labels and names of the records prove nothing.
 
-An owner is found by its uid, in its own namespace, and under its own name. The garbage collector takes a reference
-across namespaces, or to another name, for one to an owner that does not exist, and so does this: else somebody in
-another namespace could have pods counted among those of a VMI whose uid he has read.
+An owner is matched by uid, namespace and name. The garbage collector treats a reference to another namespace or another
+name as one to a missing owner, and so does this index. Otherwise a user in another namespace who has read a VMI's uid
+could have pods counted as that VMI's.
 """
 
 from collections import defaultdict
@@ -14,7 +14,7 @@ from nicplug.model.names import KUBEVIRT_API_VERSION
 
 
 class Owned(Protocol):
-    """What the index needs to know about a record."""
+    """The fields that the index needs from a record."""
 
     @property
     def key(self) -> ObjectKey:
@@ -23,7 +23,7 @@ class Owned(Protocol):
 
     @property
     def owner(self) -> ControllerReference | None:
-        """Its controlling owner."""
+        """The controlling owner."""
         ...
 
 
@@ -33,10 +33,10 @@ _Owner = tuple[str, str, str]
 
 
 class OwnerIndex(Generic[R]):
-    """The records of one kind by the uid of their owner.
+    """The records of one kind by their owner.
 
     Args:
-        owner_kind: the kind of KubeVirt's API that the owner must be of.
+        owner_kind: kind, in KubeVirt's API group, that the owner must have.
     """
 
     def __init__(self, *, owner_kind: str) -> None:
@@ -44,17 +44,17 @@ class OwnerIndex(Generic[R]):
         self._by_owner: defaultdict[_Owner, dict[ObjectKey, R]] = defaultdict(dict)
 
     def owner_of(self, record: R) -> ControllerReference | None:
-        """Its owner, when that is of the kind."""
+        """Return the record's controlling owner if it has the right kind, else None."""
         owner = record.owner
         return owner if owner is not None and (owner.api_version, owner.kind) == self._owner else None
 
     def add(self, record: R) -> None:
-        """Keep the record, if it has such an owner."""
+        """Add a record, if it has such an owner."""
         if (owner := self.owner_of(record)) is not None:
             self._by_owner[record.key.namespace, owner.name, owner.uid][record.key] = record
 
     def drop(self, record: R) -> None:
-        """Forget the record, which may not be here."""
+        """Remove a record, if it is present."""
         if record.owner is None:
             return
         owner = (record.key.namespace, record.owner.name, record.owner.uid)
@@ -66,5 +66,5 @@ class OwnerIndex(Generic[R]):
             del self._by_owner[owner]
 
     def of(self, key: ObjectKey, *, uid: str) -> tuple[R, ...]:
-        """The records of that owner."""
+        """Return the records of an owner."""
         return tuple(self._by_owner.get((key.namespace, key.name, uid), {}).values())

@@ -1,4 +1,4 @@
-"""The VMIs with NICs that are on their way, by node: only they wait for what happens to nodes and controllers."""
+"""Index, by node, of the VMIs with pending NICs: only they depend on changes of nodes and controllers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,16 +12,16 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 @dataclass(slots=True)
 class PendingIndex:
-    """A NIC is on its way while its record is there and not Ready; one that is Blocked or Failed waits most of all."""
+    """VMIs with pending NICs: NICs whose record is not Ready, in particular those that are Blocked or Failed."""
 
     _node_of: dict[VmiKey, str] = field(default_factory=dict)
     _on: defaultdict[str, set[VmiKey]] = field(default_factory=lambda: defaultdict(set))
 
     def put(self, vmi: VirtualMachineInstance, rows: Iterable[Mapping[str, Any]]) -> None:
-        """The VMI as it is now.
+        """Index the current state of a VMI.
 
         Args:
-            rows: its records; the VMI keeps its status as text, which is not worth reading again for this.
+            rows: its records, passed because the VMI stores its status as text, which should not be parsed again.
         """
         self.drop(vmi.key)
         if any(row.get("phase") != OperationPhase.READY for row in rows):
@@ -29,7 +29,7 @@ class PendingIndex:
             self._on[vmi.node_name].add(vmi.key)
 
     def drop(self, key: VmiKey) -> None:
-        """The VMI is gone, or waits no more."""
+        """Remove a VMI that was deleted or has no pending NICs."""
         node = self._node_of.pop(key, None)
         if node is None:
             return
@@ -38,9 +38,9 @@ class PendingIndex:
             del self._on[node]
 
     def everywhere(self) -> list[VmiKey]:
-        """All of them."""
+        """Return all VMIs in the index."""
         return list(self._node_of)
 
     def on(self, nodes: Iterable[str]) -> list[VmiKey]:
-        """Those on one of these nodes."""
+        """Return the VMIs on one of these nodes."""
         return [key for node in nodes for key in sorted(self._on.get(node, ()))]

@@ -1,8 +1,8 @@
-"""The newest failure of each launcher pod and of each of its interfaces, as the optional watch of events brings them.
+"""Cache of the last failure of each launcher pod and each of its interfaces, filled by an optional watch of events.
 
-Bounded by the pods that exist and by a few interfaces each; an event about a pod that is not a launcher of ours, or
-that does not lie beside its pod, is dropped before its text is looked at. That an event is gone after an hour means
-nothing: what matters is in the record.
+Bounded by the number of pods and by a few interfaces per pod. An event about a pod that is not a launcher pod, or that
+is not in the pod's namespace, is dropped before its text is parsed. Events expire after an hour, which does not matter:
+the record holds what is needed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,7 +15,7 @@ from nicplug.model.keys import PodKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.pod_failures import PodFailure, parse_pod_failure
 
-# More secondary interfaces than a guest has PCI slots; the oldest failure makes room.
+# More secondary interfaces than a guest has PCI slots; the oldest failure is dropped first.
 _INTERFACES_PER_POD = 64
 
 
@@ -24,8 +24,8 @@ class PodFailures:
     """Failures by pod uid and interface; a `Sink` of `OptionalWatch`.
 
     Attributes:
-        is_ours: whether the pod of that name in that namespace is a launcher pod, and has that uid.
-        on_change: told the uid of a pod that failed anew.
+        is_ours: True if the pod of that name is a launcher pod with that uid.
+        on_change: called with the uid of a pod that has a new failure.
     """
 
     clock: Callable[[], datetime]
@@ -34,40 +34,40 @@ class PodFailures:
     _failures: dict[str, dict[str, PodFailure]] = field(default_factory=dict)
 
     def of(self, pod_uid: str) -> Mapping[str, PodFailure]:
-        """The failures of a pod by interface."""
+        """Return the failures of a pod, by interface."""
         return {name: failure for name, failure in self._failures.get(pod_uid, {}).items() if name}
 
     def to_start(self, pod_uid: str) -> PodFailure | None:
-        """Why the pod could not start when that was last tried; None when nobody has said so."""
+        """Return why the pod could not start at its last attempt; None if no failure was reported."""
         return self._failures.get(pod_uid, {}).get("")
 
     def forget(self, pod_uid: str) -> None:
-        """The pod is gone."""
+        """Remove a deleted pod."""
         self._failures.pop(pod_uid, None)
 
     def project(self, item: Mapping[str, Any]) -> tuple[PodKey, PodFailure] | None:
-        """An event of a list: nothing of one that is not about a launcher pod, which anybody may have written."""
+        """Parse an event from a LIST; None if it is not about a launcher pod: any user may have written it."""
         return self._read(item, is_new=False)
 
     def replace(self, items: Iterable[tuple[PodKey, PodFailure]]) -> None:
-        """All events there are; what was heard before is known better."""
+        """Merge the events of a LIST; failures already seen are more accurate."""
         for key, failure in items:
-            # The pod may have gone since its page came, and nobody would forget it again.
+            # The pod may have been deleted since its page arrived; its failure would never be removed.
             if self.is_ours(key, failure.pod_uid):
                 self._put(failure)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
-        """One line of the watch; MODIFIED: it has happened again."""
+        """Apply one watch event; MODIFIED means that the failure has occurred again."""
         if type_ != "DELETED" and (found := self._read(item, is_new=True)) is not None:
             self._put(found[1])
 
     def lose(self, absence: Absence) -> None:
-        """Events must not be read: nothing new will be heard."""
+        """Keep the known failures: permission to read events is missing, so no new ones arrive."""
 
     def _read(self, item: Mapping[str, Any], *, is_new: bool) -> tuple[PodKey, PodFailure] | None:
-        """An event counts in the namespace of its pod alone: elsewhere it was written by somebody else's hand.
+        """Parse an event if it is in the namespace of its pod: elsewhere, another user may have written it.
 
-        The uid alone is no proof, as anyone who may look at a pod can copy it.
+        The uid alone is no proof: any user who can read the pod can copy it.
         """
         about, namespace = mapping(item.get("involvedObject")), text(mapping(item.get("metadata")).get("namespace"))
         if text(about.get("namespace")) != namespace:

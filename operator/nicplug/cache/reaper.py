@@ -1,7 +1,7 @@
-"""Finds what the watches did not tell: objects that are gone, and versions that have not arrived.
+"""Finds what the watches have missed: deleted objects, and versions that have not arrived.
 
-Kopf relists after a broken watch but reports no deletions (measured: docs/adr/0001, trap B), so a cache
-filled by its events keeps ghosts indefinitely. A metadata-only LIST, compared with the store, finds them.
+Kopf relists after a broken watch but reports no deletions (measured: docs/adr/0001, trap B), so a cache filled by its
+events would keep ghosts indefinitely. A metadata-only LIST, compared with the store, finds them.
 """
 
 import math
@@ -34,14 +34,14 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A watched kind and what of it is watched."""
+    """A watched kind and the selector of its watch."""
 
     kind: CachedKind
     resource: Resource
     label_selector: str | None = None
 
 
-# In the order in which they are listed at start: what an object refers to comes after it (`kube.listings`).
+# In the order of their initial LISTs: an object's references are listed after it (`kube.listings`).
 WATCHED: tuple[Watched, ...] = (
     Watched(CachedKind.KUBEVIRT, KUBEVIRTS),
     Watched(CachedKind.VM, VIRTUAL_MACHINES),
@@ -53,13 +53,13 @@ WATCHED: tuple[Watched, ...] = (
 
 
 def plural_of(kind: CachedKind) -> str:
-    """What the API calls the collection of that kind."""
+    """Return the API's plural of a kind."""
     return next(watched.resource.plural for watched in WATCHED if watched.kind is kind)
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A kind as the API server has it, at one moment: the resourceVersion of each uid."""
+    """The objects of a kind at one moment: the resourceVersion of each, by uid."""
 
     resource_version: int
     objects: Mapping[str, int]
@@ -70,8 +70,8 @@ class Reaper:
     """Compares the caches with the API server.
 
     Attributes:
-        on_dirty: told which keys have to look again.
-        drift: how many differences the last comparison found per kind, for metrics and liveness.
+        on_dirty: called with the keys to reconcile.
+        drift: number of ghosts that the last comparison found, per kind, for metrics and liveness.
     """
 
     api: KubeApi
@@ -82,7 +82,7 @@ class Reaper:
     _dead: set[CachedKind] = field(default_factory=set)
 
     def drift_of(self, kind: CachedKind) -> int:
-        """Ghosts of that kind that the last sweep found."""
+        """Return the number of ghosts of a kind that the last sweep found."""
         return self.drift.get(kind, 0)
 
     async def _list_or_none(self, watched: Watched) -> Listed | None:
@@ -92,22 +92,22 @@ class Reaper:
             return None
 
     async def sweep(self) -> None:
-        """Drop ghosts and mark what the watch has missed; an API error ends the sweep, the next one comes."""
+        """Drop ghosts and detect missed versions of all kinds; one that cannot be listed waits for the next sweep."""
         for watched in WATCHED:
             listed = await self._list_or_none(watched)
             if listed is not None:
                 self.drift[watched.kind] = self._compare(watched, listed)
 
     def dead_watches(self) -> list[CachedKind]:
-        """The kinds whose watch missed the same object versions in two sweeps in a row."""
+        """Return the kinds whose watch missed the same object versions in two consecutive sweeps."""
         return sorted(self._dead, key=lambda kind: kind.value)
 
     def has_missed(self) -> bool:
-        """The last sweep found versions that no watch has brought: look again soon."""
+        """True if the last sweep found versions that no watch has delivered: sweep again soon."""
         return any(self._missed.values())
 
     def _note_missed(self, watched: Watched, listed: Listed) -> None:
-        """What the API server has and the cache has not; a moment's lag is normal, twice the same is not."""
+        """Record versions that the cache lacks: once is a normal lag, the same version twice means a dead watch."""
         store = self.caches.store_of(watched.kind)
         missed = frozenset((uid, version) for uid, version in listed.objects.items() if store.version_of(uid) < version)
         if missed & self._missed.get(watched.kind, frozenset()):
@@ -121,12 +121,12 @@ class Reaper:
         self._note_missed(watched, listed)
         ghosts = 0
         for record in self.caches.store_of(watched.kind):
-            # Created after the LIST was answered: not a ghost, only younger than the list.
+            # Created after the LIST was answered: not a ghost, only newer than the list.
             if record.uid in listed.objects or record.resource_version > listed.resource_version:
                 continue
             ghosts += 1
             log.warning("dropped a ghost", kind=watched.kind.value, object=str(record.key))
-            # By a selector, a LIST cannot tell an object that is gone from one that has lost its label.
+            # With a selector, a LIST cannot distinguish a deleted object from one that has lost its label.
             version = record.resource_version if watched.label_selector else math.inf
             keys = self.caches.forget_uid(watched.kind, key=record.key, uid=record.uid, version=version)
             self.on_dirty(keys)
@@ -141,10 +141,10 @@ class Reaper:
         return ghosts
 
     async def list(self, watched: Watched) -> Listed:
-        """All objects of a kind, by uid: metadata only, page by page.
+        """List all objects of a kind: metadata only, page by page.
 
         Raises:
-            ApiError: the API server did not answer. `Gone` when the kind does not exist yet.
+            ApiError: the API server did not answer; `Gone` if the kind does not exist yet.
         """
         objects: dict[str, int] = {}
         token: str | None = None

@@ -1,4 +1,4 @@
-"""The ControllerRevisions of VirtualMachines: whose they are, and which one a VMI was started from."""
+"""Cache of the ControllerRevisions of VirtualMachines: their owners, and the revision that a VMI was started from."""
 
 from nicplug.cache.owner_index import OwnerIndex
 from nicplug.cache.store import Change, Store
@@ -13,7 +13,7 @@ class Revisions:
     """A store with an index by the controlling VM's uid.
 
     Attributes:
-        store: what is known; a removal there is followed by the index.
+        store: the records; the index follows every removal from it.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class Revisions:
         self.store: Store[VmRevision] = Store(on_forget=self._owned.drop)
 
     def put(self, revision: VmRevision) -> Change[VmRevision] | None:
-        """Take in a revision as it is now."""
+        """Store the current version of a revision; returns the change, or None."""
         before = self.store.get(revision.key)
         change = self.store.put(revision)
         if self.store.get(revision.key) is revision:
@@ -31,18 +31,18 @@ class Revisions:
         return change
 
     def of(self, vm: VirtualMachine) -> tuple[VmRevision, ...]:
-        """The revisions whose controller is this very uid."""
+        """Return the revisions controlled by this VM (same uid)."""
         return self._owned.of(vm.key, uid=vm.uid)
 
     def start_of(self, vmi: VirtualMachineInstance) -> VmRevision | None:
-        """The revision that the VMI was started from, if it is its owner's."""
+        """Return the revision that the VMI was started from, if the VMI's owner controls it."""
         name = name_of_start_revision(vmi)
         revision = self.store.get(RevisionKey(vmi.key.namespace, name)) if name else None
         owner = self._owned.owner_of(revision) if revision is not None else None
         return revision if owner is not None and vmi.owner is not None and owner.uid == vmi.owner.uid else None
 
     def vms(self, change: Change[VmRevision] | None) -> list[VmKey]:
-        """The VMs whose revisions have changed."""
+        """Return the VMs whose revisions have changed."""
         if change is None:
             return []
         owners = [(revision.key.namespace, self._owned.owner_of(revision)) for revision in change.records]

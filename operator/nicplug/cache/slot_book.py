@@ -1,4 +1,4 @@
-"""What is known of the slots of migrations: the ledger as it was last read or written, and who wants what."""
+"""This process's view of the migration slots: the ledger as last read or written, and who requests a slot."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -29,15 +29,15 @@ _RETURN = timedelta(seconds=RETURN_SECONDS)
 
 @dataclass(slots=True)
 class SlotBook:
-    """One process's knowledge of the ledger; a slot counts only as it was last read or written.
+    """One process's view of the ledger; a slot counts only as it was last read or written.
 
     Attributes:
-        is_read: the ledger has been read since this process leads, and nobody is known to have written it since.
-        ledger: the ConfigMap; None when there is none.
-        entries: what it says; of one that was lost or edited, what this process remembers of it too.
-        confirmed_at: when it was last read or written; None while it never was.
-        returning: since when this process has known of slots that they are on their way back, by uid.
-        lingering: VMIs whose migration has ended, with node agents that have still to hear of it.
+        is_read: the ledger has been read since this process became leader, and no other write since is known.
+        ledger: the ConfigMap; None if it does not exist.
+        entries: the entries of the ledger; if it was lost or edited, also those that this process remembers.
+        confirmed_at: when the ledger was last read or written; None before the first time.
+        returning: since when this process has known that a slot is being returned, by uid.
+        lingering: VMIs whose migration has ended, but whose node agents have not been notified yet.
     """
 
     is_read: bool = False
@@ -50,33 +50,33 @@ class SlotBook:
     _slots: dict[str, MigrationSlot] = field(default_factory=dict)
 
     def take(self, ledger: Mapping[str, Any] | None, *, now: datetime) -> None:
-        """The ledger as it is now: read, or the answer to a write."""
+        """Set the current ledger, from a read or from the answer to a write."""
         data = mapping(mapping(ledger).get("data"))
         is_whole = ledger is not None and is_as_written(data)
-        # Of a ledger that nicplug has not written like this, our own memory is worth more than what is missing there.
+        # If the ledger is not as nicplug wrote it, this process's memory fills in the missing entries.
         self.entries = {**({} if is_whole else self.entries), **parse_entries(data)}
         self.ledger, self.is_read, self.confirmed_at = ledger, True, now
         back = (uid for uid, entry in self.entries.items() if entry.is_returning)
         self.returning = {uid: self.returning.get(uid, now) for uid in back}
 
     def begin(self) -> None:
-        """This process leads from now on, and what it knows may be of an earlier time."""
+        """Reset everything when this process becomes leader: what it knows may be outdated."""
         self.is_read, self.ledger, self.lingering = False, None, frozenset()
         self.entries, self.returning, self._contenders, self._slots = {}, {}, {}, {}
 
     def doubt(self) -> None:
-        """Somebody else may have written the ledger: it has to be read before anything is granted."""
+        """Require a new read before anything is granted: another process may have written the ledger."""
         self.is_read = False
 
     def is_fresh(self, *, now: datetime) -> bool:
-        """A slot may be used by what is known of the ledger."""
+        """True if the ledger was confirmed recently enough for its slots to be used."""
         return self.confirmed_at is not None and (now - self.confirmed_at).total_seconds() < FRESH_SECONDS
 
     def slot_of(self, uid: str, *, now: datetime) -> MigrationSlot:
-        """The slot of a migration, as it was last decided; granted only when the ledger says so, and lately."""
+        """Return the slot of a migration as last decided; granted only if a recently confirmed ledger says so."""
         slot, entry = self._slots.get(uid, _NONE), self.entries.get(uid)
         if entry is not None and entry.is_returning:
-            entry = None  # nor its place on the target node: by now another may have it
+            entry = None  # its place on the target node is not valid either: another migration may have it by now
         return MigrationSlot(
             is_granted=entry is not None and self.is_fresh(now=now),
             inbound_node=entry.target_node if entry is not None else "",
@@ -85,46 +85,46 @@ class SlotBook:
         )
 
     def returned(self, *, now: datetime) -> frozenset[str]:
-        """uids of the slots that have been on their way back long enough."""
+        """Return the uids of the slots that have been returning for long enough to be reused."""
         return frozenset(uid for uid, since in self.returning.items() if now >= since + _RETURN)
 
     def returned_at(self) -> datetime | None:
-        """When the next of them has been."""
+        """Return when the next returning slot can be reused; None if there is none."""
         return min((since + _RETURN for since in self.returning.values()), default=None)
 
     def publish(self, slots: Mapping[str, MigrationSlot]) -> set[str]:
-        """Keep what was decided; the uids for which it is news."""
+        """Store the decided slots; returns the uids whose slot has changed."""
         changed = {uid for uid, slot in slots.items() if self._slots.get(uid) != slot}
         self._slots = dict(slots)
         return changed
 
     def note(self, contender: Contender) -> bool:
-        """Keep what a migration wants; whether that is news."""
+        """Store a migration's request for a slot; returns True if it has changed."""
         is_news = self._contenders.get(contender.key) != contender
         self._contenders[contender.key] = contender
         return is_news
 
     def drop(self, key: MigrationKey) -> bool:
-        """It has ended or is gone; whether anybody else may care."""
+        """Remove a migration that has ended or was deleted; returns True if other migrations may be affected."""
         known = self._contenders.pop(key, None)
         is_in_ledger = any(entry.migration == key for entry in self.entries.values())
         return known is not None or is_in_ledger
 
     def contender(self, key: MigrationKey, uid: str) -> Contender | None:
-        """What that very migration wants; None while nobody has looked."""
+        """Return the request of this migration (same uid); None before its first pass."""
         known = self._contenders.get(key)
         return known if known is not None and known.uid == uid else None
 
     def contenders(self) -> tuple[Contender, ...]:
-        """Everybody who has been looked at."""
+        """Return all requests."""
         return tuple(self._contenders.values())
 
     def keys_of(self, uids: Collection[str]) -> list[MigrationKey]:
-        """The keys of those among them."""
+        """Return the keys of the contenders with these uids."""
         return [item.key for item in self._contenders.values() if item.uid in uids]
 
     def taken(self, limit: str) -> int:
-        """How much of a limit is taken up; of one per node, on the fullest node."""
+        """Return how much of a limit is used; for a limit per node, on the busiest node."""
         if limit == CLUSTER_LIMIT:
             return len(self.entries)
         nodes = (item.source_node if limit == OUTBOUND_LIMIT else item.target_node for item in self.entries.values())
@@ -132,17 +132,17 @@ class SlotBook:
 
 
 class SlotFate(Enum):
-    """What has become of a migration that has a slot."""
+    """The state of a migration that has a slot."""
 
     GOES_ON = "goes on"
     ENDED = "ended"
     LINGERS = "lingers"
-    """It has ended, and the node agents have still to hear of it."""
+    """It has ended, but the node agents have not been notified yet."""
     UNKNOWN = "unknown"
 
 
 def fate_of(entry: SlotEntry, *, migrations: Store[Migration], vmis: Store[VirtualMachineInstance]) -> SlotFate:
-    """Tell it from the caches alone; UNKNOWN when they have never heard of it."""
+    """Return the state according to the caches alone; UNKNOWN if they have never seen the migration."""
     migration = migrations.get(entry.migration)
     if migration is None or migration.uid != entry.uid:
         return SlotFate.ENDED if migrations.knows(entry.uid) else SlotFate.UNKNOWN

@@ -1,11 +1,11 @@
-"""Records of one kind by key, where only news is news.
+"""Records of one kind by key; only actual changes are reported.
 
-Three rules keep it honest: of one uid the newer resourceVersion wins, so that the body of a write
-and the watch line that echoes it may come in any order; a deleted uid stays deleted, so that a late
-answer cannot resurrect it; an equal record is not a change, so that status noise costs nothing.
+Three rules keep the store consistent. Of one uid the newer resourceVersion wins, so that the answer to a write and the
+watch line that echoes it may arrive in any order. A deleted uid stays deleted, so that a late answer cannot resurrect
+it. An equal record is not a change, so that status noise costs nothing.
 
-An object that leaves a watch's selector looks deleted. It is only as deleted as the version of that line: a newer
-version of the same uid is a living object, and comes back.
+An object that leaves a watch's selector looks deleted. It counts as deleted only up to the version of that line: a
+newer version of the same uid is a living object, and is stored again.
 """
 
 import math
@@ -16,12 +16,12 @@ from typing import Generic, Protocol, TypeVar
 
 from nicplug.model.keys import ObjectKey
 
-# Enough to outlive every answer that may still be on its way.
+# Outlives every answer that may still be in flight.
 _REMEMBERED_DELETIONS = 4096
 
 
 class Record(Protocol):
-    """What a store needs to know about what it keeps."""
+    """The fields that a store needs from its records."""
 
     @property
     def key(self) -> ObjectKey:
@@ -30,12 +30,12 @@ class Record(Protocol):
 
     @property
     def uid(self) -> str:
-        """Which object of that name."""
+        """uid of the object, which tells apart objects of the same name."""
         ...
 
     @property
     def resource_version(self) -> int:
-        """How new."""
+        """resourceVersion, as a number."""
         ...
 
 
@@ -44,14 +44,14 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True, slots=True)
 class Change(Generic[R]):
-    """What an event did to the store; `before` None: new, `after` None: gone."""
+    """The effect of an event on the store; `before` is None for a new record, `after` is None for a deleted one."""
 
     before: R | None
     after: R | None
 
     @property
     def records(self) -> tuple[R, ...]:
-        """The records whose neighbours have to look again."""
+        """The records before and after, whose related objects must be reconciled."""
         return tuple(record for record in (self.before, self.after) if record is not None)
 
 
@@ -59,7 +59,7 @@ class Store(Generic[R]):
     """The cache of one kind.
 
     Args:
-        on_forget: told about every record that leaves the store or is replaced by another uid.
+        on_forget: called with every record that leaves the store or is replaced by another uid.
     """
 
     def __init__(self, *, on_forget: Callable[[R], None] | None = None) -> None:
@@ -75,32 +75,32 @@ class Store(Generic[R]):
         return iter(list(self._records.values()))
 
     def get(self, key: ObjectKey) -> R | None:
-        """The record of that name, if there is one."""
+        """Return the record of that name, or None."""
         return self._records.get(key)
 
     def knows(self, uid: str) -> bool:
-        """That very object is here, or was and is known to be gone."""
+        """True if the object with this uid is stored, or is known to be deleted."""
         return uid in self._versions or uid in self._deleted
 
     def is_gone(self, uid: str) -> bool:
-        """That very object was here, and is known to be gone for good."""
+        """True if the object with this uid was stored and is known to be deleted."""
         return self._deleted.get(uid, -1) == math.inf
 
     def version_of(self, uid: str) -> float:
-        """How new what is known of that object is; infinite for one that is known to be gone for good."""
+        """Return the newest known resourceVersion of an object; infinite if it is known to be deleted."""
         return self._deleted.get(uid, self._versions.get(uid, -1))
 
     def put(self, record: R, *, lives: bool = False) -> Change[R] | None:
-        """Keep the record if it is news; None when it is old, deleted or equal.
+        """Store a record; returns the change, or None if the record is old, deleted or equal.
 
         Args:
-            lives: it was read by name, so it lives although its last version was said to be out of sight.
+            lives: the record was read by name: it exists, although its last version left the watch's selector.
         """
         before = self._records.get(record.key)
         out_of_sight = self._deleted.get(record.uid, -1)
         if record.resource_version < out_of_sight or (record.resource_version == out_of_sight and not lives):
             return None
-        # resourceVersions of one kind grow together, so this also settles which of two uids is younger.
+        # resourceVersions of one kind grow together, so this also decides which of two uids is newer.
         if before is not None and record.resource_version < before.resource_version:
             return None
         if before is not None and before.uid != record.uid:
@@ -113,15 +113,16 @@ class Store(Generic[R]):
         return Change(before, record)
 
     def note_unreadable(self, uid: str, *, version: int) -> None:
-        """That version exists, but nobody can read it: what is known stays as it is until a newer one comes."""
+        """Record a version that cannot be parsed: the stored record stays until a newer version arrives."""
         if uid not in self._deleted:
             self._versions[uid] = version
 
     def remove(self, *, key: ObjectKey, uid: str, version: float = math.inf) -> Change[R] | None:
-        """Forget that uid; None when it is not the one in the store.
+        """Remove an object; returns the change, or None if the store has another uid under that key.
 
         Args:
-            version: the resourceVersion up to which it is known to be gone, a newer one stays; infinite for good.
+            version: the resourceVersion up to which the object is known to be deleted, a newer version stays; infinite
+                if it is deleted for good.
         """
         if self._versions.get(uid, -1) > version:
             return None
@@ -138,7 +139,7 @@ class Store(Generic[R]):
         return Change(before, None)
 
     def _drop(self, record: R) -> None:
-        """Another uid has taken the name: its DELETED line was missed or is still to come."""
+        """Remove a record whose name another uid has taken: its DELETED event was missed or is still to come."""
         self._deleted[record.uid] = math.inf
         self._versions.pop(record.uid, None)
         if self._on_forget is not None:

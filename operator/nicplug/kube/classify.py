@@ -70,9 +70,7 @@ def to_error(answer: Answer) -> ApiError:
 
 
 def retry_after_seconds(header: str) -> float:
-    """Return the seconds of a Retry-After header, at most 60; 1.0 if it is missing or not a number (a date, for
-    example).
-    """
+    """Return the seconds of a Retry-After header, at most 60; 1.0 if it is missing or not a number, such as a date."""
     try:
         seconds = float(header)
     except ValueError:

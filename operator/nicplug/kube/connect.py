@@ -32,8 +32,7 @@ WATCH_CONNECTIONS = 64
 
 @dataclass(slots=True)
 class _Credentials:
-    """The credentials of Kopf's watches, reloaded when the API server refuses them, so that a rotated token is picked
-    up.
+    """The credentials of Kopf's watches, reloaded when the API server refuses them: tokens are rotated.
 
     Kopf itself would close the session that its other watches still use, and stop if it got the same credentials twice.
     """

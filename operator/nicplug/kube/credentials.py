@@ -132,9 +132,7 @@ async def load_kubeconfig(paths: str, *, context: str | None = None) -> Configur
 
 
 def unusable_certificate(context: KubeconfigContext, configuration: Configuration, error: OSError) -> str:
-    """Explain which certificate cannot be used, with the remedy. The cluster's CA is loaded before the user's
-    certificate.
-    """
+    """Explain which certificate cannot be used, with the remedy. The CA is loaded before the client certificate."""
     try:
         ssl.create_default_context(cafile=configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
     except OSError:

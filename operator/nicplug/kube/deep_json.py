@@ -83,8 +83,7 @@ def _pruned(text: bytes, *, limit: int, tolerated: int) -> bytes:
 
 
 def outline(text: bytes, *, level: int) -> tuple[bytes, list[bytes]]:
-    """Replace each object and list nested in `level` others with its number; also returns their texts, indexed by
-    number.
+    """Replace each object and list nested in `level` others with its number; also returns their texts by number.
 
     A list can then be parsed even if one of its objects cannot.
     """

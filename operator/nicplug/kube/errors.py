@@ -51,9 +51,7 @@ class Gone(ApiError):
 
     @property
     def is_not_served(self) -> bool:
-        """True if the path is not served: the kind or the API is not installed. False if only the object does not
-        exist.
-        """
+        """True if the path is not served: the kind or the API is not installed. False if only the object is missing."""
         return any(text in str(self) for text in _NOT_SERVED)
 
 

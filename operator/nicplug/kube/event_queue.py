@@ -39,9 +39,7 @@ class EventQueue(Generic[T]):
         return dropped
 
     def take(self) -> T | None:
-        """Return the next item, or None; returns the same item until `finish` or `put_back`, as its task may be
-        cancelled.
-        """
+        """Return the next item or None; the same one until `finish` or `put_back`, as its task may be cancelled."""
         if self._taken is None:
             lane = self._urgent or self._others
             if not lane:

@@ -4,9 +4,7 @@ import yaml
 
 
 def why_unreadable(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
-    """Return the reason as part of a sentence: `no such file or directory`, `it is not UTF-8 text`, `line 2, column 1:
-    ...`.
-    """
+    """Return why, for use in a sentence: `no such file or directory`, `line 2, column 1: ...`."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     if isinstance(error, UnicodeDecodeError):
