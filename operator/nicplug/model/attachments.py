@@ -1,4 +1,4 @@
-"""Network attachment definitions (NADs): what is known of those that a VMI refers to, and which one a NIC has."""
+"""Network attachment definitions (NADs): what is known about those that a VMI refers to, and which one a NIC has."""
 
 import hashlib
 import json
@@ -18,25 +18,25 @@ from nicplug.model.networks import Network
 
 # Network attachment definitions (NADs), and what is known about those that a VMI refers to.
 #
-# Source: Multus network attachment specification 1.3. A NAD without `spec.config` is whole: Multus then takes the
+# Source: Multus network attachment specification 1.3. A NAD without `spec.config` is valid: Multus then takes the
 # configuration of that name from the node.
 
-# One character more than what can be quoted or asked for: a longer one stays as wrong as it is, and takes no room.
+# One character more than the longest valid value: a longer one is truncated to this, stays invalid and uses no memory.
 _LONGEST_NAME = 254
 _LONGEST_DEVICE = 318
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentDefinition:
-    """One NAD, as little of it as decisions need.
+    """One NAD, reduced to what decisions need.
 
     Attributes:
-        problem: why its `spec.config` can attach nothing, "" when it is whole.
-        digest: of `spec.config`; tells that it was changed.
-        network_name: by which Multus quotes it when a plugin fails: of the configuration, or its own.
+        problem: why its `spec.config` cannot attach anything; "" if it is valid.
+        digest: digest of `spec.config`; changes with it.
+        network_name: the name that Multus quotes when a plugin fails: that of the configuration, or the NAD's own.
         device: the extended resource that a pod with this network needs, from Multus's annotation; "" for none.
-        changed_at: when this process heard of its creation, or of another configuration or device; None for one that
-            was there at the first look.
+        changed_at: when this process learned of its creation, or of a change of its configuration or device; None if it
+            existed when this process first listed NADs.
     """
 
     key: AttachmentKey
@@ -50,7 +50,7 @@ class AttachmentDefinition:
 
 
 class Knowledge(Enum):
-    """How much is known of NADs. Unknown is not missing: nothing may be concluded from it."""
+    """How much is known about NADs. Unknown does not mean missing: no conclusion may be drawn from it."""
 
     UNKNOWN = "unknown"
     NOT_INSTALLED = "not installed"
@@ -62,8 +62,8 @@ class KnownAttachments:
     """What is known about the NADs that one VMI refers to.
 
     Attributes:
-        definitions: those that exist and that it may use, by key.
-        access: which ones it may use; of the others nothing is known, and nothing is concluded.
+        definitions: the NADs that exist and that the VMI may use, by key.
+        access: which NADs the VMI may use; nothing is known or concluded about any other.
     """
 
     knowledge: Knowledge = Knowledge.UNKNOWN
@@ -71,33 +71,33 @@ class KnownAttachments:
     access: AttachmentAccess = field(default_factory=AttachmentAccess)
 
     def is_missing(self, key: AttachmentKey) -> bool:
-        """The NAD is known not to exist, though it could; asked only of one that the VMI may use."""
+        """Report whether the NAD is known not to exist, though it could; only for a NAD that the VMI may use."""
         return self.knowledge is Knowledge.COMPLETE and key not in self.definitions
 
     def definition_of(self, network: Network | None, *, namespace: str) -> AttachmentDefinition | None:
-        """The NAD of a network of a VMI in `namespace`; None when it refers to none, or to one that is not known."""
+        """Return the NAD of a network of a VMI in `namespace`; None if it refers to none, or to an unknown one."""
         if network is None or not network.attachment:
             return None
         return self.definitions.get(attachment_key(network, namespace=namespace))
 
 
 def attachment_key(network: Network, *, namespace: str) -> AttachmentKey:
-    """The NAD that a Multus network of a VMI in `namespace` refers to."""
+    """Return the key of the NAD that a Multus network of a VMI in `namespace` refers to."""
     return AttachmentKey(*network.attachment_reference(namespace=namespace))
 
 
 def referenced_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
-    """The NADs that the networks of a VMI in `namespace` refer to; also that of a default network."""
+    """Return the NADs that the networks of a VMI in `namespace` refer to, including that of a default network."""
     return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.attachment)
 
 
 def attachment_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
-    """The NADs that the secondary networks of a VMI in `namespace` refer to."""
+    """Return the NADs that the secondary networks of a VMI in `namespace` refer to."""
     return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.is_secondary)
 
 
 def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime | None) -> AttachmentDefinition:
-    """Project a NAD of the API."""
+    """Parse a NAD from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     config = text(spec.get("config"))
     elided = text(mapping(spec.get("config")).get(ELIDED))
@@ -129,19 +129,18 @@ def _problem(config: str) -> str:
     return "" if isinstance(parsed, dict) else "not a JSON object"
 
 
-# By which network attachment definition (NAD) a NIC was attached, so that a later change of the NAD can be told.
+# Which network attachment definition (NAD) a NIC was attached with, so that a later change of the NAD can be detected.
 #
-# Of a NIC that a pod was made with, an annotation of the pod says so; of one that was plugged into it, the NIC's
-# record.
+# For a NIC that the pod was created with, an annotation of the pod records it; for a hot-plugged NIC, the NIC's record.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attached:
-    """What a definition was when a NIC was attached by it.
+    """The version of a definition that a NIC was attached with.
 
     Attributes:
-        config_hash: of its `spec.config`.
-        pod: uid of the pod that was asked for it; "" of what a pod says of itself.
+        config_hash: hash of its `spec.config`.
+        pod: uid of the pod whose networks annotation requested it; "" if the pod itself records it.
     """
 
     uid: str
@@ -149,29 +148,29 @@ class Attached:
     pod: str = ""
 
     def is_of(self, definition: AttachmentDefinition) -> bool:
-        """The definition is what it was."""
+        """Report whether the definition is unchanged since."""
         return (self.uid, self.config_hash) == (definition.uid, definition.digest)
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the record."""
+        """Return the entry for the NIC's record."""
         return {"uid": self.uid, "configHash": self.config_hash, "pod": self.pod}
 
 
 def parse_attached(value: Any) -> Attached | None:
-    """Of a record; None when it does not say."""
+    """Parse the entry of a NIC's record; None if it has none."""
     row = mapping(value)
     uid, config_hash = text(row.get("uid")), text(row.get("configHash"))
     return Attached(uid=uid, config_hash=config_hash, pod=text(row.get("pod"))) if uid and config_hash else None
 
 
 def format_attached(definitions: Mapping[str, AttachmentDefinition]) -> str:
-    """The annotation of a pod: NIC name -> `<uid>/<hash>`."""
+    """Return the annotation of a pod: NIC name -> `<uid>/<hash>`."""
     found = {name: f"{item.uid}/{item.digest}" for name, item in sorted(definitions.items())}
     return json.dumps(found, separators=(",", ":"))
 
 
 def attached_at_birth(annotation: str) -> dict[str, Attached]:
-    """By NIC, of a pod's annotation; nothing of one that cannot be read."""
+    """Parse a pod's annotation, by NIC; empty if it cannot be read."""
     try:
         found = mapping(json.loads(annotation or "{}"))
     except (ValueError, RecursionError):

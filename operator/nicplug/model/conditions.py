@@ -27,7 +27,7 @@ EVICTION_REQUESTED = "EvictionRequested"
 RESTART_REQUIRED = "RestartRequired"
 LIVE_MIGRATABLE = "LiveMigratable"
 MIGRATION_REQUIRED = "MigrationRequired"
-# Of a migration, and nicplug's own: how far it is and what it waits for, in a sentence.
+# nicplug's own, on a migration: its progress and what it waits for, as a sentence.
 PROGRESSING = "Progressing"
 INVALID_HOTPLUG_POLICY = "InvalidHotplugPolicy"
 OUTDATED_ATTACHMENTS = "OutdatedNetworkAttachments"
@@ -38,9 +38,10 @@ class Condition:
     """A condition that nicplug wants an object to have.
 
     Attributes:
-        since: the transition time of the condition that this one copies; "" when it follows from the merge.
-        message_counts: another message alone makes it another condition.
-        members: nicplug's own, for itself: what the message says in words. Others make it another condition.
+        since: the transition time of the condition that this one copies; "" if the merge determines it.
+        message_counts: True if a different message alone makes it a different condition.
+        members: nicplug's own, for its own use: what the message says, as fields. A difference makes it a different
+            condition.
     """
 
     type: str
@@ -54,22 +55,22 @@ class Condition:
 
 
 def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:
-    """The condition of that type."""
+    """Return the condition of that type."""
     return next((row for row in conditions if row.get("type") == type_), None)
 
 
 def is_true(conditions: Iterable[Row], type_: str) -> bool:
-    """The condition exists and is True."""
+    """Report whether the condition exists and is True."""
     row = find_condition(conditions, type_)
     return row is not None and row.get("status") == TRUE
 
 
 def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: datetime) -> list[dict[str, Any]]:
-    """The list with `wanted` in place of the entry of its type, or at the end.
+    """Return the list with `wanted` replacing the entry of its type, or appended.
 
-    The old entry stays when nothing that counts differs: for KubeVirt's types status and reason, the message where
-    it is said to count, for those with `observed_generation` also the message and the generation. The transition
-    time moves only with the status.
+    The old entry stays if nothing relevant differs: status and reason for KubeVirt's types, the message too with
+    `message_counts`; with `observed_generation` also the message and the generation. The transition time changes
+    only with the status.
     """
     rows = [dict(row) for row in conditions]
     for index, row in enumerate(rows):
@@ -80,7 +81,7 @@ def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: dateti
 
 
 def drop_condition(conditions: Iterable[Row], type_: str) -> list[dict[str, Any]]:
-    """The list without the condition of that type."""
+    """Return the list without the condition of that type."""
     return [dict(row) for row in conditions if row.get("type") != type_]
 
 

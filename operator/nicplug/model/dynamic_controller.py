@@ -13,10 +13,10 @@ from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.node import Node, fits_affinity, missing_labels, repelling_taints
 from nicplug.model.times import parse_time
 
-# A DaemonSet and its pods, as far as it matters whether one of them works on a node.
+# A DaemonSet and its pods, reduced to what shows whether one of them works on a node.
 #
-# Source: Kubernetes `apps/v1`, and `pkg/controller/daemon/util` for what the DaemonSet controller adds to each pod:
-# the node it is for, and the tolerations.
+# Source: Kubernetes `apps/v1`, and `pkg/controller/daemon/util` for what the DaemonSet controller adds to each pod: the
+# node it is for, and the tolerations.
 
 _ADDED_TOLERATIONS = tuple(
     {"key": f"node.kubernetes.io/{name}", "operator": "Exists"}
@@ -38,9 +38,9 @@ class DaemonSet:
     """One DaemonSet.
 
     Attributes:
-        images: of the containers of its pods.
-        selector: of its pods, as the query of a LIST has it.
-        node_selector: of its pods; as `affinity` and `tolerations`.
+        images: the images of its pods' containers.
+        selector: selects its pods, as the query of a LIST.
+        node_selector: that of its pods; likewise `affinity` and `tolerations`.
     """
 
     key: DaemonSetKey
@@ -56,7 +56,7 @@ class DaemonSet:
     tolerations: tuple[Mapping[str, Any], ...]
 
     def selects(self, node: Node) -> bool:
-        """A pod of it belongs on the node."""
+        """Report whether the node should run one of its pods."""
         return (
             not self.deleting
             and not missing_labels(self.node_selector, node)
@@ -67,13 +67,13 @@ class DaemonSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonSetPod:
-    """One pod that says it belongs to a DaemonSet; whether it does is told by `owner_uid` alone.
+    """One pod that claims to belong to a DaemonSet; only `owner_uid` proves it.
 
     Attributes:
-        node_name: where it runs, or is to run.
-        not_ready_since: when it stopped being ready, or was made; None while it is ready, or when nobody knows.
-        deleted_at: when its deletion was asked for; None while it is not being deleted.
-        message: why it is not ready, for a sentence; "" when it is. Without what changes while it stays so.
+        node_name: the node that it runs on, or is meant for.
+        not_ready_since: when it stopped being ready, or was created; None while it is ready, or if unknown.
+        deleted_at: when its deletion was requested; None while it is not being deleted.
+        message: why it is not ready, for a sentence; "" if it is ready. Omits what changes while it stays not ready.
     """
 
     key: PodKey
@@ -88,7 +88,7 @@ class DaemonSetPod:
 
 
 def parse_daemon_set(raw: Mapping[str, Any]) -> DaemonSet:
-    """Project a DaemonSet of the API."""
+    """Parse a DaemonSet from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     pod = mapping(mapping(spec.get("template")).get("spec"))
     return DaemonSet(
@@ -107,7 +107,7 @@ def parse_daemon_set(raw: Mapping[str, Any]) -> DaemonSet:
 
 
 def parse_daemon_set_pod(raw: Mapping[str, Any]) -> DaemonSetPod:
-    """Project a pod of the API."""
+    """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     owner, name = meta.controller_reference(metadata), text(metadata.get("name"))
     ready = pod_conditions.find(status, "Ready")
@@ -139,7 +139,7 @@ def _requirement(expression: Mapping[str, Any]) -> str:
 
 
 def _intended_node(affinity: Mapping[str, Any]) -> str:
-    """The node that the DaemonSet controller made the pod for, while the scheduler has not bound it."""
+    """Return the node that the DaemonSet controller created the pod for, before the scheduler binds it."""
     required = mapping(mapping(affinity.get("nodeAffinity")).get("requiredDuringSchedulingIgnoredDuringExecution"))
     for term in objects(required.get("nodeSelectorTerms")):
         for item in objects(term.get("matchFields")):
@@ -149,7 +149,7 @@ def _intended_node(affinity: Mapping[str, Any]) -> str:
 
 
 def _deleted_at(metadata: Mapping[str, Any]) -> datetime | None:
-    """`deletionTimestamp` is when the grace period ends."""
+    """Return when the deletion was requested: `deletionTimestamp` is when the grace period ends."""
     ends_at, grace = parse_time(metadata.get("deletionTimestamp")), metadata.get("deletionGracePeriodSeconds")
     if ends_at is None:
         return None
@@ -176,18 +176,18 @@ def _trouble(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     return "has ended" if status.get("phase") in ("Succeeded", "Failed") else "is not ready"
 
 
-# The dynamic networks controller of Multus: by what it is known, and whether it runs where a VM runs.
+# The dynamic networks controller of Multus: how it is recognized, and whether it runs on the node of a VM.
 
-# As its own manifests and those of the distributions have it.
+# As in its own manifests and those of the distributions.
 _IMAGE = "multus-dynamic-networks-controller"
 _NAMES = ("dynamic-networks-controller", "multus-dynamic-networks-controller")
 
 
 class ControllerState(StrEnum):
-    """What is known of the dynamic networks controller on the node of the VM."""
+    """What is known about the dynamic networks controller on the node of the VM."""
 
     UNKNOWN = "unknown"
-    """Its DaemonSets or pods cannot be read, so the controller is given the benefit of the doubt."""
+    """Its DaemonSets or pods cannot be read, so the controller gets the benefit of the doubt."""
     NOT_DEPLOYED = "not deployed"
     """The cluster has none."""
     NOT_ON_NODE = "not on the node"
@@ -197,13 +197,13 @@ class ControllerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DynamicController:
-    """The dynamic networks controller, seen from one node.
+    """The dynamic networks controller, as seen from one node.
 
     Attributes:
-        daemon_set: `<namespace>/<name>` of the DaemonSet, for a sentence; "" when none is known.
-        message: why it is not ready, for a sentence; "" when it is.
-        since: when it stopped being ready, or vanished from a node that its DaemonSet still selects; None when it is
-            ready, has never been there, or nobody knows.
+        daemon_set: `<namespace>/<name>` of the DaemonSet, for a sentence; "" if none is known.
+        message: why it is not ready, for a sentence; "" if it is ready.
+        since: when it stopped being ready, or vanished from a node that its DaemonSet still selects; None if it is
+            ready, was never there, or if unknown.
     """
 
     state: ControllerState = ControllerState.UNKNOWN
@@ -213,7 +213,7 @@ class DynamicController:
 
     @property
     def is_absent(self) -> bool:
-        """Nobody on the node would notice what the pod is asked for."""
+        """True if nothing on the node would handle the pod's networks annotation."""
         return self.state in (ControllerState.NOT_DEPLOYED, ControllerState.NOT_ON_NODE)
 
 
@@ -221,11 +221,11 @@ class DynamicController:
 class ControllerFinder:
     """`dynamicController` of the policy: which DaemonSet of the trusted namespaces is the dynamic networks controller.
 
-    Everything that is set has to match; without a name, an image or labels it is known by its usual image or name.
+    All fields that are set must match; without a name, an image or labels, the usual image or name identifies it.
 
     Attributes:
-        name: of the DaemonSet.
-        image: a part of the image of one of its containers.
+        name: name of the DaemonSet.
+        image: part of the image of one of its containers.
         match_labels: labels of the DaemonSet.
     """
 
@@ -235,7 +235,7 @@ class ControllerFinder:
     match_labels: Mapping[str, str] = field(default_factory=dict)
 
     def matches(self, daemon_set: DaemonSet) -> bool:
-        """It is the controller."""
+        """Report whether the DaemonSet is the controller."""
         if self.namespace not in ("", daemon_set.key.namespace):
             return False
         if not (self.name or self.image or self.match_labels):
@@ -249,7 +249,7 @@ class ControllerFinder:
 
 
 def parse_controller_finder(raw: Mapping[str, Any]) -> ControllerFinder:
-    """Read `spec.configuration.network.hotplug.dynamicController` of the KubeVirt CR."""
+    """Parse `spec.configuration.network.hotplug.dynamicController` of the KubeVirt CR."""
     labels = mapping(mapping(raw.get("selector")).get("matchLabels"))
     return ControllerFinder(
         namespace=text(raw.get("namespace")),
@@ -259,7 +259,7 @@ def parse_controller_finder(raw: Mapping[str, Any]) -> ControllerFinder:
     )
 
 
-# What the DaemonSets and the pods of a dynamic networks controller say about one node.
+# What the DaemonSets and the pods of a dynamic networks controller show for one node.
 
 _BEST_FIRST = (
     ControllerState.READY,
@@ -271,11 +271,11 @@ _BEST_FIRST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnNode:
-    """One DaemonSet, seen from one node.
+    """One DaemonSet, as seen from one node.
 
     Attributes:
-        pods: those on the node that are controlled by this very uid; None when pods cannot be read.
-        gone_at: when the deletion of the last pod that was there was asked for; None when none was seen there.
+        pods: those on the node that this very uid controls; None if pods cannot be read.
+        gone_at: when the deletion of the last pod seen there was requested; None if none was seen there.
     """
 
     daemon_set: DaemonSet
@@ -284,11 +284,11 @@ class OnNode:
 
 
 def controller_on_node(daemon_sets: Iterable[OnNode], *, node: Node | None) -> DynamicController:
-    """The controller on a node; of several DaemonSets, the one in the best state.
+    """Return the controller on a node; with several DaemonSets, the one in the best state.
 
     Args:
         daemon_sets: those that are a dynamic networks controller.
-        node: None when it is not known: a DaemonSet then counts as selecting it.
+        node: None if unknown: a DaemonSet then counts as selecting it.
     """
     seen = [_see(item, node) for item in sorted(daemon_sets, key=lambda item: item.daemon_set.key)]
     if not seen:
@@ -306,7 +306,7 @@ def _see(item: OnNode, node: Node | None) -> DynamicController:
     if not pods:
         since = item.gone_at if returns else None
         return DynamicController(state=ControllerState.NOT_ON_NODE, daemon_set=name, since=since)
-    # The one that comes, not the one that goes.
+    # Prefer the new pod to the one being deleted.
     pod = min(pods, key=lambda pod: (pod.deleted_at is not None, pod.key))
     since = pod.not_ready_since if returns else None
     return DynamicController(state=ControllerState.NOT_READY, daemon_set=name, message=pod.message, since=since)

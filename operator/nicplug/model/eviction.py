@@ -1,4 +1,4 @@
-"""Evictions: what one means for a guest, and the PodDisruptionBudget that forbids it."""
+"""Evictions: what one means for a guest, and the PodDisruptionBudget that blocks it."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from nicplug.model.names import (
     VMI_KIND,
 )
 
-# What an eviction of its launcher pod means for a guest: `evictionStrategy`, of the VMI or of the cluster.
+# What an eviction of its launcher pod means for a guest: `evictionStrategy` of the VMI or of the cluster.
 #
 # Source: KubeVirt 1.9 `api/core/v1/types.go` (`EvictionStrategy`), `pkg/util/migrations` (`VMIEvictionStrategy`).
 
@@ -34,17 +34,17 @@ class EvictionStrategy(StrEnum):
 
 
 def parse_strategy(value: Any) -> EvictionStrategy | None:
-    """The strategy; None where none is set, or none that exists: the CRDs refuse those."""
+    """Return the strategy; None if it is unset or unknown: the CRDs refuse unknown ones."""
     return EvictionStrategy(value) if value in tuple(EvictionStrategy) else None
 
 
 def reports_migratable(status: Mapping[str, Any]) -> bool:
-    """The condition `LiveMigratable` of a VMI status is True."""
+    """Report whether the condition `LiveMigratable` of a VMI status is True."""
     return is_true(objects(status.get("conditions")), LIVE_MIGRATABLE)
 
 
 def is_protected(strategy: EvictionStrategy, *, is_migratable: bool) -> bool:
-    """An eviction must not end the guest: it is migrated, or somebody else sees to it."""
+    """Report whether an eviction must not stop the guest: it is migrated, or an external controller handles it."""
     match strategy:
         case EvictionStrategy.LIVE_MIGRATE | EvictionStrategy.EXTERNAL:
             return True
@@ -54,14 +54,14 @@ def is_protected(strategy: EvictionStrategy, *, is_migratable: bool) -> bool:
             return False
 
 
-# The PodDisruptionBudget of a VMI: while it exists, no eviction ends the guest.
+# The PodDisruptionBudget of a VMI: while it exists, no eviction stops the guest.
 #
-# It requires one healthy pod of the VMI more than an eviction would leave: one while the guest stays where it is, two
-# from before a target pod is made until one pod is left (KubeVirt 1.0 `watch/drain/disruptionbudget`; KubeVirt 1.9
+# It requires one healthy pod of the VMI more than an eviction would leave: one while the guest is not migrating, two
+# from before a target pod is created until one pod is left (KubeVirt 1.0 `watch/drain/disruptionbudget`; KubeVirt 1.9
 # has none, docs/differences.md).
 
 AT_REST, WHILE_MOVING = 1, 2
-"""`minAvailable` of a guest that stays where it is, and of one that has, or is about to have, two pods."""
+"""`minAvailable` for a guest that is not migrating, and for one that has, or is about to have, two pods."""
 _PREFIX = "kubevirt-disruption-budget-"
 _DIGITS = 5
 _LONGEST_NAME = 253
@@ -69,14 +69,14 @@ _LONGEST_NAME = 253
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisruptionBudget:
-    """One PodDisruptionBudget whose controlling owner is a VMI, and whose name follows from that VMI.
+    """One PodDisruptionBudget whose controlling owner is a VMI and whose name derives from that VMI.
 
     Attributes:
-        generation: how often its spec has changed; the guard of a change.
-        min_available: how many pods of the VMI must stay; None where the spec is not one that nicplug writes.
-        migration_uid: of the migration that it was last raised for; None when there is none.
-        is_labelled: it has the label by which nicplug watches budgets.
-        has_labels: it has any label.
+        generation: how often its spec has changed; guards a change.
+        min_available: how many pods of the VMI must remain; None if nicplug does not write such a spec.
+        migration_uid: uid of the migration that it was last raised for; None if there is none.
+        is_labelled: True if it has the label by which nicplug watches budgets.
+        has_labels: True if it has any label.
     """
 
     key: DisruptionBudgetKey
@@ -93,24 +93,24 @@ class DisruptionBudget:
 
 
 def budget_key(vmi: VmiKey, *, uid: str) -> DisruptionBudgetKey:
-    """`kubevirt-disruption-budget-<vmi>-<5 hex>`, from the uid of the VMI: a repeated POST meets its own budget."""
+    """Return `kubevirt-disruption-budget-<vmi>-<5 hex>`, from the VMI's uid: a repeated POST gets AlreadyExists."""
     digits = hashlib.sha256(uid.encode()).hexdigest()[:_DIGITS]
     longest = _LONGEST_NAME - len(_PREFIX) - 1 - _DIGITS
     return DisruptionBudgetKey(vmi.namespace, f"{_PREFIX}{vmi.name[:longest].rstrip('-.')}-{digits}")
 
 
 def budget_spec(*, vmi_uid: str, min_available: int) -> dict[str, Any]:
-    """The spec: it selects by the label that only launcher pods of this VMI carry, as admission enforces."""
+    """Return the spec: it selects by the label that only launcher pods of this VMI have, as admission enforces."""
     return {"minAvailable": min_available, "selector": {"matchLabels": {CREATED_BY_LABEL: vmi_uid}}}
 
 
 def budget_labels(migration_uid: str | None) -> dict[str, str]:
-    """The labels: by one nicplug watches, the other names the migration that it was raised for."""
+    """Return the labels: one selects the budgets that nicplug watches, one names the migration it was raised for."""
     return {MANAGED_BY_LABEL: MANAGED_BY, **({MIGRATION_JOB_LABEL: migration_uid} if migration_uid else {})}
 
 
 def parse_budget(raw: Mapping[str, Any]) -> DisruptionBudget | None:
-    """Project a PodDisruptionBudget of the API; None for one that is not the budget of a VMI."""
+    """Parse a PodDisruptionBudget from the API; None if it is not the budget of a VMI."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     owner, namespace = meta.controller_reference(metadata), text(metadata.get("namespace"))
     if owner is None or owner.kind != VMI_KIND or owner.api_version != KUBEVIRT_API_VERSION:

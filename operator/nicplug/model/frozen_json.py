@@ -19,31 +19,31 @@ FrozenJson = NewType("FrozenJson", str)
 
 NULL = FrozenJson("null")
 
-# Of what the passes over one object read in turn, its spec above all: a burst is a few hundred objects.
+# What successive passes over an object read, mainly its spec: a burst is a few hundred objects.
 _RECENT = 512
 _RECENT_CHARACTERS = 8 * 1024
 
 _encode = msgspec.json.Encoder(order="sorted").encode
-# For what only Python takes for JSON; json.dumps would make a new encoder for every call.
+# For values that only Python accepts as JSON; json.dumps would create a new encoder for every call.
 _ANY_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def freeze(value: Any) -> FrozenJson:
-    """The canonical text of a JSON value: sorted keys, no blanks."""
+    """Return the canonical text of a JSON value: sorted keys, no blanks."""
     try:
         return FrozenJson(_encode(value).decode())
-    except UnicodeEncodeError:  # half of a surrogate pair
+    except UnicodeEncodeError:  # an unpaired surrogate
         return FrozenJson(_ANY_ENCODER.encode(value))
 
 
 def thaw(text: FrozenJson) -> Any:
-    """A fresh, mutable copy of the value."""
+    """Return a new, mutable copy of the value."""
     return parse_json(text)
 
 
 @once_per_pass
 def read(text: FrozenJson) -> Any:
-    """The value, parsed once in a planning pass, or lately, and shared by all who read it: never to be changed."""
+    """Return the value, parsed once per planning pass, or recently. All callers share it: never modify it."""
     return _read_lately(text) if len(text) <= _RECENT_CHARACTERS else thaw(text)
 
 
@@ -53,11 +53,11 @@ def _read_lately(text: FrozenJson) -> Any:
 
 
 def read_object(text: FrozenJson) -> Mapping[str, Any]:
-    """What `read` returns if that is an object; empty for `null`, and for whatever else somebody wrote there."""
+    """Return what `read` returns if that is an object; empty for `null` and any other value."""
     value = read(text)
     return value if isinstance(value, dict) else {}
 
 
 def shared(text: FrozenJson) -> FrozenJson:
-    """The same text, kept once in memory however many records have it."""
+    """Return an equal text that is in memory only once, however many records have it."""
     return FrozenJson(sys.intern(text))

@@ -1,7 +1,7 @@
-"""The cluster admin's and the VM owner's word on how NICs are hot-plugged.
+"""How NICs are hot-plugged: the policy of the cluster admin and of a VM's owner.
 
-The cluster's stands in `spec.configuration.network.hotplug` of the KubeVirt CR; a VM's owner overrides it by
-annotations. What is not understood has no effect and becomes a problem: nothing is guessed.
+The cluster's policy is in `spec.configuration.network.hotplug` of the KubeVirt CR; a VM's owner overrides it with
+annotations. An invalid value has no effect and is reported as a problem: nothing is guessed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,21 +20,21 @@ class DynamicPath(StrEnum):
     """`dynamicPath`: whether a NIC is plugged in place."""
 
     AUTO = "Auto"
-    """Where the dynamic networks controller can do it; else by migration."""
+    """In place if the dynamic networks controller can do it; otherwise by migration."""
     ALWAYS = "Always"
-    """In place or not at all; a migration is made only where nothing else ever works (SR-IOV, another network)."""
+    """In place or not at all; migrates only for changes that nothing else can apply (SR-IOV, another network)."""
     NEVER = "Never"
-    """By migration alone."""
+    """By migration only."""
 
 
 class OnFailure(StrEnum):
-    """`onFailure`: what happens when the dynamic path has failed or has had its time."""
+    """`onFailure`: what happens when the dynamic path has failed or timed out."""
 
     MIGRATE = "Migrate"
     HOLD = "Hold"
-    """The NIC stays Failed, and the controller is asked again with back-off."""
+    """The NIC stays Failed; nicplug retries with back-off."""
     ROLLBACK = "Rollback"
-    """The pod and the VMI return to what works; the VM keeps what its owner wrote."""
+    """nicplug rolls the pod and the VMI back to what works; the VM keeps what its owner wrote."""
 
 
 class MigrationPolicy(StrEnum):
@@ -45,28 +45,28 @@ class MigrationPolicy(StrEnum):
 
 
 class RemovalPolicy(StrEnum):
-    """`removalPolicy`: what asks for a NIC of the VM template to be unplugged."""
+    """`removalPolicy`: what requests that a NIC of the VM template be unplugged."""
 
     EXPLICIT = "Explicit"
-    """`state: absent` alone, as in KubeVirt."""
+    """Only `state: absent`, as in KubeVirt."""
     DECLARATIVE = "Declarative"
     """`state: absent`, or deleting the NIC's entry from the template."""
 
 
 DEFAULT_DYNAMIC_TIMEOUT = timedelta(seconds=10)
 SHORTEST_DYNAMIC_TIMEOUT = timedelta(seconds=1)
-"""Less is not even time for the controller to answer."""
+"""The controller cannot even answer in less."""
 LONGEST_DYNAMIC_TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HotplugPolicy:
-    """One policy: the cluster's, with what the VM's owner has overridden.
+    """One policy: the cluster's, with the overrides of the VM's owner.
 
     Attributes:
-        problems: values that are not understood or not allowed and have no effect, as sentences. Of a VM's policy,
-            what its owner wrote; what the cluster admin wrote is told in the log, not at every VM.
-        origins: where a value stands that is not the default, by the name of the field, for a sentence.
+        problems: values that are unknown or not allowed and have no effect, as sentences. In a VM's policy, those that
+            its owner wrote; the cluster admin's are logged, not reported at every VM.
+        origins: where each value that is not the default is set, by the name of the field, for a sentence.
         overridden: the fields that an annotation of the VM or its VMI sets.
     """
 
@@ -80,7 +80,7 @@ class HotplugPolicy:
     overridden: frozenset[str] = frozenset()
 
     def origin(self, name: str) -> str:
-        """Where a field was set, for a sentence: `annotation nicplug.io/migration of VirtualMachine default/a`."""
+        """Return where a field was set, as in `annotation nicplug.io/migration of VirtualMachine default/a`."""
         return self.origins.get(name, "the default")
 
 
@@ -89,11 +89,11 @@ class PolicyField:
     """One field of the policy.
 
     Attributes:
-        name: in the KubeVirt CR.
-        annotation: on a VM or a VMI.
-        attribute: of `HotplugPolicy`.
-        values: what may be written, for a sentence.
-        read: the value of a text; raises ValueError.
+        name: its name in the KubeVirt CR.
+        annotation: its name on a VM or a VMI.
+        attribute: its name in `HotplugPolicy`.
+        values: the allowed values, for a sentence.
+        read: parses a text; raises ValueError.
     """
 
     name: str
@@ -151,7 +151,7 @@ POLICY_FIELDS: tuple[PolicyField, ...] = (
 )
 
 _DOMAIN = "nicplug.io/"
-# What nicplug writes into a VMI itself.
+# Annotations that nicplug itself writes on a VMI.
 _KEPT_BY_NICPLUG = frozenset({TEMPLATE_INTERFACES_ANNOTATION, ROLLED_BACK_ANNOTATION})
 _KNOWN = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
 _STRANGE_ONES_TOLD = 3
@@ -160,7 +160,7 @@ _LONGEST_NAME = 80
 Overrides = tuple[tuple[str, str], ...]
 """The annotations of one object that override the policy: name and value, in the order of `POLICY_FIELDS`.
 
-Behind them those of nicplug's own domain that nobody knows, some of them: misspelt, they would be off in silence.
+Some unknown annotations of nicplug's domain follow: a misspelt one would otherwise be ignored silently.
 """
 
 
@@ -169,7 +169,7 @@ class OverridingObject:
     """A VM or a VMI whose annotations override the policy.
 
     Attributes:
-        name: for a sentence: `VirtualMachine default/a`.
+        name: kind and name for a sentence: `VirtualMachine default/a`.
     """
 
     name: str
@@ -177,7 +177,7 @@ class OverridingObject:
 
 
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
-    """The annotations that are of the policy; the others, some of them long, are not kept."""
+    """Return the annotations of the policy; the others, some of them long, are not kept."""
     written = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
     strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in _KNOWN)
     return (
@@ -187,7 +187,7 @@ def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
 
 
 def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
-    """The policy of the KubeVirt CR.
+    """Return the policy of the KubeVirt CR.
 
     Args:
         block: `spec.configuration.network.hotplug`.
@@ -199,10 +199,11 @@ def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
 
 
 def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:
-    """The cluster's policy with what annotations override.
+    """Return the cluster's policy with the overrides of annotations.
 
     Args:
-        objects: those whose annotations count, the strongest last. `migration: Never` of the cluster holds for all.
+        objects: the objects whose annotations count, the strongest last. None overrides `migration: Never` of the
+            cluster.
     """
     fields = {item.annotation: item for item in POLICY_FIELDS}
     result, sources = replace(policy, problems=()), tuple(objects)
@@ -222,7 +223,7 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
         result = replace(result, overridden=result.overridden | valid)
         strange = tuple(_unknown(item[0], where[item]) for item in where if item[0] not in fields)
         result = replace(result, problems=(*result.problems, *strange))
-    # What a VM and its instance both have, mostly a copy, is one mistake.
+    # The same value on a VM and its VMI, mostly a copy, is one mistake.
     result = replace(result, problems=tuple(dict.fromkeys(result.problems)))
     if policy.migration is MigrationPolicy.NEVER and result.migration is not MigrationPolicy.NEVER:
         return _without_leave(result, policy)
@@ -252,7 +253,7 @@ def _without_leave(result: HotplugPolicy, cluster: HotplugPolicy) -> HotplugPoli
 
 
 def _apply(policy: HotplugPolicy, written: Iterable[tuple[PolicyField, Any, str, str]]) -> HotplugPolicy:
-    """With what was written: field, value, where it stands, and all places where the same stands."""
+    """Return the policy with the written values: field, value, where it is set, and all places that set this value."""
     values: dict[str, Any] = {}
     origins, problems = dict(policy.origins), list(policy.problems)
     for item, value, origin, everywhere in written:

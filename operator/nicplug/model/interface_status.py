@@ -17,13 +17,13 @@ _SEPARATOR = ", "
 
 
 def info_sources(row: Mapping[str, Any]) -> list[str]:
-    """The tokens of a row."""
+    """Return the tokens of a row."""
     value = text(row.get("infoSource"))
     return value.split(_SEPARATOR) if value else []
 
 
 def has_source(row: Mapping[str, Any] | None, token: str) -> bool:
-    """The row exists and carries the token."""
+    """Report whether the row exists and has the token."""
     if row is None:
         return False
     value = row.get("infoSource")
@@ -31,12 +31,12 @@ def has_source(row: Mapping[str, Any] | None, token: str) -> bool:
 
 
 def has_go_ahead(row: Mapping[str, Any] | None) -> bool:
-    """The guest has the NIC, or the node agent has been told to plug it."""
+    """Report whether the guest has the NIC, or the row tells the node agent to plug it."""
     return has_source(row, DOMAIN) or has_source(row, MULTUS_STATUS)
 
 
 def add_source(row: Mapping[str, Any], token: str) -> Row:
-    """The row with the token appended at the end, unless it is there."""
+    """Return the row with the token appended, unless it is there."""
     tokens = info_sources(row)
     if token in tokens:
         return dict(row)
@@ -44,19 +44,19 @@ def add_source(row: Mapping[str, Any], token: str) -> Row:
 
 
 def remove_source(row: Mapping[str, Any], token: str) -> Row:
-    """The row without the token; removing the last one drops the member, as `omitempty` does."""
+    """Return the row without the token; removing the last one drops the member, as `omitempty` does."""
     tokens = [item for item in info_sources(row) if item != token]
     rest = {key: value for key, value in row.items() if key != "infoSource"}
     return {**rest, "infoSource": _SEPARATOR.join(tokens)} if tokens else rest
 
 
 def rows_by_name(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The rows that carry a name; guest-made ones do not."""
+    """Return the rows that have a name; guest-made ones do not."""
     return {name: row for row in rows if (name := text(row.get("name")))}
 
 
 def same_rows(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]]) -> bool:
-    """Equal apart from order: the node agent and nicplug order rows differently (kubevirt#14442)."""
+    """Report whether the rows are equal, in any order: the node agent orders them differently (kubevirt#14442)."""
 
     def key(row: Mapping[str, Any]) -> str:
         return repr(sorted(row.items(), key=lambda item: item[0]))

@@ -1,4 +1,4 @@
-"""Which object: keys are types, so that a pod can never be looked up by the name of a VM."""
+"""Keys of objects. Each kind has its own type, so that the name of a VM never looks up a pod."""
 
 from dataclasses import dataclass
 
@@ -79,9 +79,9 @@ class DisruptionBudgetKey(ObjectKey):
 
 @dataclass(frozen=True, slots=True, order=True)
 class BudgetKey:
-    """The disruption budget of a VMI, whether it exists or not: by namespace and name of the VMI.
+    """Key of the disruption budget of a VMI, whether it exists or not: namespace and name of the VMI.
 
-    A key of its own, so that a budget that is refused keeps nobody from starting or moving the guest.
+    Separate from the VMI's key, so that a rejected budget does not block starting or migrating the guest.
     """
 
     namespace: str
@@ -93,9 +93,9 @@ class BudgetKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SlotsKey:
-    """The slots of all migrations, which are given out in one place."""
+    """Key of the slots of all migrations, which are granted in one place."""
 
-    # They belong to the cluster.
+    # They are cluster-wide.
     namespace = ""
 
     def __str__(self) -> str:
@@ -105,4 +105,4 @@ class SlotsKey:
 SLOTS = SlotsKey()
 
 WorkKey = VmKey | VmiKey | MigrationKey | BudgetKey | SlotsKey
-"""What the operator looks at, one at a time."""
+"""What the operator reconciles, one at a time."""

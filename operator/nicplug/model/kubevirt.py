@@ -1,4 +1,4 @@
-"""The KubeVirt CR: cluster-wide configuration, re-read at every change."""
+"""The KubeVirt CR: cluster-wide configuration, parsed again after every change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ DEFAULT_CPU_ALLOCATION_RATIO = 10
 
 
 class RolloutStrategy(StrEnum):
-    """`vmRolloutStrategy`: whether changes of a VM's template reach its running VMI."""
+    """`vmRolloutStrategy`: whether changes of a VM's template are applied to its running VMI."""
 
     LIVE_UPDATE = "LiveUpdate"
     STAGE = "Stage"
@@ -44,20 +44,20 @@ class BindingPlugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtConfig:
-    """The parts of one KubeVirt CR that steer nicplug.
+    """The parts of one KubeVirt CR that configure nicplug.
 
     Attributes:
-        generation: not compared: what no member of this record says changes nothing.
-        workload_update_allows: `workloadUpdateMethods` is not set, or lists LiveMigrate.
+        generation: not compared: a change that no other member of this record shows has no effect.
+        workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
         hotplug: the cluster's policy for hot-plug.
-        controller_finder: by what the dynamic networks controller is known.
-        trusted_namespaces: whose DaemonSets and ConfigMaps count as the cluster admin's word.
-        trusts_by_default: the cluster admin has not written them.
+        controller_finder: identifies the dynamic networks controller.
+        trusted_namespaces: the namespaces whose DaemonSets and ConfigMaps count as written by the cluster admin.
+        trusts_by_default: True if the cluster admin has not set them.
         nad_rules: which namespaces' network attachment definitions a VM may use.
         problems: values of the cluster's policy that have no effect, as sentences.
-        migration_configuration: what a migration that is handed off now runs by.
-        limits: how many migrations may be under way.
-        eviction_strategy: of the VMIs that have none of their own.
+        migration_configuration: the configuration of a migration that is handed off now.
+        limits: how many migrations may run at a time.
+        eviction_strategy: the default for VMIs that have none.
     """
 
     key: KubevirtKey
@@ -84,22 +84,22 @@ class KubevirtConfig:
     eviction_strategy: EvictionStrategy
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
-        """The plugin registered under that name."""
+        """Return the plugin registered under that name."""
         return next((plugin for plugin in self.binding_plugins if plugin.name == name), None)
 
     @property
     def stages_changes(self) -> bool:
-        """What is changed in a VM's template waits for a restart."""
+        """True if changes of a VM's template wait for a restart."""
         return self.rollout_strategy is RolloutStrategy.STAGE
 
     @property
     def hotplug_enabled(self) -> bool:
-        """`HotplugNICs` is listed and not disabled; being GA upstream does not count (docs/differences.md)."""
+        """True if `HotplugNICs` is listed and not disabled; being GA upstream does not count (docs/differences.md)."""
         return HOTPLUG_FEATURE_GATE in self.feature_gates - self.disabled_feature_gates
 
 
 def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
-    """Project a KubeVirt CR of the API."""
+    """Parse a KubeVirt CR from the API."""
     metadata = mapping(raw.get("metadata"))
     spec = mapping(raw.get("spec"))
     configuration = mapping(spec.get("configuration"))
@@ -139,7 +139,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
 
 
 def _distrusted(finder: ControllerFinder, trusted: TrustedNamespaces, *, where: str) -> tuple[str, ...]:
-    """Why the controller that the policy names can never be found, as a sentence; empty when it can."""
+    """Return why the controller that the policy names can never be found, as a sentence; empty if it can."""
     if not finder.namespace or finder.namespace in trusted.names:
         return ()
     return (
@@ -150,23 +150,23 @@ def _distrusted(finder: ControllerFinder, trusted: TrustedNamespaces, *, where: 
 
 
 def _cpu_allocation_ratio(value: Any) -> int:
-    """vCPUs that share one CPU."""
+    """Return how many vCPUs share one CPU."""
     is_ratio = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return value if is_ratio else DEFAULT_CPU_ALLOCATION_RATIO
 
 
 def _default_binding(value: str) -> Binding:
-    """Binding of the pod network that is added to a VMI without networks; `bridge` unless configured."""
+    """Return the binding of the pod network that is added to a VMI without networks; `bridge` unless configured."""
     return Binding.MASQUERADE if value == Binding.MASQUERADE else Binding.BRIDGE
 
 
 def _rollout_strategy(value: str) -> RolloutStrategy:
-    """LiveUpdate unless it says Stage: KubeVirt's default, whatever its API's comment says."""
+    """Return LiveUpdate unless it says Stage: KubeVirt's actual default, whatever the comment in its API says."""
     return RolloutStrategy.STAGE if value == RolloutStrategy.STAGE else RolloutStrategy.LIVE_UPDATE
 
 
 def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:
-    """Not set is no word against migrating, unlike in KubeVirt; an empty list is (docs/differences.md)."""
+    """Report whether migrations are allowed. Unset allows them, unlike KubeVirt; [] does not (docs/differences.md)."""
     methods = strategy.get("workloadUpdateMethods")
     return methods is None or "LiveMigrate" in sequence(methods)
 
@@ -178,7 +178,8 @@ def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]
     )
 
 
-# Who else reports the status of a KubeVirt CR: KubeVirt's own virt-operator, by what it leaves on the object.
+# The other controller that may report the status of a KubeVirt CR: KubeVirt's virt-operator, recognized by what it
+# leaves on the object.
 #
 # Source: KubeVirt 1.9 `pkg/virt-operator/kubevirt.go`: `execute` annotates the CR before anything else, the status
 # included; `syncInstallation` adds the finalizer and the deployment IDs. nicplug writes none of these.
@@ -189,7 +190,7 @@ _IDS = ("targetDeploymentID", "observedDeploymentID")
 
 
 def mark_of_virt_operator(raw: Mapping[str, Any]) -> str:
-    """What on a KubeVirt CR says that virt-operator reports its status, for a sentence; "" for nothing."""
+    """Return what on a KubeVirt CR shows that virt-operator reports its status, for a sentence; "" for nothing."""
     metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
     annotations = mapping(metadata.get("annotations"))
     for name in OBSERVED_ANNOTATIONS:

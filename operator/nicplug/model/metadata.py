@@ -21,7 +21,7 @@ class ControllerReference:
     uid: str
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in `metadata.ownerReferences`."""
+        """Return the entry of `metadata.ownerReferences`."""
         return {
             "apiVersion": self.api_version,
             "kind": self.kind,
@@ -33,50 +33,50 @@ class ControllerReference:
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """`value` when it is an object, else an empty one: user-written trees may hold null or text anywhere."""
-    if type(value) is dict:  # nearly always, and several times faster than to ask an abstract class
+    """Return `value` if it is an object, otherwise an empty one: user-written trees may hold null or text anywhere."""
+    if type(value) is dict:  # nearly always, and several times faster than testing for an abstract class
         return value
     return value if isinstance(value, Mapping) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """`value` when it is a list, else an empty one."""
+    """Return `value` if it is a list, otherwise an empty one."""
     return value if isinstance(value, list) else []
 
 
 def objects(value: Any) -> list[Mapping[str, Any]]:
-    """The objects in `value` when it is a list, else none: rows of a status, which anybody may have written."""
+    """Return the objects in `value` if it is a list, otherwise none: any client may write the rows of a status."""
     return [item for item in sequence(value) if type(item) is dict or isinstance(item, Mapping)]
 
 
 def text(value: Any) -> str:
-    """`value` when it is a string, else an empty one."""
+    """Return `value` if it is a string, otherwise an empty one."""
     return value if isinstance(value, str) else ""
 
 
 def well_formed(value: str) -> str:
-    """`value` without halves of surrogate pairs, which JSON inside of an annotation can escape and UTF-8 cannot hold.
+    """Return `value` without unpaired surrogates, which JSON in an annotation can escape and UTF-8 cannot encode.
 
-    The API server stores something else in their place, and a text that was written with one never equals its like.
+    The API server replaces them, so a text written with one never equals the stored one.
     """
     return value.encode(errors="replace").decode()
 
 
 def quoted(value: Any) -> str:
-    """A value that a user wrote, for a sentence: in quotes, on one line and not too long."""
+    """Return a value that a user wrote, for a sentence: in quotes, on one line and not too long."""
     shown = value if isinstance(value, str) else repr(value)
     cut = "".join(char if char.isprintable() else " " for char in well_formed(shown[: _QUOTED_CHARACTERS + 1]))
     return f'"{cut}"' if len(cut) <= _QUOTED_CHARACTERS else f'"{cut[:_QUOTED_CHARACTERS]}..."'
 
 
 def stored_bytes(raw: Mapping[str, Any]) -> int:
-    """The size of an object in the API, as it was noted when it was read; 0 where it is not large."""
+    """Return the size of an object in the API, as recorded when it was read; 0 unless it is large."""
     size = raw.get(STORED_BYTES)
     return size if isinstance(size, int) else 0
 
 
 def resource_version(metadata: Mapping[str, Any]) -> int:
-    """The resourceVersion as a number; 0 when missing or opaque.
+    """Return the resourceVersion as a number; 0 if it is missing or opaque.
 
     Kubernetes 1.35 made comparing resourceVersions as integers part of its API contract.
     """
@@ -85,11 +85,11 @@ def resource_version(metadata: Mapping[str, Any]) -> int:
 
 
 class Versioned(Protocol):
-    """A record of an object whose API counts the changes of its spec."""
+    """A record of an object whose API server counts the changes of its spec."""
 
     @property
     def uid(self) -> str:
-        """Which object of that name."""
+        """Identifies the object among those that have had its name."""
         ...
 
     @property
@@ -99,14 +99,14 @@ class Versioned(Protocol):
 
     @property
     def stored_bytes(self) -> int:
-        """Its size in the API, where that is large; else 0."""
+        """Its size in the API if it is large; otherwise 0."""
         ...
 
 
 def has_same_spec(raw: Mapping[str, Any], known: Versioned, *, texts: Iterable[str]) -> bool:
-    """The object has the spec of that record: the API server counts every change of a spec.
+    """Report whether the object has the spec of that record: the API server counts every change of a spec.
 
-    Which parts of a large object have marks in their place may change with its status: such a spec is read anew.
+    A change of the status can change which parts of a large object are elided; such a spec is parsed again.
 
     Args:
         texts: the spec of the record.
@@ -117,13 +117,13 @@ def has_same_spec(raw: Mapping[str, Any], known: Versioned, *, texts: Iterable[s
 
 
 def generation(metadata: Mapping[str, Any]) -> int:
-    """How often the spec has changed; 0 when missing."""
+    """Return how often the spec has changed; 0 if missing."""
     value = metadata.get("generation")
     return value if isinstance(value, int) else 0
 
 
 def controller_reference(metadata: Mapping[str, Any]) -> ControllerReference | None:
-    """The controlling owner, if there is one."""
+    """Return the controlling owner, if there is one."""
     for owner in sequence(metadata.get("ownerReferences")):
         if mapping(owner).get("controller") is True:
             return ControllerReference(
@@ -136,15 +136,15 @@ def controller_reference(metadata: Mapping[str, Any]) -> ControllerReference | N
 
 
 def creation_time(metadata: Mapping[str, Any]) -> datetime | None:
-    """When the API server created the object."""
+    """Return when the API server created the object."""
     return parse_time(metadata.get("creationTimestamp"))
 
 
 def is_deleting(metadata: Mapping[str, Any]) -> bool:
-    """The object has a deletionTimestamp."""
+    """Report whether the object has a deletionTimestamp."""
     return bool(metadata.get("deletionTimestamp"))
 
 
 def finalizers(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """The finalizers, in order."""
+    """Return the finalizers, in order."""
     return tuple(item for item in sequence(metadata.get("finalizers")) if isinstance(item, str))

@@ -15,20 +15,22 @@ from nicplug.model.names import MIGRATION_FINALIZER, VMI_KIND, WORKLOAD_UPDATE_A
 from nicplug.model.pod_record import PodRecord, parse_record, parse_target_pod
 from nicplug.model.times import format_time, parse_time
 
-# Which target pods of a migration were replaced before the hand-off: own member `targetPodRenewal` of its status.
+# Which target pods of a migration were replaced before the hand-off: nicplug's own member `targetPodRenewal` of its
+# status.
 
 TARGET_RENEWAL_MEMBER = "targetPodRenewal"
-# Each is deleted before the next one is made; one stays in sight only while its node is away.
+# Each is deleted before the next one is created; one remains only while its node is unreachable.
 _LONGEST_RECORD = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRenewal:
-    """The target pods that a migration no longer counts.
+    """The target pods of a migration that no longer count.
 
     Attributes:
-        count: how many renewals have cost a target pod that could have gone on.
-        waiting_since: since when the present pod counts as waiting, where that is longer than there has been one.
+        count: how many renewals replaced a target pod that was still usable.
+        waiting_since: when the wait began that counts for the current pod, if that is earlier than the pod; None
+            otherwise.
         replaced: the pods, oldest first.
     """
 
@@ -37,19 +39,19 @@ class TargetRenewal:
     replaced: tuple[PodRecord, ...] = ()
 
     def without(self, uid: str) -> "TargetRenewal":
-        """The VM was handed over to one of them after all."""
+        """Return the renewal without a pod that the VM was handed off to after all."""
         kept = tuple(record for record in self.replaced if record.uid != uid)
         return TargetRenewal(count=self.count, waiting_since=self.waiting_since, replaced=kept)
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the status."""
+        """Return the member of the status."""
         since = {"waitingSince": format_time(self.waiting_since)} if self.waiting_since is not None else {}
         pods = [{"name": record.key.name, "uid": record.uid} for record in self.replaced[-_LONGEST_RECORD:]]
         return {"count": self.count, **since, "replacedPods": pods}
 
 
 def parse_target_renewal(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> TargetRenewal:
-    """Read it from the status of a migration; none where no pod was ever replaced."""
+    """Parse it from the status of a migration; empty if no pod was ever replaced."""
     row = mapping(status.get(TARGET_RENEWAL_MEMBER))
     if not row:
         return _NONE
@@ -72,7 +74,7 @@ _NONE = TargetRenewal()
 
 # Source: KubeVirt 1.9 `api/core/v1/types.go`; the predicates are those of its migration controller.
 
-# Own, in `status`: which VMI of that name the migration was accepted for.
+# nicplug's own, in `status`: uid of the VMI that the migration was accepted for.
 VMI_UID_MEMBER = "vmiUid"
 
 
@@ -96,11 +98,11 @@ class MigrationPhase(StrEnum):
 _FINAL = frozenset({MigrationPhase.SUCCEEDED, MigrationPhase.FAILED})
 _WITHOUT_TARGET = frozenset({MigrationPhase.UNSET, MigrationPhase.PENDING})
 _BEFORE_HAND_OFF = _WITHOUT_TARGET | {MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED}
-# Of a migration between clusters, or of a later KubeVirt: whoever wrote them goes on from them.
+# Phases of a migration between clusters, or of a later KubeVirt: whoever wrote them continues from them.
 FOREIGN_MIGRATION_PHASES = frozenset(
     {MigrationPhase.WAITING_FOR_SYNC, MigrationPhase.SYNCHRONIZING, MigrationPhase.UNKNOWN}
 )
-# Of what anybody may write, for a sentence.
+# Any client may have written the phase; this bounds it in a sentence.
 _LONGEST_PHASE = 40
 
 
@@ -109,13 +111,13 @@ class Migration:
     """One migration.
 
     Attributes:
-        vmi: the VMI that moves; its name is "" when the spec names none.
-        owner: whom it was made for; None for one that a user made.
-        owner_vmi_uid: uid of the VMI that its ownerReferences name; "" when they name none.
+        vmi: the VMI to migrate; its name is "" if the spec names none.
+        owner: the object that it was created for; None if a user created it.
+        owner_vmi_uid: uid of the VMI that its ownerReferences name; "" if they name none.
         spec: the whole spec.
-        status: the whole status as last seen; `null` when the object has none.
-        target_pod: the pod that nicplug has made for it; None while none is recorded.
-        renewal: the pods that were made for it and replaced.
+        status: the whole status as last seen; `null` if the object has none.
+        target_pod: the pod that nicplug created for it; None while none is recorded.
+        renewal: the pods that were created for it and replaced.
     """
 
     key: MigrationKey
@@ -136,12 +138,12 @@ class Migration:
     renewal: TargetRenewal = field(default_factory=TargetRenewal)
 
     def is_for(self, *, vmi_uid: str) -> bool:
-        """It was made, or accepted, for this very VMI, not for an earlier one of its name; as far as is known."""
+        """Report whether it was, as far as known, created or accepted for this very VMI, not an earlier namesake."""
         known = {self.owner_vmi_uid, text(self.read_status().get(VMI_UID_MEMBER))} - {""}
         return known <= {vmi_uid}
 
     def is_automatic(self, *, vmi_uid: str) -> bool:
-        """Made by nicplug itself for that very VMI; only such a one may nicplug take back."""
+        """Report whether nicplug itself created it for this very VMI; nicplug withdraws no other."""
         is_theirs = self.owner is not None and self.owner.uid == vmi_uid
         return (
             is_theirs
@@ -151,80 +153,80 @@ class Migration:
 
     @property
     def is_final(self) -> bool:
-        """It has ended, well or not."""
+        """True if it has ended, successfully or not."""
         return self.phase in _FINAL
 
     @property
     def is_let_go(self) -> bool:
-        """It has ended, and nothing is left to be done about its pods and its VMI."""
+        """True if it has ended, and its pods and its VMI need no further work."""
         return self.is_final and MIGRATION_FINALIZER not in self.finalizers
 
     @property
     def has_target(self) -> bool:
-        """Its phase says that a target pod was made; final ones count (KubeVirt `TargetIsCreated`)."""
+        """True if its phase shows that a target pod was created; final ones count (KubeVirt `TargetIsCreated`)."""
         return self.phase not in _WITHOUT_TARGET | FOREIGN_MIGRATION_PHASES
 
     @property
     def is_between_targets(self) -> bool:
-        """Its target pod was taken from it, and the next one is not recorded yet."""
+        """True if its target pod was replaced, and the next one is not recorded yet."""
         return self.phase is MigrationPhase.PENDING and bool(self.renewal.replaced)
 
     @property
     def is_handed_off(self) -> bool:
-        """Its phase says that the node agents have it; final ones count (KubeVirt `TargetIsHandedOff`)."""
+        """True if its phase shows that the node agents have it; final ones count (KubeVirt `TargetIsHandedOff`)."""
         return self.phase not in _BEFORE_HAND_OFF | FOREIGN_MIGRATION_PHASES
 
     @property
     def progress(self) -> str:
-        """What its condition `Progressing` says: who waits for whom; "" when it says nothing."""
+        """The message of its condition `Progressing`: what it waits for; "" if there is none."""
         row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
         return text(row.get("message")) if row is not None else ""
 
     @property
     def progress_reason(self) -> str:
-        """The reason of its condition `Progressing`; "" when it has none."""
+        """The reason of its condition `Progressing`; "" if there is none."""
         row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
         return text(row.get("reason")) if row is not None else ""
 
     @property
     def foreign_phase(self) -> str:
-        """Its phase, as somebody has written it, if that is none of those that nicplug goes on from; "" else."""
+        """Its phase as written, if nicplug does not continue from it; otherwise ""."""
         is_foreign = self.phase in FOREIGN_MIGRATION_PHASES
         return text(self.read_status().get("phase"))[:_LONGEST_PHASE] or str(self.phase) if is_foreign else ""
 
     @property
     def is_stuck(self) -> bool:
-        """Its condition `Progressing` is False: it can do nothing until something changes."""
+        """True if its condition `Progressing` is False: it cannot proceed until something changes."""
         row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
         return row is not None and row.get("status") == FALSE
 
     def annotation(self, name: str) -> str | None:
-        """Value of an annotation; None when there is none."""
+        """Return the value of an annotation; None if there is none."""
         value = read_object(self.annotations).get(name)
         return value if isinstance(value, str) else None
 
     def read_spec(self) -> Mapping[str, Any]:
-        """The spec, to be read only."""
+        """Return the spec, read-only."""
         return read_object(self.spec)
 
     def read_status(self) -> Mapping[str, Any]:
-        """The status, to be read only; empty when there is none."""
+        """Return the status, read-only; empty if there is none."""
         return read_object(self.status)
 
     @property
     def migration_state(self) -> "MigrationState":
-        """What its own status says about the move; all empty before its end."""
+        """What its own status says about the migration; all empty until it ends."""
         return parse_migration_state(self.read_status())
 
     def entered_at(self, phase: MigrationPhase) -> datetime | None:
-        """When it entered that phase; None when it never did, as far as its status tells."""
+        """Return when it entered that phase; None if it never did, as far as its status shows."""
         rows = objects(self.read_status().get("phaseTransitionTimestamps"))
         found = (parse_time(row.get("phaseTransitionTimestamp")) for row in rows if row.get("phase") == phase)
         return next(found, None)
 
 
 def parse_migration(raw: Mapping[str, Any]) -> Migration:
-    """Project a VirtualMachineInstanceMigration of the API."""
+    """Parse a VirtualMachineInstanceMigration from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
     key, uid = MigrationKey(text(metadata.get("namespace")), text(metadata.get("name"))), text(metadata.get("uid"))
@@ -262,10 +264,10 @@ def _phase(value: Any) -> MigrationPhase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationState:
-    """`status.migrationState` of a VMI: written by the migration controller, filled by the node agents.
+    """`status.migrationState` of a VMI: written by the migration controller, completed by the node agents.
 
     Attributes:
-        migration_uid: of the migration that it is about; "" when there is no state.
+        migration_uid: uid of the migration that it describes; "" if there is no state.
         target_ready_at: when the guest was seen running on the target.
     """
 
@@ -285,7 +287,7 @@ class MigrationState:
 
     @property
     def is_active(self) -> bool:
-        """The node agents have been handed a migration that has not ended."""
+        """True if the node agents have a migration that has not ended."""
         return bool(self.migration_uid) and not self.completed and not self.failed
 
 
@@ -293,7 +295,7 @@ _NO_STATE = MigrationState()
 
 
 def parse_migration_state(status: Mapping[str, Any]) -> MigrationState:
-    """Project `migrationState` of a status; all empty when there is none."""
+    """Parse `migrationState` of a status; all empty if there is none."""
     state = mapping(status.get("migrationState"))
     if not state:
         return _NO_STATE

@@ -1,4 +1,4 @@
-"""By which rules live migrations run, and how many at a time."""
+"""The configuration of live migrations, and how many run at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze
 
-# The rules that a live migration runs by, as its node agents read them.
+# The configuration of a live migration, as its node agents read it.
 #
 # Source: KubeVirt 1.9 `api/core/v1/types.go` (`MigrationConfiguration`), `pkg/virt-config/configuration.go`.
 
@@ -28,11 +28,11 @@ _DEFAULTS: Mapping[str, Any] = {
 
 
 def migration_configuration(configured: Mapping[str, Any]) -> FrozenJson:
-    """What `spec.configuration.migrations` of the KubeVirt CR says, over the defaults."""
+    """Return `spec.configuration.migrations` of the KubeVirt CR, merged over the defaults."""
     return freeze({**_DEFAULTS, **{name: value for name, value in configured.items() if value is not None}})
 
 
-# How many migrations may be under way at a time: KubeVirt's limits, and nicplug's own one of the target node.
+# How many migrations may run at a time: KubeVirt's limits, and nicplug's own for the target node.
 
 CLUSTER_LIMIT = "parallelMigrationsPerCluster"
 OUTBOUND_LIMIT = "parallelOutboundMigrationsPerNode"
@@ -41,14 +41,14 @@ INBOUND_LIMIT = "parallelInboundMigrationsPerNode"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationLimits:
-    """The limits; 0 lets no migration begin."""
+    """The limits; 0 allows no migration."""
 
     per_cluster: int = 5
     outbound_per_node: int = 2
     inbound_per_node: int = 2
 
     def named(self) -> dict[str, int]:
-        """By their names in the KubeVirt CR."""
+        """Return the limits by their names in the KubeVirt CR."""
         return {
             CLUSTER_LIMIT: self.per_cluster,
             OUTBOUND_LIMIT: self.outbound_per_node,
@@ -57,7 +57,7 @@ class MigrationLimits:
 
 
 def parse_limits(migrations: Mapping[str, Any], hotplug: Mapping[str, Any]) -> MigrationLimits:
-    """The limits of the KubeVirt CR; a value that is no count has no effect.
+    """Return the limits of the KubeVirt CR; a value that is not a count has no effect.
 
     Args:
         migrations: `spec.configuration.migrations`.

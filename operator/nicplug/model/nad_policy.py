@@ -10,10 +10,10 @@ from typing import Any
 from nicplug.model.keys import AttachmentKey, ObjectKey
 from nicplug.model.metadata import mapping, quoted, text
 
-# What Multus enforces between namespaces when it makes a pod, as the ConfigMap of its daemon says.
+# What Multus enforces between namespaces when it sets up a pod, according to the ConfigMap of its daemon.
 #
 # Source: Multus 4 (thick plugin) `daemon-config.json` of ConfigMap `multus-daemon-config`; its documentation of
-# `namespaceIsolation`. The ConfigMap counts in trusted namespaces alone: anyone may give another one that name.
+# `namespaceIsolation`. Only a ConfigMap in a trusted namespace counts: anyone may create one of that name elsewhere.
 
 MULTUS_CONFIG_MAP = "multus-daemon-config"
 MULTUS_CONFIG_FILE = "daemon-config.json"
@@ -27,8 +27,9 @@ class MultusIsolation:
     """What Multus enforces.
 
     Attributes:
-        is_on: a pod may use the NADs of its own namespace and of those that are global; off: all.
-        global_namespaces: only where it is on.
+        is_on: True if a pod may use only the NADs of its own namespace and of the global ones; otherwise it may use
+            all.
+        global_namespaces: empty unless isolation is on.
     """
 
     is_on: bool
@@ -40,7 +41,7 @@ class MultusConfig:
     """One ConfigMap.
 
     Attributes:
-        problem: why it tells nothing; "" when it does.
+        problem: why it cannot be used; "" if it can.
     """
 
     key: ObjectKey
@@ -53,9 +54,9 @@ class MultusFindings:
     """What all ConfigMaps together say.
 
     Attributes:
-        isolation: None when they do not say it.
+        isolation: None if they do not say it.
         problem: why not, for a sentence.
-        origin: who says it, for a sentence.
+        origin: the source of the isolation, for a sentence.
     """
 
     isolation: MultusIsolation | None = None
@@ -64,7 +65,7 @@ class MultusFindings:
 
 
 def parse_multus_config(raw: Mapping[str, Any]) -> MultusConfig:
-    """Read the ConfigMap."""
+    """Parse the ConfigMap."""
     metadata = mapping(raw.get("metadata"))
     key = ObjectKey(text(metadata.get("namespace")), text(metadata.get("name")))
     try:
@@ -74,10 +75,10 @@ def parse_multus_config(raw: Mapping[str, Any]) -> MultusConfig:
 
 
 def _isolation(file: Any) -> MultusIsolation:
-    """As Multus reads it: absent is off, and with it on and no list, `default` is global.
+    """Return the isolation as Multus reads it: absent is off; if it is on without a list, `default` is global.
 
     Raises:
-        ValueError: Multus would not take it, or it cannot be told what Multus makes of it.
+        ValueError: Multus would reject it, or its effect on Multus is unclear.
     """
     if not isinstance(file, str):
         raise ValueError(f"data has no {MULTUS_CONFIG_FILE}")
@@ -98,10 +99,10 @@ def _isolation(file: Any) -> MultusIsolation:
 
 
 def _member(config: Mapping[str, Any], name: str) -> Any:
-    """A member as Go's `encoding/json` finds it: whatever the case of its name.
+    """Return a member as Go's `encoding/json` finds it: in any case.
 
     Raises:
-        ValueError: it is written in several ways that disagree.
+        ValueError: several spellings disagree.
     """
     found = [value for key, value in config.items() if key.casefold() == name.casefold()]
     if any(value != found[0] for value in found):
@@ -110,11 +111,11 @@ def _member(config: Mapping[str, Any], name: str) -> Any:
 
 
 def findings_of(configs: Mapping[str, MultusConfig | None], *, unreadable: frozenset[str]) -> MultusFindings:
-    """What the ConfigMaps of the trusted namespaces say together.
+    """Return what the ConfigMaps of the trusted namespaces say together.
 
     Args:
-        configs: by namespace, of those that have been looked at; None: there is none.
-        unreadable: namespaces that must not be read.
+        configs: by namespace, those that have been read; None: the namespace has none.
+        unreadable: namespaces in which nicplug has no permission to read it.
     """
     found = [config for _, config in sorted(configs.items()) if config is not None]
     if broken := next((config for config in found if config.isolation is None), None):
@@ -131,11 +132,11 @@ def findings_of(configs: Mapping[str, MultusConfig | None], *, unreadable: froze
 def is_upheld(
     findings: MultusFindings, *, drawn_from: Mapping[str, MultusConfig | None], read: Mapping[str, MultusConfig | None]
 ) -> bool:
-    """Whether nothing that has been read since contradicts a conclusion.
+    """Report whether everything that has been read since agrees with a conclusion.
 
     Args:
         drawn_from: what the conclusion was drawn from, by namespace.
-        read: what the namespaces that are trusted now say, as far as they have been read.
+        read: the ConfigMaps of the namespaces that are trusted now, as far as they have been read.
     """
     return all(
         config == drawn_from[namespace]
@@ -156,8 +157,8 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
 
 # Which namespaces' network attachment definitions (NADs) a VM may use.
 #
-# The cluster admin says so in `nadPolicy` and `sharedNamespaces` of the KubeVirt CR. No annotation overrides it: a
-# VM's owner cannot give himself a network.
+# The cluster admin sets `nadPolicy` and `sharedNamespaces` in the KubeVirt CR. No annotation overrides them: the owner
+# of a VM cannot grant it a network.
 
 _PATH = "spec.configuration.network.hotplug"
 _MOST_NAMES = 64
@@ -170,7 +171,7 @@ class NadPolicy(StrEnum):
     """`nadPolicy`: which namespaces' NADs a VM may use besides those of its own."""
 
     MULTUS = "Multus"
-    """Those that Multus itself allows when it makes a pod."""
+    """Those that Multus itself allows when it sets up a pod."""
     SAME_NAMESPACE = "SameNamespace"
     """Those of `sharedNamespaces`."""
     ANY = "Any"
@@ -186,13 +187,13 @@ class NadRules:
     """What the cluster admin wrote.
 
     Attributes:
-        policy: what is not understood is SameNamespace: a typo opens nothing.
+        policy: an unknown value counts as SameNamespace: a typo grants nothing.
         shared: namespaces whose NADs every VM may use, under SameNamespace.
-        origin: where the policy stands, for a sentence.
-        shared_origin: where `sharedNamespaces` stands.
-        requester_must_read: who asks for a NIC by `addinterface` must have the right to get its NAD.
-        access_origin: where `requireNadAccess` stands.
-        problems: values that are not understood, as sentences.
+        origin: where the policy is set, for a sentence.
+        shared_origin: where `sharedNamespaces` is set.
+        requester_must_read: True if a client that requests a NIC by `addinterface` needs permission to get its NAD.
+        access_origin: where `requireNadAccess` is set.
+        problems: invalid values, as sentences.
     """
 
     policy: NadPolicy = DEFAULT_NAD_POLICY
@@ -205,7 +206,7 @@ class NadRules:
 
     @property
     def is_default(self) -> bool:
-        """Nobody has written `nadPolicy`, nor other `sharedNamespaces`."""
+        """True if neither `nadPolicy` nor `sharedNamespaces` differs from the default."""
         return self.origin == _DEFAULT_ORIGIN and self.shared == DEFAULT_SHARED_NAMESPACES
 
 
@@ -215,18 +216,18 @@ class AttachmentAccess:
 
     Attributes:
         shared: those that every VM may use besides its own; None: all.
-        rule: what decides that, for a sentence.
+        rule: what determines that, for a sentence.
     """
 
     shared: frozenset[str] | None = frozenset(DEFAULT_SHARED_NAMESPACES)
     rule: str = "nadPolicy SameNamespace"
 
     def allows(self, key: AttachmentKey, *, namespace: str) -> bool:
-        """Whether a VM of `namespace` may use this NAD; whether it exists is never asked."""
+        """Report whether a VM of `namespace` may use this NAD; never checks whether it exists."""
         return self.shared is None or key.namespace == namespace or key.namespace in self.shared
 
     def refusal(self, key: AttachmentKey, *, namespace: str) -> str:
-        """Why not, in a sentence that is the same for a NAD that exists and for one that does not."""
+        """Return why not, in a sentence that is equal for existing and missing NADs."""
         allowed = sorted({namespace, *(self.shared or ())}, key=lambda name: (name != namespace, name))
         told = [*allowed[:_NAMES_TOLD], *(["..."] if len(allowed) > _NAMES_TOLD else [])]
         return (
@@ -236,7 +237,7 @@ class AttachmentAccess:
 
 
 def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
-    """Read the three fields.
+    """Parse the three fields.
 
     Args:
         block: `spec.configuration.network.hotplug`.
@@ -294,7 +295,7 @@ def _shared(value: Any, *, where: str) -> tuple[tuple[str, ...], tuple[str, ...]
 
 
 def _unused(policy: NadPolicy, shared: tuple[str, ...], *, origin: str, where: str) -> tuple[str, ...]:
-    """Why `sharedNamespaces` has no effect, as a sentence; nobody misses the default."""
+    """Return why `sharedNamespaces` has no effect, as a sentence; the default needs none."""
     if policy is NadPolicy.SAME_NAMESPACE or shared == DEFAULT_SHARED_NAMESPACES:
         return ()
     unless = " unless Multus's configuration cannot be read" if policy is NadPolicy.MULTUS else ""
@@ -309,7 +310,7 @@ def _is_name(value: Any) -> bool:
 
 
 def attachment_access(rules: NadRules, multus: MultusFindings) -> AttachmentAccess:
-    """What the admin's rules come to, with what is known of Multus."""
+    """Combine the admin's rules with what is known about Multus."""
     match rules.policy:
         case NadPolicy.ANY:
             return AttachmentAccess(shared=None, rule=f"nadPolicy Any ({rules.origin})")

@@ -13,51 +13,53 @@ MIGRATION_JOB_LABEL = "kubevirt.io/migrationJobUID"
 MIGRATION_TARGET_NODE_LABEL = "kubevirt.io/migrationTargetNodeName"
 MIGRATION_JOB_NAME_ANNOTATION = "kubevirt.io/migrationJobName"
 MIGRATION_TARGET_READY_ANNOTATION = "kubevirt.io/migration-target-ready-timestamp"
-# On a migration: the name of its VMI; by it the migrations of a VMI are found.
+# On a migration: the name of its VMI; selects the migrations of a VMI.
 MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
-# On a migration: who made it, where that is not a user.
+# On a migration: its creator, unless a user created it.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
-# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes
+# nicplug's own, on a migration that it created: the NICs that it is for, each with what it changes
 # (`plan.nic.path.migration_history`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"
-# On a migration, in seconds: for how long its target pod may find no node, or not run.
+# On a migration, in seconds: how long its target pod may be unschedulable, or not running.
 UNSCHEDULABLE_TIMEOUT_ANNOTATION = "kubevirt.io/migrationUnschedulablePodTimeoutSeconds"
 PENDING_TIMEOUT_ANNOTATION = "kubevirt.io/migrationPendingPodTimeoutSeconds"
-# On a migration: it waits for no back-off.
+# On a migration: it skips the back-off.
 IGNORE_BACKOFF_ANNOTATION = "kubevirt.io/func-test-ignore-migration-backoff"
-# By it the watch of PodDisruptionBudgets is narrowed to those of nicplug; it proves nothing.
+# Narrows the watch of PodDisruptionBudgets to nicplug's; proves nothing.
 MANAGED_BY_LABEL, MANAGED_BY = "app.kubernetes.io/managed-by", "nicplug"
-# Of everything that the manifests install, and of what operator and API make for themselves: `nicplug uninstall` finds
-# both by it.
+# On everything that the manifests install, and on what operator and API create for themselves: `nicplug uninstall`
+# selects both by it.
 INSTALLED_LABEL, COMPONENT_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/component"
 INSTALLED_SELECTOR = f"{INSTALLED_LABEL}=nicplug"
 OPERATOR_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "operator"})
 API_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "api"})
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
-# On a node, by KubeVirt's node labeller: what its CPU is, and which guests' CPUs it can take in.
+# On a node, by KubeVirt's node labeller: its CPU, and the guest CPUs that it supports.
 CPU_VENDOR_LABEL = "cpu-vendor.node.kubevirt.io/"
 HOST_MODEL_LABEL = "host-model-cpu.node.kubevirt.io/"
 HOST_MODEL_FEATURE_LABEL = "host-model-required-features.node.kubevirt.io/"
 CPU_FEATURE_LABEL = "cpu-feature.node.kubevirt.io/"
 MIGRATION_CPU_MODEL_LABEL = "cpu-model-migration.node.kubevirt.io/"
 CPU_OF_GUEST_LABELS = (CPU_FEATURE_LABEL, MIGRATION_CPU_MODEL_LABEL)
-# Own: by it the watch of ControllerRevisions is narrowed to those of VMs; it proves nothing.
+# nicplug's own: narrows the watch of ControllerRevisions to those of VMs; proves nothing.
 VM_UID_LABEL = "nicplug.io/virtual-machine-uid"
 VM_NAME_LABEL = "vm.kubevirt.io/name"
 VMI_ID_LABEL = "vmi.kubevirt.io/id"
-# Own: on a launcher pod, a digest of the spec that it was made with, apart from its networks.
+# nicplug's own, on a launcher pod: a digest of the spec that it was created from, without its networks.
 POD_SPEC_ANNOTATION = "nicplug.io/pod-spec"
-# Own: on a launcher pod, by which definitions its networks were attached when it was made (`model.attachments`).
+# nicplug's own, on a launcher pod: the definitions that its networks were attached with at its creation
+# (`model.attachments`).
 ATTACHED_ANNOTATION = "nicplug.io/network-attachments"
 DOMAIN_ANNOTATION = "kubevirt.io/domain"
 VM_GENERATION_ANNOTATION = "kubevirt.io/vm-generation"
-# Own: on a VMI, the names of its NICs that the VM's template asked for (`model.nic_annotations`).
+# nicplug's own, on a VMI: the names of its NICs that come from the VM's template (`model.nic_annotations`).
 TEMPLATE_INTERFACES_ANNOTATION = "nicplug.io/template-interfaces"
-# Own: on a VMI, the NICs that were rolled back, and what their owner had written then (`model.nic_annotations`).
+# nicplug's own, on a VMI: the NICs that were rolled back, and what their owner had written then
+# (`model.nic_annotations`).
 ROLLED_BACK_ANNOTATION = "nicplug.io/rolled-back-interfaces"
 MIGRATION_TRANSPORT_ANNOTATION = "kubevirt.io/migrationTransportUnix"
 DEFAULT_CONTAINER_ANNOTATION = "kubectl.kubernetes.io/default-container"
@@ -70,10 +72,10 @@ VM_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 
 NETWORKS_ANNOTATION = "k8s.v1.cni.cncf.io/networks"
 NETWORK_STATUS_ANNOTATION = "k8s.v1.cni.cncf.io/network-status"
-# On a network attachment definition: the extended resource of a device plugin that a pod on it needs.
+# On a network attachment definition: the extended resource of a device plugin that its pods need.
 RESOURCE_NAME_ANNOTATION = "k8s.v1.cni.cncf.io/resourceName"
 DEFAULT_NETWORK_ANNOTATION = "v1.multus-cni.io/default-network"
-# Two names of one thing: the interface whose traffic a service mesh takes over for the guest.
+# Two names for the interface whose traffic a service mesh redirects for the guest.
 ISTIO_INTERFACE_ANNOTATIONS = ("traffic.sidecar.istio.io/kubevirtInterfaces", "istio.io/reroute-virtual-interfaces")
 
 KUBEVIRT_API_VERSION = "kubevirt.io/v1"

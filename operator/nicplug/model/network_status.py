@@ -1,7 +1,7 @@
 """The network-status annotation: what Multus claims about the interfaces of a pod.
 
-A claim, never proof: whoever may patch the pod can forge it, and the dynamic networks
-controller is known to leave phantoms in it. Only interfaces that nicplug asked for are read.
+It proves nothing: any client that may patch the pod can forge it, and the dynamic networks
+controller is known to leave phantoms in it. Only interfaces that nicplug requested are read.
 Source: Multus network attachment specification; KubeVirt `pkg/network/multus/status.go`.
 """
 
@@ -14,7 +14,7 @@ from nicplug.model.metadata import mapping, text, well_formed
 from nicplug.model.networks_annotation import FIRST_ORDINAL_NAME, PRIMARY_POD_INTERFACE, is_hashed_name
 from nicplug.model.per_pass import once_per_pass
 
-# An annotation set holds at most 256 KiB together; more than this many entries is not a pod.
+# An annotation set holds at most 256 KiB in total; no real pod has more entries than this.
 MAXIMUM_ENTRIES = 1024
 
 
@@ -36,31 +36,32 @@ class NetworkStatus:
     """The entries by interface name; order carries no meaning (the controller writes a Go map).
 
     Attributes:
-        problem: why the annotation tells nothing; "" when it speaks. Silence is no news: nothing is concluded from it.
+        problem: why the annotation cannot be used; "" if it can. No conclusion is drawn from an unusable one.
     """
 
     entries: tuple[PodInterface, ...] = ()
     problem: str = ""
 
     def has(self, interface: str) -> bool:
-        """A secondary interface of that name is attached, as far as Multus says."""
+        """Report whether a secondary interface of that name is attached, according to Multus."""
         return interface in _secondary_networks(self)
 
     def network_of(self, interface: str) -> str:
-        """The network that a secondary interface is attached to, as far as Multus says; "" for none."""
+        """Return the network that a secondary interface is attached to, according to Multus; "" for none."""
         return _secondary_networks(self).get(interface, "")
 
     @property
     def primary_interface(self) -> str:
-        """The interface of the default network; `eth0` when network-status does not tell."""
+        """The interface of the default network; `eth0` if network-status does not name it."""
         return next((entry.interface for entry in self.entries if entry.is_default), PRIMARY_POD_INTERFACE)
 
     @property
     def is_ordinal(self) -> bool:
-        """The pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0.
+        """True if the pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0.
 
-        Unlike KubeVirt, which any `net<i>` convinces: somebody else's element may be called `net9`, and then
-        a new NIC would get an ordinal name, with which it can never be unplugged.
+        KubeVirt accepts any `net<i>` as evidence. nicplug does not: another client's element may be called `net9`, and
+        a
+        new NIC would then get an ordinal name, with which it can never be unplugged.
         """
         names = {entry.interface for entry in self.entries}
         return FIRST_ORDINAL_NAME in names and not any(map(is_hashed_name, names))
@@ -68,12 +69,12 @@ class NetworkStatus:
 
 @once_per_pass
 def _secondary_networks(status: NetworkStatus) -> Mapping[str, str]:
-    """The network of each secondary interface; of two entries of one interface the first one's."""
+    """Return the network of each secondary interface; the first of two entries of one interface counts."""
     return {entry.interface: entry.network for entry in reversed(status.entries) if not entry.is_default}
 
 
 def parse_network_status(annotation: str | None) -> NetworkStatus:
-    """Read the annotation; broken or foreign JSON has no entries, as in KubeVirt, but says so."""
+    """Parse the annotation; broken or foreign JSON has no entries, as in KubeVirt, and sets `problem`."""
     if not annotation:
         return NetworkStatus(problem="it is missing")
     try:

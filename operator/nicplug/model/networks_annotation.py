@@ -1,4 +1,4 @@
-"""The networks annotation of a pod: which networks Multus shall attach, as which interfaces."""
+"""The networks annotation of a pod: which networks Multus attaches, and as which interfaces."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ _HASH_DIGITS = 11
 
 
 def hashed_interface_name(network_name: str) -> str:
-    """`pod` and the first 11 hex digits of the SHA-256 of the logical network name.
+    """Return `pod` and the first 11 hex digits of the SHA-256 of the logical network name.
 
     Not of the network attachment definition: two networks may use the same definition.
     """
@@ -29,26 +29,26 @@ def hashed_interface_name(network_name: str) -> str:
 
 
 def plugin_interface_name(network_name: str) -> str:
-    """The name asked for in the extra element of a network's binding plugin: `bind` and the same digits.
+    """Return the interface name for the extra element of a network's binding plugin: `bind` and the same digits.
 
-    KubeVirt leaves it out, and Multus then takes `net<i>`: that would make the pod's names look ordinal, and the
-    dynamic networks controller serves no element behind one without a name (docs/node-simulator.md).
+    KubeVirt omits it, and Multus then uses `net<i>`: that would make the pod's names look ordinal, and the
+    dynamic networks controller serves no element after one without a name (docs/node-simulator.md).
     """
     return f"bind{hashed_interface_name(network_name).removeprefix('pod')}"
 
 
 def is_hashed_name(interface: str) -> bool:
-    """The name can only come from the hashed scheme, so the element is nicplug's own."""
+    """Report whether only the hashed scheme can produce the name, so that the element is nicplug's own."""
     return _HASHED.fullmatch(interface) is not None
 
 
 def is_ordinal_name(interface: str) -> bool:
-    """The name is `net<i>`: Multus's own choice, or the scheme of launcher pods before 1.0."""
+    """Report whether the name is `net<i>`: Multus's default, or the scheme of launcher pods before 1.0."""
     return _ORDINAL.fullmatch(interface) is not None
 
 
 def pod_interface_names(*, secondary_networks: Iterable[str], ordinal: bool) -> dict[str, str]:
-    """Logical network name -> pod interface name, for the secondary networks in spec order."""
+    """Return logical network name -> pod interface name, for the secondary networks in spec order."""
     names = list(secondary_networks)
     if ordinal:
         return {name: f"net{index}" for index, name in enumerate(names, start=1)}
@@ -62,11 +62,11 @@ Element = dict[str, Any]
 
 
 class UnreadableAnnotation(ValueError):
-    """The annotation holds something that is neither a JSON list of objects nor a comma list."""
+    """The annotation is neither a JSON list of objects nor a comma-separated list."""
 
 
 def element_of(*, interface: Interface, network: Network, pod_interface: str, namespace: str) -> Element:
-    """The element that attaches `network`; the interface name is always written.
+    """Return the element that attaches `network`; it always includes the interface name.
 
     An element without one becomes `net1` and blocks every later change (docs/node-simulator.md).
     """
@@ -79,11 +79,11 @@ def element_of(*, interface: Interface, network: Network, pod_interface: str, na
 
 
 def plugin_element(*, attachment: str, namespace: str, network_name: str, pod_interface: str) -> Element:
-    """The element that runs a binding plugin's CNI for a network of the VMI; the plugin is told which one.
+    """Return the element that runs a binding plugin's CNI for a network of the VMI; it names the network to the plugin.
 
     Args:
-        attachment: of the plugin, as it is registered.
-        namespace: of the VMI.
+        attachment: that of the plugin, as registered.
+        namespace: namespace of the VMI.
     """
     attachment_namespace, name = split_attachment(attachment, namespace=namespace)
     return {
@@ -95,9 +95,9 @@ def plugin_element(*, attachment: str, namespace: str, network_name: str, pod_in
 
 
 def render_annotation(elements: Sequence[Element]) -> str:
-    """Compact JSON; no element at all is the empty string, which detaches every secondary network.
+    """Return compact JSON; without elements the empty string, which detaches every secondary network.
 
-    Half a surrogate pair in somebody else's element stays escaped, as it was: UTF-8 cannot hold it.
+    An unpaired surrogate in another client's element stays escaped: UTF-8 cannot encode it.
     """
     if not elements:
         return ""
@@ -106,19 +106,19 @@ def render_annotation(elements: Sequence[Element]) -> str:
 
 
 def touched(annotation: str, elements: Sequence[Element]) -> str:
-    """The same elements in another text: the dynamic networks controller looks again only at a changed text.
+    """Return the elements as another text: the dynamic networks controller only reacts to a changed text.
 
-    A blank inside the JSON, there and away; nobody reads it. A blank alone would not be JSON.
+    Adds or removes a blank within the JSON, which has no meaning. A blank alone would not be JSON.
     """
     compact = render_annotation(elements) or "[]"
     return compact if annotation != compact else f"[ {compact[1:]}"
 
 
 def parse_annotation(annotation: str | None) -> list[Element]:
-    """The elements, of either form that Multus reads.
+    """Return the elements, in either form that Multus reads.
 
     Raises:
-        UnreadableAnnotation: neither form; nothing may be written over it.
+        UnreadableAnnotation: it has neither form, and must not be overwritten.
     """
     content = (annotation or "").strip()
     if not content:
@@ -146,12 +146,12 @@ def _parse_short(part: str) -> Element:
 
 
 def asks_the_same(one: Element, other: Element) -> bool:
-    """What nicplug writes into an element is equal; others may have added to it."""
+    """Report whether the members that nicplug writes are equal; other clients may have added more."""
     return all((one.get(key) or "") == (other.get(key) or "") for key in ("name", "namespace", "mac", "interface"))
 
 
 def same_elements(one: Sequence[Element], other: Sequence[Element]) -> bool:
-    """Equal as sets: order carries no meaning for the controller, and a rewrite would cost a patch."""
+    """Report whether the elements are equal as sets: order means nothing to the controller, a rewrite costs a patch."""
 
     def key(element: Element) -> str:
         return repr(sorted(element.items(), key=lambda item: item[0]))

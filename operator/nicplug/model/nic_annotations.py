@@ -1,4 +1,4 @@
-"""What annotations of a VMI remember of its NICs: which came from the template, which were rolled back."""
+"""What annotations of a VMI record about its NICs: which came from the template, and which were rolled back."""
 
 import hashlib
 import json
@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping
 
 from nicplug.model.networks import Interface, Network
 
-# Where a NIC of a VM's VMI comes from: the VM's template, or a person who added it to the VMI alone.
+# Where a NIC of a VM's VMI comes from: the VM's template, or a user who added it to the VMI alone.
 #
-# Kept on the VMI in the annotation `nicplug.io/template-interfaces`, a JSON list of the names that came from the
-# template. Anybody may write an annotation: one that cannot be read says nothing, and then no NIC is taken out for
-# what the template lacks.
+# The annotation `nicplug.io/template-interfaces` of the VMI holds a JSON list of the names that came from the template.
+# Any client may write an annotation: one that cannot be read counts as unknown, and then no NIC is unplugged because
+# the template lacks it.
 
 
 def parse_origin(annotation: str | None) -> frozenset[str] | None:
-    """The names that came from the template; None when nobody knows."""
+    """Return the names that came from the template; None if unknown."""
     try:
         names = json.loads(annotation) if annotation else None
     except (ValueError, RecursionError):
@@ -25,26 +25,26 @@ def parse_origin(annotation: str | None) -> frozenset[str] | None:
 
 
 def render_origin(names: Iterable[str]) -> str:
-    """The text of the annotation: sorted, so that equal sets are equal texts."""
+    """Return the text of the annotation: sorted, so that equal sets are equal texts."""
     return json.dumps(sorted(set(names)), separators=(",", ":"), ensure_ascii=False)
 
 
 # Which NICs of a VMI were rolled back (policy `onFailure: Rollback`), and what their owner had written then.
 #
-# Kept on the VMI in the annotation `nicplug.io/rolled-back-interfaces`, NIC name -> digest of the NIC's entries.
-# Whoever changes the entries asks for something else, and is served anew. Anybody may write an annotation: one that
-# cannot be read says nothing.
+# The annotation `nicplug.io/rolled-back-interfaces` of the VMI maps NIC names to digests of the NIC's entries. Changing
+# the entries is a new request, which nicplug tries again. Any client may write an annotation: one that cannot be read
+# counts as empty.
 
 _DIGITS = 10
 
 
 def entry_digest(interface: Interface, network: Network) -> str:
-    """Of both entries of a NIC, as its owner wrote them."""
+    """Return the digest of both entries of a NIC, as its owner wrote them."""
     return hashlib.sha256(f"{interface.raw}\n{network.raw}".encode(errors="replace")).hexdigest()[:_DIGITS]
 
 
 def parse_rolled_back(annotation: str | None) -> dict[str, str]:
-    """NIC name -> digest; empty when nobody knows."""
+    """Return NIC name -> digest; empty if unknown."""
     try:
         found = json.loads(annotation) if annotation else None
     except (ValueError, RecursionError):
@@ -55,5 +55,5 @@ def parse_rolled_back(annotation: str | None) -> dict[str, str]:
 
 
 def render_rolled_back(digests: Mapping[str, str]) -> str | None:
-    """The text of the annotation; None, which is no annotation, when there is nothing to say."""
+    """Return the text of the annotation; None, which removes it, if there are no digests."""
     return json.dumps(dict(sorted(digests.items())), separators=(",", ":"), ensure_ascii=False) if digests else None

@@ -1,4 +1,4 @@
-"""A Node, and whether a pod may run there. What changes with each heartbeat is not kept."""
+"""A Node, and whether a pod may run there. Omits what changes with each heartbeat."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,24 +10,24 @@ from nicplug.model.frozen_json import FrozenJson, freeze, shared
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.quantity import parse_quantity
 
-# The members of a VMI spec that say where its pods may run.
+# The members of a VMI spec that determine where its pods may run.
 
 PLACEMENT_MEMBERS = ("affinity", "nodeSelector", "tolerations")
 
 
 def parse_placement(spec: Mapping[str, Any]) -> FrozenJson:
-    """Those that say something: a record keeps them apart, so that no pass has to parse a whole spec for them."""
+    """Return those that are set: a record keeps them separately, so that no pass has to parse a whole spec for them."""
     return shared(freeze({member: value for member in PLACEMENT_MEMBERS if (value := spec.get(member))}))
 
 
-# A Node, as far as it matters to where a VM can go. What changes with each heartbeat is not kept.
+# A Node, reduced to what determines where a VM can run. Omits what changes with each heartbeat.
 #
-# Source: Kubernetes `core/v1`; resources with a domain in their name are those of device plugins.
+# Source: Kubernetes `core/v1`; resources with a domain in their name belong to device plugins.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taint:
-    """A reason of the node's not to take a pod, unless the pod tolerates it."""
+    """A reason why the node takes no pod that does not tolerate it."""
 
     key: str
     value: str
@@ -43,8 +43,8 @@ class Node:
     """One node.
 
     Attributes:
-        is_schedulable: it is not cordoned.
-        devices: names of the extended resources of which it has any to allocate, however many are taken.
+        is_schedulable: True if it is not cordoned.
+        devices: names of the extended resources of which it has any allocatable, whether or not they are in use.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Node:
 
 
 def parse_node(raw: Mapping[str, Any]) -> Node:
-    """Project a Node of the API."""
+    """Parse a Node from the API."""
     metadata, spec, status = mapping(raw.get("metadata")), mapping(raw.get("spec")), mapping(raw.get("status"))
     ready = find_condition(objects(status.get("conditions")), "Ready")
     return Node(
@@ -85,22 +85,21 @@ def _devices(allocatable: Mapping[str, Any]) -> frozenset[str]:
 
 # Whether a pod's node selector, required node affinity and tolerations fit a node.
 #
-# What nobody here knows (an operator of a later Kubernetes, text where a list should be) counts as fitting: the
-# scheduler decides in the end, and nothing must be refused that it would have taken.
-#
-# Source: Kubernetes `component-helpers/scheduling/corev1`.
+# Anything unknown (an operator of a later Kubernetes, text instead of a list) counts as fitting: the scheduler decides
+# in the end, and nicplug must not refuse what the scheduler would accept. Source: Kubernetes
+# `component-helpers/scheduling/corev1`.
 
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
 _CORDONED = Taint(key="node.kubernetes.io/unschedulable", value="", effect="NoSchedule")
 
 
 def missing_labels(selector: Mapping[str, Any], node: Node) -> list[str]:
-    """The parts of a `nodeSelector` that the node lacks, as `name=value`."""
+    """Return the parts of a `nodeSelector` that the node lacks, as `name=value`."""
     return [f"{name}={value}" for name, value in sorted(selector.items()) if node.labels.get(name) != value]
 
 
 def fits_affinity(affinity: Mapping[str, Any], node: Node) -> bool:
-    """The required node affinity of a pod's `affinity`; what is only preferred does not count."""
+    """Report whether the node matches the required node affinity in `affinity`; preferred terms do not count."""
     required = mapping(affinity.get("nodeAffinity")).get("requiredDuringSchedulingIgnoredDuringExecution")
     if not isinstance(required, Mapping):
         return True
@@ -108,12 +107,12 @@ def fits_affinity(affinity: Mapping[str, Any], node: Node) -> bool:
 
 
 def is_cordoned_for(tolerations: Iterable[Mapping[str, Any]], node: Node) -> bool:
-    """The node takes no new pods, and this one does not insist."""
+    """Report whether the node is cordoned and the pod does not tolerate that."""
     return not node.is_schedulable and not _is_tolerated(_CORDONED, tolerations)
 
 
 def repelling_taints(tolerations: Iterable[Mapping[str, Any]], node: Node) -> list[Taint]:
-    """The taints that keep the pod away; that of a cordoned node is told by `is_cordoned_for`."""
+    """Return the taints that repel the pod; `is_cordoned_for` covers that of a cordoned node."""
     tolerated = list(tolerations)
     return [
         taint

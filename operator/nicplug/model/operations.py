@@ -1,4 +1,4 @@
-"""Rows of `status.interfaceOperations`: the record of what is being done to one NIC."""
+"""Rows of `status.interfaceOperations`: the record of the current operation on a NIC."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from nicplug.model.attachments import Attached, parse_attached
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.times import format_micro_time, parse_time
 
-# A message says what is and why, a remedy what a person can do: two fields of a record, one text elsewhere.
+# A message says what happened and why, a remedy what the user can do: two fields of a record, one text elsewhere.
 
 _LONGEST = 80
 
 
 def with_remedy(message: str, remedy: str) -> str:
-    """One text, for what has no field for the remedy: an event, a condition, an answer of the API."""
+    """Return one text, for targets without a field for the remedy: an event, a condition, an API response."""
     return ". ".join(part for part in (message, remedy) if part)
 
 
 def shortened(name: str, *, longest: int = _LONGEST) -> str:
-    """A name for a sentence: of one that is longer its beginning, with a mark that there was more."""
+    """Return a name for a sentence, truncated with a mark if it is too long."""
     return name if len(name) <= longest else f"{name[:longest]}..."
 
 
 class OperationType(StrEnum):
-    """What is being done."""
+    """What nicplug does to the NIC."""
 
     PLUG = "Plug"
     UNPLUG = "Unplug"
@@ -35,7 +35,7 @@ class OperationType(StrEnum):
 
 
 class OperationPath(StrEnum):
-    """How the NIC gets to the guest or out of it."""
+    """How the NIC is plugged or unplugged."""
 
     DYNAMIC = "Dynamic"
     MIGRATION = "Migration"
@@ -44,7 +44,7 @@ class OperationPath(StrEnum):
 
 
 class OperationPhase(StrEnum):
-    """How far it is; READY, BLOCKED and FAILED stay until the spec or the world changes."""
+    """The progress; READY, BLOCKED and FAILED stay until the spec or the environment changes."""
 
     PENDING = "Pending"
     IN_POD = "InPod"
@@ -59,22 +59,22 @@ SETTLED_PHASES = frozenset({OperationPhase.READY, OperationPhase.BLOCKED, Operat
 
 
 def needs_person(phase: str) -> bool:
-    """Before a record of this phase moves on by itself, somebody has to act, or something has to change."""
+    """Report whether a record of this phase stays until a person acts or something else changes."""
     return phase in (OperationPhase.BLOCKED, OperationPhase.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationFailures:
-    """The migrations that nicplug made in vain for one change of one NIC.
+    """The migrations that nicplug created for one change of one NIC and that failed.
 
-    Kept in the record: the migrations themselves may be deleted by anybody, and only the newest are kept.
+    The record keeps them: any client may delete the migrations, and only the newest are kept.
 
     Attributes:
         cause: what the change is (`plan.nic.path.migration_history`).
         migrations: their uids, oldest first.
         reason: how the last one ended.
-        message: the same, for a person; "" when nobody said.
-        retry_alone: one failed that was for other NICs too, and nobody can tell for which: it is tried by itself next.
+        message: the end of the last one in a sentence; "" if unknown.
+        retry_alone: one that other NICs shared failed, and the NIC to blame is unknown: this NIC is retried alone.
     """
 
     cause: str = ""
@@ -85,11 +85,11 @@ class MigrationFailures:
 
     @property
     def count(self) -> int:
-        """How many."""
+        """The number of failed migrations."""
         return len(self.migrations)
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the record."""
+        """Return the member of the record."""
         known = {"cause": self.cause, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
         return {"migrations": list(self.migrations), **{member: value for member, value in known.items() if value}}
 
@@ -113,25 +113,26 @@ class InterfaceOperation:
     """One record.
 
     Attributes:
-        message: what is and why.
-        remedy: what a person can do; "" when nothing is to be done, and in records of an earlier version.
-        next_attempt_time: when it is tried again by itself; None when only a change helps, or nothing failed yet.
-        attempts: how often the pod was asked for the change.
+        message: what happened and why.
+        remedy: what the user can do; "" if there is nothing to do, and in records of an earlier version.
+        next_attempt_time: when nicplug retries; None if only a change helps, or nothing has failed yet.
+        attempts: how often the change was requested from the pod.
         start_time: when the operator first saw the request.
         last_transition_time: when the phase last changed.
-        last_error: what the node side last said, as a quotation; "" once the NIC is there.
-        last_attempt_time: when the pod was last asked; the next attempt is counted from it. None: not yet.
-        observed_generation: of the VMI, at the last attempt; another one is a reason to try again at once.
-        migration: name of the migration that brings it about, or was to; "" on other paths.
-        waiting_since: since when the dynamic path is tried; its deadline is counted from it. None while it is not, or
-            has done its part.
-        failures: the migrations that were made for it in vain.
-        attached: by which definition the NIC was attached; None when nobody knows.
-        is_suspect: network-status lists its pod interface, and the pod has probably not got it.
-        lost_by_pod: uid of the launcher pod that has, or had, lost the interface of a NIC in the guest; "" when none
-            has, and in records of an earlier version.
-        rollback_cause: why the NIC was rolled back, as it was found then: nobody can find it again, and `message` may
-            say more. "" when it was not, and in records of an earlier version, whose message is all there is.
+        last_error: the latest error of the node side, quoted; "" once the NIC is attached.
+        last_attempt_time: when it was last requested from the pod; the next attempt is scheduled from it. None: not
+            yet.
+        observed_generation: generation of the VMI at the last attempt; a different one triggers an immediate retry.
+        migration: name of the migration that applies it, or was meant to; "" on other paths.
+        waiting_since: when the dynamic path began; its deadline counts from it. None if it is not in use, or has done
+            its part.
+        failures: the failed migrations that were created for it.
+        attached: the definition that the NIC was attached with; None if unknown.
+        is_suspect: network-status lists its pod interface, but the pod probably does not have it.
+        lost_by_pod: uid of the launcher pod that lost the interface of a NIC in the guest; "" if none has, and in
+            records of an earlier version.
+        rollback_cause: why the NIC was rolled back. It cannot be determined again later, and `message` may say more. ""
+            if it was not rolled back, and in records of an earlier version, which have only a message.
     """
 
     name: str
@@ -158,16 +159,16 @@ class InterfaceOperation:
 
     @property
     def sentence(self) -> str:
-        """Message and remedy, for what has one field for both."""
+        """Message and remedy, for targets with one field for both."""
         return with_remedy(self.message, self.remedy)
 
     @property
     def is_settled(self) -> bool:
-        """Nothing more happens without a change of the spec or of the world."""
+        """True if nothing more happens until the spec or the environment changes."""
         return self.phase in SETTLED_PHASES
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the status."""
+        """Return the row of the status."""
         attempted, since, next_attempt = self.last_attempt_time, self.waiting_since, self.next_attempt_time
         known = {
             "remedy": self.remedy,
@@ -198,9 +199,9 @@ class InterfaceOperation:
 
 
 def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str, InterfaceOperation]:
-    """The records by NIC name; `default_time` stands in for a timestamp that was removed."""
+    """Return the records by NIC name; `default_time` replaces a timestamp that was removed."""
     parsed = (_parse(mapping(row), default_time=default_time) for row in rows)
-    # A NIC of an invalid, even an empty name has a record too: without it each pass would write a new one.
+    # A NIC with an invalid or even empty name has a record too: without it each pass would write a new one.
     return {operation.name: operation for operation in parsed}
 
 
@@ -218,7 +219,7 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         remedy=text(row.get("remedy")),
         next_attempt_time=parse_time(row.get("nextAttemptTime")),
         attempts=attempts if isinstance(attempts, int) else 0,
-        # Never in the future: deadlines are counted from it.
+        # Never in the future: deadlines count from it.
         start_time=min(parse_time(row.get("startTime")) or default_time, default_time),
         last_transition_time=min(parse_time(row.get("lastTransitionTime")) or default_time, default_time),
         last_error=text(row.get("lastError")),

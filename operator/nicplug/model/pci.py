@@ -1,4 +1,4 @@
-"""PCI slots: how many a guest is born with, and what has become of them (`status.pciBudget`)."""
+"""PCI slots: how many a guest starts with, and how they are used (`status.pciBudget`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import Interface
 from nicplug.model.quantity import parse_bytes
 
-# `status.pciBudget` of a VMI: the PCI slots that NICs of its guest have, and what has become of them.
+# `status.pciBudget` of a VMI: the PCI slots for NICs of its guest, and how they are used.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +17,9 @@ class PciBudget:
     """Slots for NICs.
 
     Attributes:
-        total: that the guest has for certain.
-        used: by NICs that the guest has.
-        reserved: for NICs on their way.
+        total: slots that the guest certainly has.
+        used: slots of NICs that the guest has.
+        reserved: slots for NICs that are being plugged.
     """
 
     total: int
@@ -28,49 +28,49 @@ class PciBudget:
 
     @property
     def free(self) -> int:
-        """Slots left for certain."""
+        """Slots that are certainly free."""
         return max(0, self.total - self.used - self.reserved)
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the status."""
+        """Return the member of the status."""
         return {"total": self.total, "used": self.used, "reserved": self.reserved, "free": self.free}
 
 
 def parse_total(status: Mapping[str, Any]) -> int | None:
-    """`total` of a VMI's status; None when it was never counted."""
+    """Return `total` of a VMI's status; None if it was never counted."""
     value = mapping(status.get("pciBudget")).get("total")
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-# How many PCI slots for NICs a guest is born with: they are fixed then, and a migration brings no others.
+# How many PCI slots for NICs a guest starts with: the number is fixed then, and a migration does not change it.
 #
-# Source: KubeVirt 1.9, its page on PCI topology and `pkg/virt-launcher/virtwrap/manager.go`. virt-launcher keeps free
-# slots by what the whole domain takes up, of which a VMI does not tell everything. So there are two numbers: what a
-# guest has at least, and what it cannot have more of.
+# Source: KubeVirt 1.9, its page on PCI topology and `pkg/virt-launcher/virtwrap/manager.go`. virt-launcher derives the
+# free slots from the devices of the whole domain, which a VMI shows only in part. Hence two numbers: a minimum and a
+# maximum.
 
 ON_ROOT_COMPLEX_ANNOTATION = "kubevirt.io/placePCIDevicesOnRootComplex"
 SLOT_COUNT_ANNOTATION = "kubevirt.io/pci-interface-slot-count"
 
 _USUAL_SLOTS = 4
 _LARGE_GUEST = 2 << 30
-# Of a guest that is not large, and of one that is: slots kept free at least, and slots for all its devices.
+# For a guest that is not large, and for a large one: the minimum of free slots, and slots for all its devices.
 _KEPT_FREE = (3, 6)
 _ALL_DEVICES = (8, 16)
 _MOST_BUSES = 31
 _ARCHITECTURES = frozenset({"", "amd64", "arm64"})
-# Devices of the old bus sit behind a bridge of their own.
+# Devices of conventional PCI are behind a bridge of their own.
 _CONVENTIONAL_MODELS = frozenset({"e1000", "ne2k_pci", "pcnet", "rtl8139"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PciTopology:
-    """What a VMI tells about the slots of its guest.
+    """What a VMI shows about the slots of its guest.
 
     Attributes:
-        memory: of the guest, in bytes; None when it cannot be told.
-        reserved: how many NICs the guest is to have room for, those that it is born with included.
-        others: devices that certainly take up a slot and are no NICs.
-        on_root_complex: devices sit where nothing can be plugged, and no slot is kept for NICs.
+        memory: memory of the guest, in bytes; None if unknown.
+        reserved: how many NICs the guest reserves slots for, including those that it starts with.
+        others: devices other than NICs that certainly use a slot.
+        on_root_complex: True if devices are where nothing can be plugged, and no slot is kept for NICs.
     """
 
     memory: int | None
@@ -79,10 +79,10 @@ class PciTopology:
     on_root_complex: bool
 
     def at_least(self, born: int) -> int:
-        """Slots for NICs that the guest has for certain.
+        """Return how many slots for NICs the guest certainly has.
 
         Args:
-            born: NICs that it was born with.
+            born: NICs that it started with.
         """
         if self.on_root_complex:
             return born
@@ -91,16 +91,16 @@ class PciTopology:
         return max(born, min(wanted, _MOST_BUSES))
 
     def at_most(self, certain: int) -> int:
-        """Slots for NICs that the guest cannot have more of.
+        """Return how many slots for NICs the guest can have at most.
 
         Args:
-            certain: those that it has at least.
+            certain: slots that it has at least.
         """
         return max(certain, _ALL_DEVICES[self.memory is None or self.memory > _LARGE_GUEST] - self.others)
 
 
 def parse_topology(spec: Mapping[str, Any], annotations: Mapping[str, Any]) -> PciTopology | None:
-    """Read a VMI; None where NICs take no slots of this kind, or nobody knows (another architecture or machine)."""
+    """Parse a VMI; None if NICs use no slots of this kind, or if unknown (another architecture or machine type)."""
     domain = mapping(spec.get("domain"))
     machine = text(mapping(domain.get("machine")).get("type"))
     is_known = machine == "" or "q35" in machine or machine.startswith("virt")
@@ -116,13 +116,13 @@ def parse_topology(spec: Mapping[str, Any], annotations: Mapping[str, Any]) -> P
 
 
 def used_and_kept(born: int) -> int:
-    """Slots that any guest has which is born with so many NICs, as far as it has PCI slots for plugging."""
+    """Return the slots of any guest that starts with so many NICs, provided that it has PCI slots for plugging."""
     return born + _KEPT_FREE[0]
 
 
 def takes_slot(interface: Interface) -> bool:
-    """A NIC of this model sits in a slot of its own."""
-    # The text is looked at first: most NICs have no model.
+    """Report whether a NIC of this model uses a slot of its own."""
+    # Search the text first: most NICs have no model.
     return '"model"' not in interface.raw or read(interface.raw).get("model") not in _CONVENTIONAL_MODELS
 
 

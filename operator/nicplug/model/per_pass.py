@@ -1,6 +1,6 @@
-"""Values that one planning pass needs again and again, computed once in it and dropped with it.
+"""Values that a planning pass needs repeatedly, computed once in the pass and dropped at its end.
 
-A planner is pure, so whatever it computes from immutable records is the same until it is through. It asks for many
+A planner is pure, so whatever it computes from immutable records stays the same until it ends. It needs many
 values once per NIC, and an object may have hundreds of NICs and a megabyte of spec. Nothing is kept between passes: a
 parsed object takes several times the memory of its text, and a cache holds thousands.
 """
@@ -13,17 +13,16 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What a function has returned in the pass, by the ids of its arguments; these stay referenced as long as their ids are
-# keys.
+# Results of a function in the pass, by the ids of its arguments; these stay referenced as long as their ids are keys.
 _Results = dict[Any, tuple[Any, tuple[Any, ...]]]
 
 
 class _Pass:
-    """The pass that is running.
+    """The current pass.
 
     Attributes:
-        is_running: nothing is remembered while none is.
-        results: those of every function that has been called in it.
+        is_running: while False, nothing is memoized.
+        results: results of every function called in the pass.
     """
 
     __slots__ = ("is_running", "results")
@@ -33,7 +32,7 @@ class _Pass:
         self.results: list[_Results] = []
 
     def end(self) -> None:
-        """Drop everything."""
+        """Drop all results."""
         self.is_running = False
         for results in self.results:
             results.clear()
@@ -45,7 +44,7 @@ _PASS = _Pass()
 
 @contextmanager
 def planning_pass() -> Iterator[None]:
-    """Remember what `once_per_pass` functions return until the end; a pass within a pass is part of it."""
+    """Memoize `once_per_pass` functions until the end; a nested pass is part of the outer one."""
     if _PASS.is_running:
         yield
         return
@@ -57,10 +56,10 @@ def planning_pass() -> Iterator[None]:
 
 
 def once_per_pass(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a pure function of immutable objects compute each result once in a planning pass.
+    """Make a pure function of immutable objects compute each result once per planning pass.
 
-    Arguments are compared by identity: an equal text of another object is computed again. The result is shared by all
-    callers, so none of them may change it.
+    Arguments are compared by identity: an equal text in another object is computed again. All callers share the
+    result: never modify it.
     """
     results: _Results = {}
 

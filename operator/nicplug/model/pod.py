@@ -1,4 +1,4 @@
-"""A launcher pod, as far as nicplug looks at it."""
+"""A launcher pod, reduced to what nicplug reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,31 +31,31 @@ _ISTIO_PROXY = "istio-proxy"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LauncherPod:
-    """One pod that says it belongs to a VMI; whether it does is told by `owner` alone.
+    """One pod that claims to belong to a VMI; only `owner` shows whether it does.
 
     Attributes:
-        label: value of the label by which launcher pods are watched; None when it has been taken away.
-        has_labels: it has any label.
-        created_by: value of the label that names the VMI's uid, None when there is none; proves nothing.
-        migration_uid: value of the label that names the migration it was made for, "" when there is none; proves
+        label: value of the label by which launcher pods are watched; None if it was removed.
+        has_labels: True if it has any label.
+        created_by: value of the label with the VMI's uid, None if there is none; proves nothing.
+        migration_uid: value of the label that names the migration it was created for, "" if there is none; proves
             nothing.
-        cpu_selector: the labels of CPUs that its node selector asks for; `null` when there are none.
-        target_ready: the annotation by which a target pod tells that the guest runs in it; None when it has none.
-        made_with: digest of the spec that it was made with, "" for a pod that does not say.
-        attached_annotation: by which definitions it was made, "" for a pod that does not say.
-        networks_annotation: the text, or None when the pod has no such annotation.
-        network_status_annotation: the same of what Multus says.
+        cpu_selector: the CPU labels in its node selector; `null` if there are none.
+        target_ready: the annotation by which a target pod reports that the guest runs in it; None if it has none.
+        made_with: digest of the spec that it was created from, "" if it has none.
+        attached_annotation: the definitions that it was created with, "" if it has none.
+        networks_annotation: the text, or None if the pod has no such annotation.
+        network_status_annotation: text of Multus's annotation, or None if the pod has none.
         is_ready: KubeVirt's `IsPodReady`: running, not being deleted, compute running, the rest ready.
-        unready: the containers that keep a pod that runs from being ready.
-        is_down: the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
+        unready: the containers that keep a running pod from being ready.
+        is_down: True if the guest's container has ended, whatever the pod's phase says (KubeVirt `PodIsDown`).
         unscheduled: why the scheduler has found no node; None once it has.
-        image_error: why an image cannot be pulled, in the kubelet's words; None when it can.
+        image_error: why an image cannot be pulled, in the kubelet's words; None if it can.
         ended_at: when it ended, by the clock of its node; None while it may still run.
-        ending: who or what ends the pod, when that is known: an eviction, a lost node, a crash.
-        ready_condition: the pod's own Ready condition; None when it has none.
-        has_unpaused_gate: its Ready waits for the condition that only the operator writes.
-        unpaused: that condition; None when it has not been written.
-        conditions: all of them, kept only while `unpaused` is missing: the guard of the write that adds it.
+        ending: what ends the pod, if known: an eviction, a lost node, a crash.
+        ready_condition: the pod's own Ready condition; None if it has none.
+        has_unpaused_gate: True if its Ready depends on the condition that only the operator writes.
+        unpaused: that condition; None if it has not been written.
+        conditions: all of them, kept only while `unpaused` is missing: they guard the write that adds it.
     """
 
     key: PodKey
@@ -94,7 +94,7 @@ class LauncherPod:
 
     @property
     def is_finished(self) -> bool:
-        """The pod will never run again."""
+        """True if the pod will never run again."""
         return self.phase in ("Succeeded", "Failed")
 
     @property
@@ -104,7 +104,7 @@ class LauncherPod:
 
 
 def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
-    """Project a pod of the API."""
+    """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
     gated = _has_unpaused_gate(spec)
@@ -170,7 +170,7 @@ def _has_unpaused_gate(spec: Mapping[str, Any]) -> bool:
 
 
 def _unready(status: Mapping[str, Any]) -> tuple[UnreadyContainer, ...]:
-    """KubeVirt `IsPodReady`: the compute container need only run, its readiness is the guest's."""
+    """Apply KubeVirt's `IsPodReady`: the compute container only has to run, since its readiness is the guest's."""
     if status.get("phase") != "Running":
         return ()
     containers = objects(status.get("containerStatuses"))

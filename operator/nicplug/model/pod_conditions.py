@@ -1,4 +1,4 @@
-"""What a pod's status says about its fate: conditions, waiting reasons, ends. Any of it may be missing or nonsense."""
+"""What a pod's status says about its fate: conditions, waiting reasons, ends. Any of it may be missing or invalid."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,25 +8,25 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.names import COMPUTE_CONTAINER
 from nicplug.model.times import parse_time
 
-# KubeVirt quotes two waiting reasons of the kubelet; every other one is a container that has still to start.
+# KubeVirt quotes two waiting reasons of the kubelet; with any other one, the container is still to start.
 _IMAGE_ERRORS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _STARTS = frozenset({"ContainerCreating", "PodInitializing"})
-# Long enough for whatever a scheduler or a registry says; a status is read by every watcher.
+# Long enough for any message of a scheduler or a registry; every watcher receives the status.
 _QUOTED_CHARACTERS = 1024
 
 
 class Explanation(NamedTuple):
-    """One CamelCase word and a sentence, as Kubernetes wrote them."""
+    """A CamelCase reason and a sentence, as Kubernetes wrote them."""
 
     reason: str
     message: str
 
 
 class UnreadyContainer(NamedTuple):
-    """A container of a pod that runs, and is not ready.
+    """A container of a running pod that is not ready.
 
     Attributes:
-        why: "" for one that may still be starting.
+        why: "" if it may still be starting.
     """
 
     name: str
@@ -37,7 +37,7 @@ class PodCondition(NamedTuple):
     """A condition of a pod.
 
     Attributes:
-        position: where it stands in the list.
+        position: its index in the list.
     """
 
     status: str
@@ -47,7 +47,7 @@ class PodCondition(NamedTuple):
 
 
 def find(status: Mapping[str, Any], type_: str) -> PodCondition | None:
-    """The condition of that type."""
+    """Return the condition of that type."""
     rows = status.get("conditions")
     for position, row in enumerate(rows if isinstance(rows, list) else ()):
         if isinstance(row, Mapping) and row.get("type") == type_:
@@ -56,7 +56,7 @@ def find(status: Mapping[str, Any], type_: str) -> PodCondition | None:
 
 
 def unscheduled(status: Mapping[str, Any]) -> Explanation | None:
-    """Why the pod has no node yet; None once it has one, or before the scheduler has looked."""
+    """Return why the pod has no node yet; None once it has one, or before the scheduler has tried."""
     condition = find(status, "PodScheduled")
     if condition is None or condition.status != "False":
         return None
@@ -64,7 +64,7 @@ def unscheduled(status: Mapping[str, Any]) -> Explanation | None:
 
 
 def image_error(status: Mapping[str, Any]) -> Explanation | None:
-    """The first container, init containers first, whose image cannot be pulled."""
+    """Return the error of the first container, init containers first, whose image cannot be pulled."""
     for container in (*objects(status.get("initContainerStatuses")), *objects(status.get("containerStatuses"))):
         waiting = mapping(mapping(container.get("state")).get("waiting"))
         if waiting.get("reason") in _IMAGE_ERRORS:
@@ -73,7 +73,7 @@ def image_error(status: Mapping[str, Any]) -> Explanation | None:
 
 
 def unready_container(container: Mapping[str, Any]) -> UnreadyContainer:
-    """Why it is not ready, in words that stay the same while it is started again and again."""
+    """Return why it is not ready, in words that stay the same while it restarts repeatedly."""
     state, last_state = mapping(container.get("state")), mapping(container.get("lastState"))
     ends = [mapping(item["terminated"]) for item in (state, last_state) if "terminated" in item]
     waiting = _quoted(mapping(state.get("waiting")).get("reason"))
@@ -86,7 +86,7 @@ def unready_container(container: Mapping[str, Any]) -> UnreadyContainer:
 
 
 def ended_at(status: Mapping[str, Any]) -> datetime | None:
-    """When a finished pod ended: its guest's container, or, of one that never had one, its last transition."""
+    """Return when a finished pod ended: the end of its guest's container or, without one, the pod's last transition."""
     if status.get("phase") not in ("Succeeded", "Failed"):
         return None
     for container in objects(status.get("containerStatuses")):
@@ -98,7 +98,7 @@ def ended_at(status: Mapping[str, Any]) -> datetime | None:
 
 
 def ending(status: Mapping[str, Any]) -> Explanation | None:
-    """Who or what ends the pod: the kubelet (`Evicted`), a disruption (eviction API, taint, preemption), a crash."""
+    """Return what ends the pod: the kubelet (`Evicted`), a disruption (eviction API, taint, preemption), a crash."""
     if reason := text(status.get("reason")):
         return Explanation(reason, _quoted(status.get("message")))
     disruption = find(status, "DisruptionTarget")

@@ -1,11 +1,11 @@
-"""What the dynamic networks controller and the kubelet say they failed to do, from their events on a pod.
+"""Failures that the dynamic networks controller and the kubelet report in events on a pod.
 
 Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
 interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding
 container to network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
-(<namespace>)`, after `error in getting k8s network for pod`. An event is a claim: its reason, source and text may
-come from anybody who may create events in the pod's namespace (docs/adr/0017). The text is bounded, stripped of
-control characters, and quoted; a network that it names is only looked for among those of its pod.
+(<namespace>)`, after `error in getting k8s network for pod`. An event proves nothing: any client that may create
+events in the pod's namespace chooses its reason, source and text (docs/adr/0017). The text is truncated, stripped of
+control characters, and quoted; a network that it names is only looked up among those of its pod.
 """
 
 import re
@@ -23,13 +23,13 @@ FAILED_SANDBOX = "FailedCreatePodSandBox"
 
 _LONGEST_MESSAGE = 256
 _LONGEST_READ = 4096
-# Of containerd's words about a plugin, only the plugin's own tell something; ids differ at each try.
+# In containerd's message about a plugin, only the plugin's own part is useful; ids differ at each attempt.
 _PREAMBLE = re.compile(r"^.*?failed \(add\): ", re.DOTALL)
 _ID = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-)?[0-9a-f]{12,64}\b")
 _INTERFACE = re.compile(r"\bfailed (?:adding|removing) interface (\S{1,15})\s")
 _NETWORK = re.compile(r'\badding (?:container|pod) to network "?([^\s":]{1,253})"?[: ]')
 _MISSING = re.compile(r"\bnetwork-attachment-definition \(([^\s()]{1,253})\) in namespace \(([^\s()]{1,63})\)")
-# Multus reads all networks of the pod before it attaches one.
+# Multus reads all networks of the pod before it attaches any.
 _UNREADABLE = "getting k8s network for pod"
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u1fff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff\uf900-\ufffd]+")
 
@@ -39,11 +39,11 @@ class PodFailure:
     """The newest failure of one interface of one pod, or of the pod itself to start.
 
     Attributes:
-        interface: "" when the pod itself could not start.
-        network: that the pod could not start for, `<name>` or `<namespace>/<name>`; "" when none is named.
-        is_of_networks: Multus could not make out what the pod's networks are, whether or not it names one.
-        heard_at: when this process heard of it, by its own clock: the node's may be minutes away. For an event that
-            was there before, when it says that it happened.
+        interface: "" if the pod itself could not start.
+        network: the network that kept the pod from starting, `<name>` or `<namespace>/<name>`; "" if none is named.
+        is_of_networks: True if Multus could not read the pod's networks, whether or not it names one.
+        heard_at: when this process received it, by its own clock: the node's may be minutes off. For an event that
+            existed before, the time in the event.
     """
 
     pod_uid: str
@@ -56,7 +56,7 @@ class PodFailure:
 
 
 def parse_pod_failure(raw: Mapping[str, Any], *, now: datetime, is_new: bool) -> PodFailure | None:
-    """Read a core/v1 Event; None for one that says nothing about an interface of a pod, or its start."""
+    """Parse a core/v1 Event; None if it is not about an interface of a pod, or its start."""
     about, reason, message = mapping(raw.get("involvedObject")), text(raw.get("reason")), text(raw.get("message"))
     uid = text(about.get("uid"))
     if (interface := _interface(reason, message)) is None or not uid:

@@ -1,7 +1,7 @@
-"""The record of the pods that nicplug has made for a VMI, by uid, in the status of the VMI and of its migrations.
+"""The record of the pods that nicplug created for a VMI, by uid, in the status of the VMI and of its migrations.
 
-Own members, `launcherPods` and `targetPod`. Who creates pods chooses their names, labels and owners; only nicplug
-and the node agents write these statuses, and no uid is ever used twice (docs/adr/0019).
+nicplug's own members, `launcherPods` and `targetPod`. Any client that creates pods chooses their names, labels and
+owners; only nicplug and the node agents write these statuses, and no uid is ever reused (docs/adr/0019).
 """
 
 from collections.abc import Mapping
@@ -13,17 +13,17 @@ from nicplug.model.metadata import mapping, objects, text
 
 LAUNCHER_PODS_MEMBER = "launcherPods"
 TARGET_POD_MEMBER = "targetPod"
-# A VMI has two pods while it moves. More are left only by a status that somebody else has written.
+# A VMI has two pods while it migrates. Only a status that another client wrote has more.
 _LONGEST_RECORD = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRecord:
-    """One pod that nicplug has made.
+    """One pod that nicplug created.
 
     Attributes:
-        migration_uid: of the migration that it was made for; "" for the pod that starts the guest.
-        is_replaced: another target pod takes its place, and the VM never moves to it.
+        migration_uid: uid of the migration that it was created for; "" for the pod that starts the guest.
+        is_replaced: True if another target pod replaces it, and the VM never migrates to it.
     """
 
     key: PodKey
@@ -32,30 +32,30 @@ class PodRecord:
     is_replaced: bool = False
 
     def to_row(self) -> dict[str, str]:
-        """As an entry of `launcherPods`."""
+        """Return the entry of `launcherPods`."""
         row = {"name": self.key.name, "uid": self.uid}
         return {**row, "migrationUid": self.migration_uid} if self.migration_uid else row
 
 
 def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[PodRecord, ...] | None:
-    """The record in a VMI's status; None where no version of nicplug that keeps one has written it."""
+    """Return the record in a VMI's status; None if no version of nicplug that keeps one has written it."""
     rows = objects(status.get(LAUNCHER_PODS_MEMBER))[:_LONGEST_RECORD]
     found = tuple(parse_record(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
     return tuple(record for record in found if record is not None) or None
 
 
 def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
-    """The record in a migration's status."""
+    """Return the record in a migration's status."""
     return parse_record(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
 
 
 def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
-    """The uids in KubeVirt's `activePods`."""
+    """Return the uids in KubeVirt's `activePods`."""
     return frozenset(mapping(status.get("activePods")))
 
 
 def parse_record(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
-    """One record; None where name or uid is missing."""
+    """Parse one record; None if name or uid is missing."""
     name, uid = text(row.get("name")), text(row.get("uid"))
     if not name or not uid:
         return None

@@ -11,18 +11,18 @@ from nicplug.model.vmi import VirtualMachineInstance
 def gather_records(
     vmi: VirtualMachineInstance, migrations: Iterable[Migration], made: Iterable[PodRecord]
 ) -> tuple[PodRecord, ...]:
-    """The records of all pods that count, and of those that were replaced; what the statuses say comes first.
+    """Return the records of all pods that count, and of those that were replaced; the statuses take precedence.
 
     Args:
         migrations: those that name the VMI.
-        made: pods that this process has made and nobody has recorded yet. Where another leader has recorded one in the
-            meantime, that one counts, and these have lost.
+        made: pods that this process has created and that are not recorded yet. If another leader has recorded one
+            since, that one counts, and these do not.
     """
     told = {record.uid: record for record in vmi.launcher_pods or ()}
     waiting: dict[str, bool] = {}
     for migration in migrations:
         for record in migration.renewal.replaced:
-            # Of two leaders one may have handed the VM over to a pod that the other one has just replaced.
+            # With two leaders, one may have handed the VM off to a pod that the other has just replaced.
             told[record.uid] = replace(record, is_replaced=not _is_handed_off_to(vmi, record))
         if migration.target_pod is not None:
             told.setdefault(migration.target_pod.uid, migration.target_pod)

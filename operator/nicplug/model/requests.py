@@ -1,4 +1,4 @@
-"""What the subresources ask of a VM and is not done yet, in its status."""
+"""Requests made through a VM's subresources that are not done yet, in its status."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nicplug.model.frozen_json import FrozenJson, freeze, thaw
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.networks import Binding, Interface, Network, parse_interface, parse_network
 
-# `status.interfaceRequests` of a VM: what `virtctl addinterface` and `removeinterface` ask for and is not done yet.
+# `status.interfaceRequests` of a VM: requests of `virtctl addinterface` and `removeinterface` that are not done yet.
 #
 # Source: KubeVirt 1.0 `VirtualMachineInterfaceRequest`, `AddInterfaceOptions` and `RemoveInterfaceOptions`.
 
@@ -34,21 +34,21 @@ class AddInterface:
 
     @property
     def problem(self) -> str:
-        """Which option is missing, in KubeVirt's words and order; "" when none is."""
+        """The missing option, in KubeVirt's words and order; "" if none is missing."""
         if not self.network:
             return f"AddInterfaceOptions requires `{NETWORK_OPTION}` to be set"
         return "" if self.name else f"AddInterfaceOptions requires `{NAME_OPTION}` to be set"
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the status."""
+        """Return the row of the status."""
         return {ADD_OPTIONS: {NETWORK_OPTION: self.network, NAME_OPTION: self.name}}
 
     def to_interface(self) -> Interface:
-        """The entry of `interfaces`: always a bridge, as KubeVirt's requests can ask for nothing else."""
+        """Return the entry of `interfaces`: always a bridge, as KubeVirt's requests cannot select another binding."""
         return parse_interface({"name": self.name, Binding.BRIDGE.value: {}})
 
     def to_network(self) -> Network:
-        """The entry of `networks`."""
+        """Return the entry of `networks`."""
         return parse_network({"name": self.name, "multus": {"networkName": self.network}})
 
 
@@ -60,20 +60,20 @@ class RemoveInterface:
 
     @property
     def problem(self) -> str:
-        """The option that is missing, in KubeVirt's words; "" when none is."""
+        """The missing option, in KubeVirt's words; "" if none is missing."""
         return "" if self.name else f"RemoveInterfaceOptions requires `{NAME_OPTION}` to be set"
 
     def to_row(self) -> dict[str, Any]:
-        """As it stands in the status."""
+        """Return the row of the status."""
         return {REMOVE_OPTIONS: {NAME_OPTION: self.name}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnreadableRequest:
-    """A row that asks for nothing that could be done.
+    """A row with a request that cannot be carried out.
 
     Attributes:
-        problem: what is wrong with it, for a sentence; "" for the mark of rows that are too large to be read now.
+        problem: what is wrong with it, for a sentence; "" for the mark of rows that are too large to read now.
     """
 
     problem: str
@@ -87,24 +87,24 @@ class PendingRequest:
     """One row of the list.
 
     Attributes:
-        raw: the row as it stands there.
+        raw: the row as written.
     """
 
     request: InterfaceRequest | UnreadableRequest
     raw: FrozenJson
 
     def to_row(self) -> Any:
-        """As it shall stay in the status."""
+        """Return the row to keep in the status."""
         return thaw(self.raw)
 
 
 def parse_interface_requests(value: Any) -> tuple[PendingRequest, ...]:
-    """Every row, in order; what nobody can act on is an `UnreadableRequest`."""
+    """Return every row, in order; one that cannot be carried out is an `UnreadableRequest`."""
     return tuple(PendingRequest(request=_parse_interface(row), raw=freeze(row)) for row in sequence(value))
 
 
 def requested_networks(value: Any) -> tuple[Network, ...]:
-    """The networks that the rows ask for, in order; of rows that nobody can act on, none."""
+    """Return the networks that the rows request, in order; rows that cannot be carried out have none."""
     requests = (row.request for row in parse_interface_requests(value))
     return tuple(request.to_network() for request in requests if isinstance(request, AddInterface))
 
@@ -125,18 +125,18 @@ def _parse_interface(row: Any) -> InterfaceRequest | UnreadableRequest:
     return UnreadableRequest(problem=request.problem) if request.problem else request
 
 
-# `status.stateChangeRequests` of a VM: what the start, stop and restart subresources ask for.
+# `status.stateChangeRequests` of a VM: requests of the start, stop and restart subresources.
 #
-# Source: KubeVirt 1.9 `vm.go` (`hasStartRequest`, `hasStopRequestForVMI`, `hasStartPausedRequest`). A restart is a
-# Stop with the uid of the VMI, and a Start.
+# Source: KubeVirt 1.9 `vm.go` (`hasStartRequest`, `hasStopRequestForVMI`, `hasStartPausedRequest`). A restart is a Stop
+# with the uid of the VMI, and a Start.
 
-# Own: tells a start that the operator remembers from one that a person asked for.
+# nicplug's own: distinguishes a start that the operator records from one that a user requested.
 _MADE_BY = "nicplug.io/made-by"
 _RERUN_ON_FAILURE = "RerunOnFailure"
 
 
 class StateChange(StrEnum):
-    """The actions that KubeVirt knows."""
+    """The actions of KubeVirt."""
 
     START = "Start"
     STOP = "Stop"
@@ -147,10 +147,10 @@ class StateChangeRequest:
     """One request.
 
     Attributes:
-        vmi_uid: the VMI that is to stop; "" for a start.
-        is_paused: the guest shall be started paused.
-        is_rerun: the operator's own note that a failed VMI is to be recreated.
-        raw: the request as it stands in the status.
+        vmi_uid: the VMI to stop; "" for a start.
+        is_paused: True if the guest shall start paused.
+        is_rerun: True if the operator recorded that a failed VMI is to be recreated.
+        raw: the request as in the status.
     """
 
     action: StateChange
@@ -160,18 +160,18 @@ class StateChangeRequest:
     raw: FrozenJson
 
     def to_row(self) -> Any:
-        """As it shall stand in the status."""
+        """Return the row of the status."""
         return thaw(self.raw)
 
 
 def parse_requests(value: Any) -> tuple[StateChangeRequest, ...]:
-    """The requests that can be acted on, in order; what is no object, has no known action or stops nothing is none."""
+    """Return the valid requests, in order; omits what is not an object, has an unknown action or stops nothing."""
     parsed = (_parse_state_change(row) for row in objects(value))
     return tuple(request for request in parsed if request is not None)
 
 
 def unreadable_requests(value: Any) -> tuple[str, ...]:
-    """The requests that nobody can act on, as JSON."""
+    """Return the invalid requests, as JSON."""
     rows = [row for row in sequence(value) if not isinstance(row, Mapping) or _parse_state_change(row) is None]
     return tuple(str(freeze(row)) for row in rows)
 
@@ -194,4 +194,4 @@ def _parse_state_change(row: Mapping[str, Any]) -> StateChangeRequest | None:
 
 
 RERUN = parse_requests([{"action": "Start", "data": {_MADE_BY: _RERUN_ON_FAILURE}}])[0]
-"""The note that a failed VMI is to be recreated."""
+"""Records that a failed VMI is to be recreated."""

@@ -1,7 +1,7 @@
-"""A ControllerRevision: what a VM looked like when it was started.
+"""A ControllerRevision: a VM's template at its start.
 
 Source: KubeVirt 1.9 `vm.go` (`createVMRevision`): name, owner and content are KubeVirt's, the label is nicplug's own,
-so that the revisions of DaemonSets and StatefulSets never reach the watch.
+so that the watch never delivers the revisions of DaemonSets and StatefulSets.
 """
 
 from collections.abc import Mapping
@@ -15,17 +15,17 @@ from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.names import KUBEVIRT_API_VERSION, VM_KIND
 from nicplug.model.vmi import VirtualMachineInstance
 
-_MAXIMUM_GENERATION_DIGITS = 18  # more than an int64 has would be refused, or worse
+_MAXIMUM_GENERATION_DIGITS = 18  # more digits than an int64 has would be refused, or worse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmRevision:
-    """One revision; whose it is, is told by `owner` alone.
+    """One revision; only `owner` shows which VM it belongs to.
 
     Attributes:
-        deleting: it is on its way out, and something else holds it.
+        deleting: True if it is being deleted, and a finalizer holds it.
         vm_generation: generation of the VM that it was taken from.
-        template: the VM's whole `spec.template` of then.
+        template: the VM's whole `spec.template` at that time.
     """
 
     key: RevisionKey
@@ -37,12 +37,12 @@ class VmRevision:
     template: FrozenJson
 
     def read_template(self) -> Mapping[str, Any]:
-        """The template, to be read only."""
+        """Return the template, read-only."""
         return read_object(self.template)
 
 
 def parse_revision(raw: Mapping[str, Any]) -> VmRevision:
-    """Project a ControllerRevision of the API."""
+    """Parse a ControllerRevision from the API."""
     metadata = mapping(raw.get("metadata"))
     generation = raw.get("revision")
     return VmRevision(
@@ -57,20 +57,20 @@ def parse_revision(raw: Mapping[str, Any]) -> VmRevision:
 
 
 def revision_name(*, vm_uid: str, generation: int | str) -> str:
-    """The name of the revision of a VM at that generation."""
+    """Return the name of a VM's revision at that generation."""
     return f"revision-start-vm-{vm_uid}-{generation}"
 
 
 def parse_generation(value: str) -> int | None:
-    """The generation in the text of an annotation, in which anything may stand; None when it is none."""
+    """Return the generation in the text of an annotation, which may be anything; None if it is not a generation."""
     is_number = value.isascii() and value.isdecimal() and len(value) <= _MAXIMUM_GENERATION_DIGITS
     return int(value) if is_number else None
 
 
 def name_of_start_revision(vmi: VirtualMachineInstance) -> str:
-    """The revision that the VMI was started from; "" for a bare VMI.
+    """Return the revision that the VMI was started from; "" for a bare VMI.
 
-    The status tells, once it is written: the annotation moves on when a later generation of the VM has the same
+    The status has precedence once it is written: the annotation changes when a later generation of the VM has the same
     template.
     """
     if told := text(vmi.read_status().get("virtualMachineRevisionName")):

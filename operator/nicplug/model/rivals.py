@@ -1,6 +1,6 @@
-"""Who else acts on the same objects: KubeVirt's own controller, or a nicplug in another namespace.
+"""Other controllers of the same objects: KubeVirt's own, or a nicplug in another namespace.
 
-Pure. KubeVirt's virt-operator marks what it installs; a controller that works renews its Lease.
+Pure. KubeVirt's virt-operator marks what it installs; an active controller renews its Lease.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,8 @@ NICPLUG_LEASE = "nicplug-operator"
 VIRT_CONTROLLER_LEASE = "virt-controller"
 LEASES = (VIRT_CONTROLLER_LEASE, NICPLUG_LEASE)
 NAME_LABEL = "app.kubernetes.io/name"
-# KubeVirt renews after 10 s at most. Clocks differ, and one that has just ended must not block the next one for long.
+# KubeVirt renews after 10 s at most. Clocks differ, and a controller that has just ended must not block the next one
+# for long.
 FRESH = timedelta(minutes=1)
 _MANAGED_BY = "app.kubernetes.io/managed-by"
 _OF_VIRT_OPERATOR = ("kubevirt.io", "operator.kubevirt.io")
@@ -23,12 +24,12 @@ _OF_VIRT_OPERATOR = ("kubevirt.io", "operator.kubevirt.io")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rival:
-    """A controller that works in this cluster, besides this one.
+    """Another active controller in this cluster.
 
     Attributes:
-        lease: the name of what it holds.
-        namespace: where that lies.
-        holder: as it calls itself.
+        lease: name of its Lease.
+        namespace: namespace of that Lease.
+        holder: its identity in the Lease.
     """
 
     lease: str
@@ -42,14 +43,14 @@ class Rival:
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
+        """How to resolve the conflict."""
         if self.lease == VIRT_CONTROLLER_LEASE:
             return 'Remove KubeVirt first, or use another cluster: docs/install.md, "Beside KubeVirt".'
         return "A cluster has one nicplug: remove that one, or this one. Virtual machines stay."
 
 
 def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime) -> list[Rival]:
-    """Of Leases of both names in all namespaces, those that somebody else holds and renews.
+    """Return the holders that renew a Lease of either name in any namespace, except nicplug's own Lease.
 
     Args:
         namespace: nicplug's own.
@@ -68,7 +69,7 @@ def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime
 
 
 def is_kubevirts_own(definition: Mapping[str, Any]) -> bool:
-    """Whether a CRD is the one that KubeVirt's virt-operator installs and keeps as it is."""
+    """Report whether KubeVirt's virt-operator installed the CRD and reconciles it."""
     labels = mapping(mapping(definition.get("metadata")).get("labels"))
     if labels.get(NAME_LABEL) == "nicplug":
         return False

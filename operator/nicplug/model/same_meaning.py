@@ -1,7 +1,7 @@
-"""When do two fragments of a VMI spec mean the same, though they are written differently?
+"""Compares fragments of a VMI spec by meaning, however they are written.
 
-A member that is null, an empty list or an empty text is a missing one (Kubernetes' semantic equality); so is a member
-that spells out its default. Quantities are numbers: `1Gi` is `1024Mi`. Everything else is compared as it stands.
+A member that is null, an empty list or an empty text counts as missing (Kubernetes' semantic equality); so does a
+member that spells out its default. Quantities are numbers: `1Gi` is `1024Mi`. Everything else is compared literally.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,12 +14,12 @@ from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network, normalised_mac
 from nicplug.model.quantity import parse_quantity
 
-# Structs of KubeVirt's API that are not pointers, and maps: there `{}` is the same as nothing. Elsewhere it says
-# something, as in `bridge: {}` or `rng: {}`.
+# Structs of KubeVirt's API that are not pointers, and maps: there `{}` equals nothing. Elsewhere it has a meaning, as
+# in `bridge: {}` or `rng: {}`.
 _STRUCTS = frozenset({"domain", "devices", "firmware", "machine", "resources"})
 _MAPS = frozenset({"requests", "limits", "nodeSelector", "labels", "annotations"})
 _EMPTY_MEANS_MISSING = _STRUCTS | _MAPS
-# Of differing fragments: a spec that people write has some hundred.
+# Of differing fragments: a spec written by people has some hundred values.
 _MOST_VALUES = 10_000
 _QUANTITY_MEMBERS = frozenset({"guest", "maxGuest"})
 _QUANTITY_MAPS = frozenset({"requests", "limits"})
@@ -29,7 +29,7 @@ _NETWORK_DEFAULTS = {"vmNetworkCIDR": "10.0.2.0/24", "vmIPv6NetworkCIDR": "fd10:
 
 
 def plain(value: Any, *, member: str = "", within: str = "") -> Any:
-    """The value without what says nothing, with quantities as numbers; None when nothing is left."""
+    """Return the value without members that have no meaning, with quantities as numbers; None if nothing is left."""
     if isinstance(value, Mapping):
         members = {name: plain(item, member=name, within=member) for name, item in value.items()}
         kept = {name: item for name, item in members.items() if item is not None}
@@ -42,10 +42,10 @@ def plain(value: Any, *, member: str = "", within: str = "") -> Any:
 
 
 def differing_members(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
-    """Paths, with dots, of the members whose meaning differs; a list differs as a whole.
+    """Return the paths, with dots, of the members whose meaning differs; a list differs as a whole.
 
-    Members that are equal as they stand are not looked into. When so many values differ that no person would write
-    them, what is left is compared as it stands, too.
+    Members that are equal literally are not compared further. If more values differ than any person would write,
+    the rest is compared literally, too.
     """
     return tuple(_Comparison().differing(one, other, path="", member="domain", within=""))
 
@@ -54,14 +54,14 @@ class _Comparison:
     """One comparison of two fragments.
 
     Attributes:
-        left: how many more values it looks at.
+        left: how many more values it may compare.
     """
 
     def __init__(self) -> None:
         self.left = _MOST_VALUES
 
     def differing(self, one: Any, other: Any, *, path: str, member: str, within: str) -> Iterator[str]:
-        """The paths from `path` on."""
+        """Yield the paths that differ, from `path` on."""
         self.left -= 1
         if one == other:
             return
@@ -83,7 +83,7 @@ class _Comparison:
 
 
 def _count_values(value: Any, *, most: int) -> int:
-    """How many values a tree has; it is not looked into further than `most`."""
+    """Return how many values a tree has; stops counting at `most`."""
     count, rest = 0, [value]
     while rest and count <= most:
         item = rest.pop()
@@ -96,7 +96,7 @@ def _count_values(value: Any, *, most: int) -> int:
 
 
 def aligned_entries(one: E, other: E) -> tuple[E, E]:
-    """Two interfaces or networks, with what is elided in one of them elided in the other as well, where it is equal."""
+    """Return two interfaces or networks; what one of them has elided, and the other has equal, is elided in both."""
     if ELIDED not in one.raw and ELIDED not in other.raw:
         return one, other
     first, second = aligned(read(one.raw), read(other.raw))
@@ -104,7 +104,7 @@ def aligned_entries(one: E, other: E) -> tuple[E, E]:
 
 
 def interface_members(interface: Interface) -> dict[str, Any]:
-    """What an interface says beside its name and its `state`."""
+    """Return what an interface says besides its name and its `state`."""
     members: dict[str, Any] = plain(read(interface.raw)) or {}
     if isinstance(mac := members.get("macAddress"), str):
         members["macAddress"] = normalised_mac(mac)
@@ -116,10 +116,10 @@ def interface_members(interface: Interface) -> dict[str, Any]:
 
 
 def network_members(network: Network, *, namespace: str) -> dict[str, Any]:
-    """What a network says beside its name.
+    """Return what a network says besides its name.
 
     Args:
-        namespace: of the VMI; a reference without one means it.
+        namespace: namespace of the VMI; a reference without one means it.
     """
     members: dict[str, Any] = plain(read(network.raw)) or {}
     if network.is_pod:
@@ -141,6 +141,6 @@ _NO_DEFAULT = object()
 
 
 def _number(value: Any) -> Any:
-    """A Kubernetes quantity as a number; anything else as it stands."""
+    """Return a Kubernetes quantity as a number; anything else unchanged."""
     amount = parse_quantity(value)
     return value if amount is None else amount

@@ -1,7 +1,7 @@
-"""Migration slots: who wants one, who has one, and the ledger of them, a ConfigMap with one key per slot.
+"""Migration slots: who wants one, who has one, and their ledger, a ConfigMap with one key per slot.
 
-Anybody who may edit the ConfigMap can write anything there; what is not understood is left out, and says so by the
-checksum that no longer fits.
+Any client that may edit the ConfigMap can write anything there; invalid entries are left out, and the checksum
+reveals the change.
 """
 
 import hashlib
@@ -18,9 +18,9 @@ from nicplug.model.times import format_micro_time, parse_time
 LEDGER_NAME = "nicplug-migration-slots"
 _CHECKSUM = "checksum"
 FRESH_SECONDS = 10.0
-"""So long after it was read or written the ledger is believed that a slot may still be used."""
+"""How long after it was read or written the ledger remains valid evidence that a slot may be used."""
 RETURN_SECONDS = FRESH_SECONDS + 5.0
-"""So long a slot is on its way back: whoever has believed in it has made his target pod by then."""
+"""How long a slot is being returned: a client that still relied on it has created its target pod by then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,10 +28,10 @@ class SlotEntry:
     """One slot.
 
     Attributes:
-        source_node: whose outbound migrations it counts among; "" when nobody knows.
-        target_node: whose inbound migrations it counts among; "" until it may be handed off.
-        granted_at: for people; None when it was found under way.
-        is_returning: it was not used and is being given back: nobody may use it any more.
+        source_node: node whose outbound migrations it counts towards; "" if unknown.
+        target_node: node whose inbound migrations it counts towards; "" until it may be handed off.
+        granted_at: informational; None if the migration was already under way.
+        is_returning: True if it was not used and is being returned: nothing may use it any more.
     """
 
     migration: MigrationKey
@@ -49,14 +49,15 @@ Entries = Mapping[str, SlotEntry]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationSlot:
-    """The word of the ledger on one migration; decided in `plan.migration.slots`, in one place for all.
+    """What the ledger says about one migration; `plan.migration.slots` decides it in one place for all.
 
     Attributes:
-        is_granted: its target pod may be made; counts towards the limits of the cluster and of the source node.
-        inbound_node: the node to which it may be handed off; "" while the limit of that node is reached, or its
-            target pod has no node yet.
-        reason: why it waits, as a CamelCase reason; "" when it waits for no slot.
-        message: the same for a person, with numbers: who waits for whom, and the position in the queue.
+        is_granted: True if its target pod may be created; it then counts towards the limits of the cluster and of the
+            source node.
+        inbound_node: the node to which it may be handed off; "" while the limit of that node is reached, or its target
+            pod has no node yet.
+        reason: why it waits, as a CamelCase reason; "" if it waits for no slot.
+        message: why it waits, as a sentence with numbers: what waits for what, and the position in the queue.
     """
 
     is_granted: bool = False
@@ -67,15 +68,15 @@ class MigrationSlot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """A migration that has not ended, as far as slots go; read from its view in `plan.migration.slots`.
+    """A migration that has not ended, reduced to what slots depend on; built from its view in `plan.migration.slots`.
 
     Attributes:
-        priority: the higher goes first.
-        source_node: where the guest is; "" when nobody knows.
-        target_node: where its target pod is; "" while it has none.
-        holds: it is under way, whatever the ledger says: it has a target pod, or has had one.
-        is_handed_off: the node agents have it, or may have it.
-        wants: nothing but the limits keeps it from having a target pod.
+        priority: a higher one goes first.
+        source_node: node of the guest; "" if unknown.
+        target_node: node of its target pod; "" while it has none.
+        holds: True if it is under way, whatever the ledger says: it has a target pod, or has had one.
+        is_handed_off: True if the node agents have it, or may have it.
+        wants: True if only the limits keep it from getting a target pod.
     """
 
     key: MigrationKey
@@ -91,24 +92,24 @@ class Contender:
 
 
 def parse_entries(data: Mapping[str, Any]) -> dict[str, SlotEntry]:
-    """The slots that the data of the ConfigMap tells of."""
+    """Return the slots in the data of the ConfigMap."""
     found = (_parse_entry(uid, text(value)) for uid, value in data.items() if uid != _CHECKSUM)
     return {entry.uid: entry for entry in found if entry is not None}
 
 
 def format_entries(entries: Entries) -> dict[str, str]:
-    """The data that tells of these slots."""
+    """Return the data of the ConfigMap for these slots."""
     data = {uid: _format_entry(entry) for uid, entry in sorted(entries.items())}
     return {**data, _CHECKSUM: _checksum(data)}
 
 
 def is_as_written(data: Mapping[str, Any]) -> bool:
-    """Nobody but nicplug has written it."""
+    """Report whether only nicplug has written it."""
     return data.get(_CHECKSUM) == _checksum({uid: value for uid, value in data.items() if uid != _CHECKSUM})
 
 
 def _checksum(data: Mapping[str, Any]) -> str:
-    """Against mistakes, not against malice."""
+    """Protects against mistakes, not against malice."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
 
 

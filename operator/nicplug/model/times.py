@@ -1,4 +1,4 @@
-"""Timestamps and durations, as Kubernetes' fields have them."""
+"""Timestamps and durations in the formats of Kubernetes' fields."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,31 +10,31 @@ _FIRST_YEAR, _LAST_YEAR = 1000, 9000
 
 
 def parse_time(value: Any) -> datetime | None:
-    """The instant, or None for null, absent, malformed or absurd text (a timestamp is never worth a crash).
+    """Return the instant; None for null, absent, malformed or absurd text (no timestamp justifies a crash).
 
-    Absurd: so near to the first or last moment that a datetime can hold that a deadline counted from it overflows.
+    Absurd: so near to the first or last moment that a datetime can hold that a deadline computed from it overflows.
     """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # the latter: year 1 or 9999 of another time zone
+    except (ValueError, OverflowError):  # the latter: year 1 or 9999 in another time zone
         return None
     return moment if _FIRST_YEAR <= moment.year <= _LAST_YEAR else None
 
 
 def format_time(moment: datetime) -> str:
-    """Whole seconds, as metav1.Time serialises."""
+    """Return whole seconds, as metav1.Time serialises."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_micro_time(moment: datetime) -> str:
-    """Microseconds, as metav1.MicroTime serialises: a hot-plug takes a fraction of a second."""
+    """Return microseconds, as metav1.MicroTime serialises: a hot-plug takes a fraction of a second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-# Durations as Go writes them, which is how Kubernetes' fields have them: `10s`, `1m30s`, `1.5h`.
+# Durations as Go writes them, the format of Kubernetes' fields: `10s`, `1m30s`, `1.5h`.
 #
 # Source: Go `time.ParseDuration`.
 
@@ -44,10 +44,10 @@ _LONGEST = 32
 
 
 def parse_duration(value: str) -> timedelta:
-    """Read a duration that is not negative.
+    """Parse a duration that is not negative.
 
     Raises:
-        ValueError: it is none; the text says so.
+        ValueError: it is not a valid duration; the text says so.
     """
     parts = list(_PART.finditer(value)) if len(value) <= _LONGEST else []
     if not parts or "".join(part[0] for part in parts) != value:
@@ -56,7 +56,7 @@ def parse_duration(value: str) -> timedelta:
 
 
 def format_duration(value: timedelta) -> str:
-    """The shortest form for whole seconds: `90 s` is `1m30s`."""
+    """Return the shortest form for whole seconds: `90 s` is `1m30s`."""
     seconds = value.total_seconds()
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)

@@ -1,7 +1,7 @@
-"""The namespaces whose DaemonSets and ConfigMaps count as the cluster admin's word.
+"""The namespaces whose DaemonSets and ConfigMaps count as written by the cluster admin.
 
-A name, an image or labels prove nothing: anyone may choose them. What proves something is the namespace, if no
-tenant may create objects in it. Which ones those are is the cluster admin's to say.
+A name, an image or labels prove nothing: anyone may choose them. A namespace does prove something if no tenant may
+create objects in it. The cluster admin defines which namespaces those are.
 """
 
 import re
@@ -15,7 +15,7 @@ TRUSTED_NAMESPACES_FIELD = "spec.configuration.network.hotplug.trustedNamespaces
 DEFAULT_TRUSTED_NAMESPACES = (
     # The manifests of Multus and of the dynamic networks controller, k3s, RKE2, Harvester and Talos.
     "kube-system",
-    # Cluster Network Addons Operator; by itself, and with the HyperConverged operator upstream and in OpenShift.
+    # Cluster Network Addons Operator; alone, and with the HyperConverged operator upstream and in OpenShift.
     "cluster-network-addons",
     "kubevirt-hyperconverged",
     "openshift-cnv",
@@ -34,7 +34,7 @@ class TrustedNamespaces:
 
     Attributes:
         names: in the order in which they are written.
-        is_default: nobody has written them.
+        is_default: True if the field is not set.
         problems: values that have no effect, as sentences.
     """
 
@@ -44,9 +44,9 @@ class TrustedNamespaces:
 
 
 def parse_trusted_namespaces(value: Any, *, where: str) -> TrustedNamespaces:
-    """Read the field; absent means the default, a list means exactly its names, also when it is empty.
+    """Parse the field; absent means the default, a list means exactly its names, even if it is empty.
 
-    A name that is not one has no effect, and does not bring the default back: the admin meant to choose.
+    An invalid name has no effect, and does not restore the default: the admin meant to choose.
 
     Args:
         where: the object, for sentences: `KubeVirt CR kubevirt/kubevirt`.

@@ -1,4 +1,4 @@
-"""A VirtualMachine, as far as nicplug looks at it."""
+"""A VirtualMachine, reduced to what nicplug reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from nicplug.model.node import parse_placement
 class RunStrategy(StrEnum):
     """What the VM controller does with the VMI.
 
-    CONFLICTING is both `running` and `runStrategy`, UNKNOWN one that no KubeVirt has: neither starts or stops a VMI.
+    CONFLICTING: both `running` and `runStrategy` are set. UNKNOWN: no KubeVirt has it. Neither starts or stops a VMI.
     """
 
     ALWAYS = "Always"
@@ -36,14 +36,14 @@ class VirtualMachine:
     """One VM.
 
     Attributes:
-        template: the whole `spec.template`, from which the VMI is made.
+        template: the whole `spec.template`, from which the VMI is created.
         rest_of_spec: the spec without the template.
-        interfaces: of the template.
-        networks: of the template.
+        interfaces: those of the template.
+        networks: those of the template.
         overrides: the annotations of the VM that override the policy for hot-plug.
-        status: the whole status as last seen; `null` when the object has none.
-        placement: the members of the template's spec that say where pods may run.
-        stored_bytes: its size in the API, where that is large; else 0.
+        status: the whole status as last seen; `null` if the object has none.
+        placement: the members of the template's spec that determine where pods may run.
+        stored_bytes: its size in the API if it is large; otherwise 0.
     """
 
     key: VmKey
@@ -64,27 +64,27 @@ class VirtualMachine:
     stored_bytes: int = field(default=0, compare=False)
 
     def read_template(self) -> Mapping[str, Any]:
-        """`spec.template`, to be read only."""
+        """Return `spec.template`, read-only."""
         return read_object(self.template)
 
     def read_spec(self) -> Mapping[str, Any]:
-        """The whole spec, to be read only."""
+        """Return the whole spec, read-only."""
         return {**self.read_rest_of_spec(), "template": self.read_template()}
 
     def read_rest_of_spec(self) -> Mapping[str, Any]:
-        """The spec without the template, to be read only."""
+        """Return the spec without the template, read-only."""
         return read_object(self.rest_of_spec)
 
     def read_status(self) -> Mapping[str, Any]:
-        """The status, to be read only; empty when there is none."""
+        """Return the status, read-only; empty if there is none."""
         return read_object(self.status)
 
 
 def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> VirtualMachine:
-    """Project a VM of the API.
+    """Parse a VM from the API.
 
     Args:
-        known: what is known of an earlier version; its spec is taken over where it is still the same.
+        known: an earlier version, if any; its spec is reused if it is unchanged.
     """
     same = known if known is not None and _has_same_spec(raw, known) else None
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
@@ -120,7 +120,7 @@ def _without_template(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:
-    """KubeVirt `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
+    """Follow KubeVirt's `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
     running, strategy = spec.get("running"), spec.get("runStrategy")
     if running is not None and strategy is not None:
         return RunStrategy.CONFLICTING

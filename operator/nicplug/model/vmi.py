@@ -1,4 +1,4 @@
-"""A VirtualMachineInstance, as far as nicplug looks at it."""
+"""A VirtualMachineInstance, reduced to what nicplug reads."""
 
 import hashlib
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ _ID_DIGITS = 8
 
 FINAL_PHASES = frozenset({VmiPhase.SUCCEEDED, VmiPhase.FAILED})
 UNPROCESSED_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING})
-# Of a migration between clusters, or of a later KubeVirt: whoever wrote them goes on from them.
+# Phases of a migration between clusters, or of a later KubeVirt: whoever wrote them continues from them.
 FOREIGN_PHASES = frozenset({VmiPhase.WAITING_FOR_SYNC, VmiPhase.UNKNOWN})
 
 
@@ -58,22 +58,23 @@ class VirtualMachineInstance:
 
     Attributes:
         spec: the whole spec, from which launcher pods are rendered.
-        status: the whole status as last seen; `null` when the object has none.
+        status: the whole status as last seen; `null` if the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
-        template_interfaces: names of the NICs that came from the VM's template; None when nobody knows.
+        template_interfaces: names of the NICs that came from the VM's template; None if unknown.
         rolled_back: the NICs that were rolled back, and what their owner had written then.
         overrides: the annotations that override the policy for hot-plug.
-        owner: who controls it; None for nobody.
-        has_owners: `ownerReferences` is not empty, whether or not one of them controls it.
-        launcher_pods: the pods that nicplug has made for it; None where no version that records them has written it.
-        active_pods: uids of its pods as KubeVirt counts them, which before nicplug kept a record were all that name it.
-        migration_state: what the status says about its present or last migration, whichever that is.
-        placement: the members of the spec that say where its pods may run.
-        topology: the PCI slots of its guest; None where NICs take none, or nobody knows.
-        stored_bytes: its size in the API, where that is large; else 0.
-        eviction_strategy: its own; None where that of the cluster holds.
-        is_migratable: its condition `LiveMigratable` is True.
-        evacuation_node: that an eviction has asked it to leave; "" for none.
+        owner: its controlling owner; None if it has none.
+        has_owners: True if `ownerReferences` is not empty, whether or not one of them controls it.
+        launcher_pods: the pods that nicplug created for it; None if no version that records them has written it.
+        active_pods: uids of its pods as KubeVirt counts them: the only uids of pods in the status before nicplug kept a
+            record.
+        migration_state: what the status says about its current or last migration.
+        placement: the members of the spec that determine where its pods may run.
+        topology: the PCI slots of its guest; None if NICs use none, or if unknown.
+        stored_bytes: its size in the API if it is large; otherwise 0.
+        eviction_strategy: its own; None if the cluster's applies.
+        is_migratable: True if its condition `LiveMigratable` is True.
+        evacuation_node: the node that an eviction requires it to leave; "" for none.
     """
 
     key: VmiKey
@@ -110,38 +111,38 @@ class VirtualMachineInstance:
 
     @property
     def is_final(self) -> bool:
-        """The guest has ended and will not come back under this uid."""
+        """True if the guest has ended and will not start again under this uid."""
         return self.phase in FINAL_PHASES
 
     @property
     def is_unprocessed(self) -> bool:
-        """No launcher pod has been accepted yet."""
+        """True if no launcher pod has been accepted yet."""
         return self.phase in UNPROCESSED_PHASES
 
     def read_spec(self) -> Mapping[str, Any]:
-        """The spec, to be read only."""
+        """Return the spec, read-only."""
         return read_object(self.spec)
 
     def read_status(self) -> Mapping[str, Any]:
-        """The status, to be read only; empty when there is none."""
+        """Return the status, read-only; empty if there is none."""
         return read_object(self.status)
 
     def read_annotations(self) -> Mapping[str, Any]:
-        """The annotations, to be read only."""
+        """Return the annotations, read-only."""
         return read_object(self.annotations)
 
 
 @once_per_pass
 def reported_rows(vmi: VirtualMachineInstance) -> Mapping[str, Mapping[str, Any]]:
-    """`status.interfaces` by name, as last reported; rows without a name are left out."""
+    """Return `status.interfaces` by name, as last reported; rows without a name are left out."""
     return rows_by_name(objects(vmi.read_status().get("interfaces")))
 
 
 def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
-    """Project a VMI of the API.
+    """Parse a VMI from the API.
 
     Args:
-        known: what is known of an earlier version; its spec is taken over where it is still the same.
+        known: an earlier version, if any; its spec is reused if it is unchanged.
     """
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     same = known if known is not None and meta.has_same_spec(raw, known, texts=(known.spec,)) else None
@@ -190,7 +191,7 @@ def _phase(value: Any) -> VmiPhase:
 
 
 def vmi_id(name: str) -> str:
-    """The name of a VMI as the value of a label: cut and made unique where it is longer than one may be.
+    """Return the name of a VMI as the value of a label: truncated and made unique if it is too long for one.
 
     Source: KubeVirt 1.9 `pkg/apimachinery`, `CalculateVirtualMachineInstanceID`.
     """
