@@ -1,6 +1,6 @@
-"""Reads what a decision about one VM stands on, by LISTs and GETs of those who ask a single question.
+"""Reads the evidence for decisions about one VM, with LISTs and GETs, for clients that ask a single question.
 
-The same selectors, projections and stores as the operator's: what is decided on them is what the operator decides.
+Uses the operator's selectors, projections and stores, so that decisions based on it equal the operator's.
 """
 
 import asyncio
@@ -49,11 +49,11 @@ _UNCHECKED = "the feature gate HotplugNICs and nadPolicy are not checked"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The VM that is asked about, by its name and that of its namespace.
+    """The VM in question: its name and namespace.
 
     Attributes:
-        kubevirt_namespace: where the KubeVirt CR lies.
-        operator_namespace: where the operator keeps its Lease and the slots of migrations.
+        kubevirt_namespace: namespace of the KubeVirt CR.
+        operator_namespace: namespace of the operator's Lease and of the slots of migrations.
     """
 
     namespace: str
@@ -64,13 +64,13 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unknown:
-    """What could not be read, so that a decision is made without it.
+    """Evidence that could not be read, and that a decision lacks.
 
     Attributes:
-        kind: of the objects, in the plural.
+        kind: kind of the objects, in the plural.
         remedy: what to do about it, and what it means until then.
-        is_denied: the caller has no right to read it; others may.
-        namespace: of the objects; "" when there is but one that it could be, or none.
+        is_denied: True if the caller has no permission to read it; others may have.
+        namespace: namespace of the objects; "" if only one is possible, or none.
     """
 
     kind: str
@@ -81,7 +81,7 @@ class Unknown:
 
     @property
     def what(self) -> str:
-        """For a person."""
+        """A description for people."""
         return f"{self.kind} in namespace {self.namespace}" if self.namespace else self.kind
 
 
@@ -90,12 +90,11 @@ class Evidence:
     """What is known about one VM.
 
     Attributes:
-        caches: filled for this question alone.
-        vm: as the API server has it; None when there is none of that name.
-        vmi: the same.
-        clock: of the caches.
-        asked: the definitions that were looked for: any other one would look as if it did not exist; None where all
-            are known.
+        caches: filled for this question only.
+        vm: as the API server has it; None if it does not exist.
+        vmi: as the API server has it; None if it does not exist.
+        clock: that of the caches.
+        asked: the definitions that were looked up: any other would seem not to exist; None if all are known.
     """
 
     target: Target
@@ -108,18 +107,18 @@ class Evidence:
 
     @property
     def parsed_vm(self) -> VirtualMachine | None:
-        """The VM; None when there is none."""
+        """The VM; None if there is none."""
         return self.caches.vms.get(VmKey(self.target.namespace, self.target.name))
 
     @property
     def parsed_vmi(self) -> VirtualMachineInstance | None:
-        """The VMI; None when there is none."""
+        """The VMI; None if there is none."""
         return self.caches.vmis.get(VmiKey(self.target.namespace, self.target.name))
 
     def put(self, kind: CachedKind, raw: Mapping[str, Any]) -> None:
-        """Take in an object as it would be, newer than what is known of it.
+        """Store an object as it would be, newer than the known version.
 
-        Another spec has another generation, as the API server counts it; a dry run has counted already.
+        A changed spec gets a new generation, as from the API server; a dry run has counted it already.
         """
         metadata = dict(mapping(raw.get("metadata")))
         if (version := self._version_of(kind, raw)) > 0:
@@ -142,13 +141,13 @@ class Evidence:
 async def read_evidence(
     api: WatchingApi, *, target: Target, clock: Callable[[], datetime], networks: Iterable[Network] = ()
 ) -> Evidence:
-    """Read what a decision about the VM stands on.
+    """Read the evidence for a decision about the VM.
 
     Args:
-        networks: that are not in the VM's spec yet.
+        networks: networks that are not in the VM's spec yet.
 
     Raises:
-        ApiError: what has to be known cannot be read: the KubeVirt CR, the VM, its VMI, its pods, its migrations.
+        ApiError: required evidence cannot be read: the KubeVirt CR, the VM, its VMI, its pods, its migrations.
     """
     caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
     found = Evidence(target=target, caches=caches, clock=clock)
@@ -174,15 +173,15 @@ async def read_for_request(
     clock: Callable[[], datetime],
     networks: Iterable[Network],
 ) -> Evidence:
-    """Read what the checks of a request for a NIC stand on: the KubeVirt CR, definitions, Multus's configuration.
+    """Read the evidence for the checks of a request for a NIC: the KubeVirt CR, definitions, Multus's configuration.
 
     Args:
-        vm: as it was read; None when there is none.
-        vmi: the same.
-        networks: that are asked for.
+        vm: as it was read; None if there is none.
+        vmi: as it was read; None if there is none.
+        networks: the requested networks.
 
     Raises:
-        ApiError: for any other reason than that a kind is not served or must not be read.
+        ApiError: for any other reason than a kind that is not served or a missing permission.
     """
     found = Evidence(
         target=target, caches=Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace), clock=clock
@@ -203,10 +202,10 @@ async def read_for_request(
 
 
 async def read_machine(api: WatchingApi, *, target: Target, cluster: Caches, clock: Callable[[], datetime]) -> Evidence:
-    """Read what belongs to the VM, beside what is known of the cluster already.
+    """Read what belongs to the VM, in addition to what is known about the cluster.
 
     Args:
-        cluster: whose KubeVirt CR, nodes, controllers, definitions and Multus count; nothing is put into it.
+        cluster: provides the KubeVirt CR, nodes, controllers, definitions and Multus's configuration; is not modified.
 
     Raises:
         ApiError: the VM, its VMI, its pods or its migrations cannot be read.
@@ -221,10 +220,10 @@ async def read_machine(api: WatchingApi, *, target: Target, cluster: Caches, clo
 
 
 async def read_nodes(api: WatchingApi, *, clock: Callable[[], datetime]) -> tuple[Node, ...] | None:
-    """Every node; None where they cannot be read.
+    """Return all nodes; None if they cannot be read.
 
     Raises:
-        ApiError: for any other reason than a missing right.
+        ApiError: for any other reason than a missing permission.
     """
     found = Evidence(target=Target(namespace="", name=""), caches=Caches(clock=clock), clock=clock)
     await _read_nodes(api, found)
@@ -232,10 +231,10 @@ async def read_nodes(api: WatchingApi, *, clock: Callable[[], datetime]) -> tupl
 
 
 async def read_node_side(api: WatchingApi, *, cluster: Caches, clock: Callable[[], datetime]) -> list[Unknown]:
-    """Read the nodes and the dynamic networks controllers into the caches; what cannot be read is returned.
+    """Read the nodes and the dynamic networks controllers into the caches; return what cannot be read.
 
     Raises:
-        ApiError: for any other reason than that a kind is not served or must not be read.
+        ApiError: for any other reason than a kind that is not served or a missing permission.
     """
     found = Evidence(target=Target(namespace="", name=""), caches=cluster, clock=clock)
     await asyncio.gather(_read_nodes(api, found), _read_controllers(api, found))
@@ -243,10 +242,10 @@ async def read_node_side(api: WatchingApi, *, cluster: Caches, clock: Callable[[
 
 
 async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], datetime]) -> Evidence:
-    """What a decision about any VM stands on: the KubeVirt CR, nodes, dynamic networks controllers, Multus, slots.
+    """Read the evidence that any VM needs: the KubeVirt CR, nodes, dynamic networks controllers, Multus, slots.
 
     Args:
-        target: its namespaces alone count.
+        target: only its namespaces count.
 
     Raises:
         ApiError: the KubeVirt CR cannot be read.
@@ -267,13 +266,13 @@ async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], 
 
 
 def _failures(api: WatchingApi, found: Evidence) -> list[OptionalWatch]:
-    """Events of the VM's own namespace alone: others say nothing about it."""
+    """Return the watches of failure events, in the VM's own namespace only: no others concern it."""
     watches = watch_pod_failures(api, sink=found.caches.pod_failures)
     return [replace(watch, namespace=found.target.namespace) for watch in watches]
 
 
 async def _read_machine(api: WatchingApi, found: Evidence) -> None:
-    """The VM with what belongs to it; the KubeVirt CR is known already."""
+    """Read the VM with what belongs to it; the KubeVirt CR is known already."""
     target, caches = found.target, found.caches
     found.vm = await _get(api, VIRTUAL_MACHINES, target)
     found.vmi = await _get(api, VIRTUAL_MACHINE_INSTANCES, target)
@@ -292,7 +291,7 @@ async def _read_machine(api: WatchingApi, found: Evidence) -> None:
 
 
 async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> None:
-    """Of those nothing depends but which changes need a restart."""
+    """Read the revisions; they only determine which changes need a restart."""
     selector = f"{VM_UID_LABEL}={uid}"
     try:
         async for item in _list(api, CONTROLLER_REVISIONS, namespace=found.target.namespace, label_selector=selector):
@@ -327,13 +326,13 @@ async def _list(
 
 
 async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
-    """What may be missing or forbidden, as it may be for the operator."""
+    """Read what may be missing or forbidden, as for the operator."""
     if (absence := await watch.read()) is not None:
         found.unknown.append(_absent(watch, absence))
 
 
 def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
-    """The right is the caller's own: nicplug's manifests, which a log names, do not give it."""
+    """Describe the gap: the caller lacks the permission, which nicplug's manifests, named in a log, do not grant."""
     remedy, is_denied = (watch.missing_right, True) if absence is Absence.DENIED else (watch.not_served, False)
     return Unknown(
         kind=watch.resource.plural,
@@ -349,7 +348,7 @@ async def _read_nodes(api: WatchingApi, found: Evidence) -> None:
 
 
 async def _read_controllers(api: WatchingApi, found: Evidence) -> None:
-    """The DaemonSets of the trusted namespaces, then the pods of those that are a controller."""
+    """Read the DaemonSets of the trusted namespaces, then the pods of those that are a controller."""
     controllers = found.caches.controllers
     sinks = controllers.namespaces().values()
     await asyncio.gather(*(_read_optional(watch_daemon_sets(api, sink=sink), found) for sink in sinks))
@@ -360,11 +359,11 @@ async def _read_controllers(api: WatchingApi, found: Evidence) -> None:
 
 
 async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[Network]) -> None:
-    """What Multus enforces, then the definitions that the VM may use: of others nothing is asked."""
+    """Read what Multus enforces, then the definitions that the VM may use; requests no others."""
     await _read_multus(api, found)
     caches, namespace = found.caches, found.target.namespace
     vm, vmi = found.parsed_vm, found.parsed_vmi
-    requested = requested_networks(vm.read_status().get(MEMBER)) if vm else ()  # worked off before anything is decided
+    requested = requested_networks(vm.read_status().get(MEMBER)) if vm else ()  # processed before anything is decided
     named = [*networks, *requested, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
     access = caches.attachment_access()
     keys = [key for key in referenced_keys(named, namespace=namespace) if access.allows(key, namespace=namespace)]
@@ -396,11 +395,11 @@ async def _get_definition(api: WatchingApi, *, namespace: str, name: str) -> Jso
     except Rejected as error:
         if error.reason != "InvalidName":
             raise
-        return None  # what cannot be a name does not exist; the checks of NICs say what is wrong with it
+        return None  # an invalid name does not exist; the checks of NICs report what is wrong with it
 
 
 async def _read_slots(api: WatchingApi, found: Evidence) -> None:
-    """The ledger of migrations, for those who ask how long a migration waits."""
+    """Read the ledger of migrations, for questions about how long a migration waits."""
     try:
         ledger = await api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=found.target.operator_namespace)
     except Gone:
@@ -414,7 +413,7 @@ async def _read_slots(api: WatchingApi, found: Evidence) -> None:
 
 
 def networks_in(raw: Mapping[str, Any]) -> tuple[Network, ...]:
-    """The networks of a VM's template, or of a VMI."""
+    """Return the networks of a VM's template, or of a VMI."""
     spec = mapping(raw.get("spec"))
     template = mapping(mapping(spec.get("template")).get("spec"))
     return parse_networks(template or spec)

@@ -1,6 +1,6 @@
-"""What would happen to the NICs of a VM: the operator's own planners, asked on evidence before anything is changed.
+"""Forecasts the NICs of a VM: runs the operator's own planners on evidence before anything is changed.
 
-Pure but for the caches in `Evidence`, which belong to the question.
+Pure except for the caches in `Evidence`, which belong to the question.
 """
 
 from collections.abc import Collection, Mapping
@@ -51,15 +51,15 @@ from nicplug.reconcile.memory import Memory
 def forecast(
     evidence: Evidence, *, changed: Mapping[str, Any] | None, named: Collection[str] = (), now: datetime
 ) -> VmForecast:
-    """What the operator would do next, for the VM as it is or as it would be.
+    """Return what the operator would do next, for the VM as it is or as it would be.
 
     Args:
-        changed: the VM, or the VMI that belongs to none, as it would be; None: as it is.
-        named: NICs that the change asks for: whether they arrive counts, also where they are requested already.
+        changed: the VM, or the VMI without a VM, as it would be; None: as it is.
+        named: NICs that the change requests: whether they arrive counts, even if they are requested already.
         now: current time, UTC.
 
     Raises:
-        ValueError: a network of the changed VM was not asked for when the evidence was read.
+        ValueError: a network of the changed VM was not looked up when the evidence was read.
     """
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
@@ -83,7 +83,7 @@ def forecast(
 
 
 def _asked_first(nics: Collection[NicForecast], *, named: Collection[str], is_whole: bool) -> tuple[NicForecast, ...]:
-    """What the change does comes first, then what it asks for in vain or again, then what happens anyhow."""
+    """Put the effects of the change first, then its requests without an effect, then what happens anyway."""
     if is_whole:
         return tuple(replace(nic, is_affected=True) for nic in nics)
     ordered = sorted(nics, key=lambda nic: (not nic.is_affected, nic.name not in named))
@@ -91,7 +91,7 @@ def _asked_first(nics: Collection[NicForecast], *, named: Collection[str], is_wh
 
 
 def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKey]:
-    """Networks that the VM may use, and that nobody has looked for."""
+    """Return the networks that the VM may use and that were not looked up."""
     namespace, access = evidence.target.namespace, evidence.caches.attachment_access()
     keys = referenced_keys(networks_in(changed), namespace=namespace)
     if evidence.asked is None:
@@ -104,7 +104,7 @@ def _gatherer(evidence: Evidence) -> Gatherer:
 
 
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
-    """The VM controller works requests off into the template, and takes to the VMI what may go there live."""
+    """Apply what the VM controller does: requests go into the template, and live changes to the VMI."""
     vm = evidence.parsed_vm
     view = _gatherer(evidence).vm_view(vm.key) if vm is not None and evidence.vmi is not None else None
     if view is None:
@@ -123,7 +123,7 @@ def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
 
 
 def _stop(evidence: Evidence) -> None:
-    """The instance ends, and the next one starts from the template, with what is requested for that."""
+    """End the instance; the next one starts from the template, with what is requested for it."""
     vm, vmi, config = evidence.vm or {}, evidence.vmi or {}, evidence.caches.config()
     if config is not None and config.hotplug_enabled and evidence.parsed_vm is not None:
         evidence.put(CachedKind.VM, with_requests(vm, (), vmi=None)[1])
@@ -132,7 +132,7 @@ def _stop(evidence: Evidence) -> None:
 
 
 def _without_change(evidence: Evidence, *, now: datetime) -> tuple[Foreseen, tuple[str, ...]]:
-    """What the requests that are recorded already come to by themselves, and the NICs that are there then."""
+    """Return what the recorded requests lead to without the change, and the NICs that exist then."""
     vm, vmi = evidence.vm, evidence.vmi
     _let_vm_act(evidence, now=now)
     found, present = _foresee(evidence, now=now), known_of(evidence).present
@@ -154,7 +154,7 @@ def _foresee(evidence: Evidence, *, now: datetime) -> Foreseen:
 
 
 def _foresee_asked(evidence: Evidence, *, now: datetime) -> Foreseen:
-    """The next pass, and the one after it of the NICs that it takes out of the pod's annotation."""
+    """Forecast the next pass, and the one after it for the NICs that it removes from the pod's annotation."""
     found = _foresee_pass(evidence, now=now)
     if evidence.vmi is None or found.annotation is None or not leaving_pod(found.operations):
         return found
@@ -166,10 +166,10 @@ def _foresee_asked(evidence: Evidence, *, now: datetime) -> Foreseen:
 
 
 def _foresee_pass(evidence: Evidence, *, now: datetime, annotation: str | None = None) -> Foreseen:
-    """One pass of the operator.
+    """Forecast one pass of the operator.
 
     Args:
-        annotation: what the pod's networks annotation has been replaced with; None where it is as it was read.
+        annotation: the new networks annotation of the pod; None if it is as it was read.
     """
     view = _gatherer(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     if view is None or view.vmi.deleting:
@@ -178,7 +178,7 @@ def _foresee_pass(evidence: Evidence, *, now: datetime, annotation: str | None =
 
 
 def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> tuple[datetime, Foreseen] | None:
-    """What follows when the dynamic networks controller has not answered in its time."""
+    """Forecast what follows if the dynamic networks controller does not answer before its timeout."""
     waiting = [item for item in after.operations if item.path == OperationPath.DYNAMIC and not item.is_settled]
     deadlines = [after.evidence[item.name].deadline for item in waiting if item.name in after.evidence]
     if evidence.vmi is None or not deadlines or (deadline := max(deadlines)) <= now:
@@ -186,7 +186,7 @@ def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> 
     kept = evidence.vmi
     evidence.put(CachedKind.VMI, let_go(kept, after.operations))
     if leaving_guest(after.operations):
-        # The time of the controller runs from the pass that asks it to detach the NIC.
+        # The controller's timeout starts with the pass that requests the detachment of the NIC.
         evidence.put(CachedKind.VMI, with_records(evidence.vmi, _foresee_pass(evidence, now=now).operations))
     later = _foresee_pass(evidence, now=deadline + timedelta(milliseconds=1))
     evidence.put(CachedKind.VMI, kept)
@@ -240,13 +240,13 @@ def _nad_rules(evidence: Evidence) -> NadRules:
 
 
 def _with_stuck(told: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
-    """With what keeps the migration that brings NICs from beginning."""
+    """Add what keeps the migration for NICs from starting."""
     nics = with_stuck_migrations(told.nics, evidence, _gatherer(evidence), create=after.create, now=now)
     return replace(told, nics=tuple(nics))
 
 
 def _with_leaving(told: VmForecast, evidence: Evidence, *, known: Known, anyhow: Collection[str]) -> VmForecast:
-    """With what leaves the VM and has no record that says so."""
+    """Add the NICs that leave the VM and have no record that says so."""
     named = {nic.name for nic in told.nics}
     more = leaving_nics(evidence, known=known, policy=told.policy, told=named, anyhow=anyhow)
     return replace(told, nics=(*told.nics, *more))
@@ -260,7 +260,7 @@ def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
 def _with_restart(
     told: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known
 ) -> VmForecast:
-    """With what waits for a restart of the VM, and has no record that says so."""
+    """Add what waits for a restart of the VM and has no record that says so."""
     vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
     if not fields or vm is None or vmi is None or vmi.deleting:
         return told

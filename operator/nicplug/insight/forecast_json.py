@@ -1,4 +1,4 @@
-"""A forecast as programs get it; docs/cli.md lists the members, which stay."""
+"""Renders a forecast as JSON for programs; docs/cli.md lists the members, which are stable."""
 
 from datetime import timedelta
 from typing import Any
@@ -15,11 +15,11 @@ NODES_LISTED = 10
 
 
 def forecast_json(found: VmForecast, *, unknown: list[Unknown], slots: tuple[int, int] | None = None) -> dict[str, Any]:
-    """The whole answer.
+    """Return the whole answer.
 
     Args:
-        slots: of migrations in the whole cluster, how many are taken and how many there are; None for those who may
-            not know.
+        slots: of migrations in the whole cluster, how many are taken and how many exist; None for a caller that may not
+            know.
     """
     return {
         "kind": "Plan",
@@ -46,7 +46,7 @@ def _slots(budget: PciBudget | None, *, possible: int) -> dict[str, Any] | None:
 
 
 def policy_rows(policy: HotplugPolicy) -> list[dict[str, str]]:
-    """Each field of the policy, and where it stands."""
+    """Return each field of the policy, and where it is set."""
     rows = []
     for item in POLICY_FIELDS:
         value = getattr(policy, item.attribute)
@@ -56,7 +56,7 @@ def policy_rows(policy: HotplugPolicy) -> list[dict[str, str]]:
 
 
 def nad_rows(rules: NadRules) -> list[dict[str, str]]:
-    """Which networks VMs may use, field by field, and where it stands."""
+    """Return which networks VMs may use, field by field, and where each is set."""
     shared, must_read = ", ".join(rules.shared) or "none", "true" if rules.requester_must_read else "false"
     return [
         {"name": "nadPolicy", "value": str(rules.policy), "origin": rules.origin},

@@ -1,7 +1,7 @@
-"""An unplug beyond its first step. Pure.
+"""Forecasts an unplug beyond its first step. Pure.
 
-The path is chosen only when the guest has let the NIC go, and whether the pod can let it go is asked only when the NIC
-is out of the pod's networks annotation.
+The path is chosen only after the guest has released the NIC, and whether the pod can release it is checked only after
+the NIC is out of the pod's networks annotation.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -18,18 +18,18 @@ from nicplug.plan.vmi.nics import Foreseen
 
 
 def leaving_guest(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
-    """The NICs that the guest has been asked to let go."""
+    """Return the NICs that the guest has been asked to release."""
     return frozenset(item.name for item in operations if item.reason == Reason.WAITING_FOR_GUEST_RELEASE)
 
 
 def leaving_pod(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
-    """The NICs that are unplugged, by whatever path, and that the guest has let go."""
+    """Return the NICs that are being unplugged, by any path, and that the guest has released."""
     unplugged = (item for item in operations if item.operation == OperationType.UNPLUG and not item.is_settled)
     return frozenset(item.name for item in unplugged if item.reason != Reason.WAITING_FOR_GUEST_RELEASE)
 
 
 def let_go(vmi: Mapping[str, Any], operations: Collection[InterfaceOperation]) -> dict[str, Any]:
-    """The VMI with these records, and without the NICs that its guest has been asked to let go."""
+    """Return the VMI with these records, and without the NICs that its guest has been asked to release."""
     status, leaving = mapping(vmi.get("status")), leaving_guest(operations)
     rows = [
         remove_source(row, DOMAIN) if row.get("name") in leaving else row for row in objects(status.get("interfaces"))
@@ -38,22 +38,22 @@ def let_go(vmi: Mapping[str, Any], operations: Collection[InterfaceOperation]) -
 
 
 def with_records(vmi: Mapping[str, Any], operations: Iterable[InterfaceOperation]) -> dict[str, Any]:
-    """The VMI as it is when these records have been written."""
+    """Return the VMI as it is after these records have been written."""
     records = [item.to_row() for item in operations]
     return {**vmi, "status": {**mapping(vmi.get("status")), "interfaceOperations": records}}
 
 
 def with_annotation(view: VmiView, text: str) -> VmiView:
-    """The view when the networks annotation of the guest's pod has been replaced, and nobody has acted on it."""
+    """Return the view once the networks annotation of the guest's pod has been replaced, before anything reacts."""
     asked = active_pod(view)
     pods = (replace(pod, networks_annotation=text) if pod is asked else pod for pod in view.pods)
     return replace(view, pods=tuple(pods))
 
 
 def once_asked(now: Foreseen, then: Foreseen) -> Foreseen:
-    """What is foreseen, each NIC that the pod cannot let go as it is once it is out of the pod's annotation.
+    """Return the forecast; a NIC that the pod cannot release is as it is once it is out of the pod's annotation.
 
-    No migration is made for such a NIC: the pod is asked before the NICs have been collected that one migration brings.
+    No migration is created for such a NIC: the pod is asked before the NICs for one migration have been collected.
     """
     leaving = leaving_pod(now.operations)
     stuck = {item.name: item for item in then.operations if item.name in leaving and needs_person(item.phase)}
@@ -64,9 +64,10 @@ def once_asked(now: Foreseen, then: Foreseen) -> Foreseen:
 
 
 def once_let_go(now: Foreseen, then: Foreseen, *, names: Collection[str]) -> Foreseen:
-    """What is foreseen, each of these NICs as it is when the guest has let it go.
+    """Return the forecast, with each of these NICs as it is after the guest has released it.
 
-    One that then leaves in place keeps its first step, unless it would be stuck there. The PCI slots are those of now.
+    A NIC that then leaves in place keeps its first step, unless it would be stuck there. The PCI slots are the current
+    ones.
     """
     later = {item.name: item for item in then.operations if item.name in names and not _leaves_in_place(item)}
     operations = tuple(_beyond(item, later.get(item.name)) for item in now.operations)

@@ -1,6 +1,6 @@
-"""What happened to a NIC, from its record, migrations and events. Pure.
+"""Collects what happened to a NIC from its record, migrations and events. Pure.
 
-Anyone with the right to write events can forge one: they are quoted with their source, and decide nothing.
+Any client with permission to write events can forge one: they are quoted with their source, and decide nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from nicplug.model.times import parse_time
 MOST_MOMENTS = 30
 _LONGEST = 400
 _UNPLUGGED = "InterfaceUnplugged"
-# Objects have whole seconds, and their writers' clocks may differ a little.
+# Timestamps of objects are in whole seconds, and the clocks of their writers may differ a little.
 _SKEW = timedelta(seconds=2)
 
 
@@ -39,13 +39,13 @@ def happened(
     events: Iterable[Mapping[str, Any]],
     pod: str = "",
 ) -> tuple[Moment, ...]:
-    """The newest moments, in order.
+    """Return the newest moments, in order.
 
     Args:
-        record: of the NIC.
-        migrations: that are, or were, for the NIC.
-        events: about the VM, its VMI, its pods and its migrations.
-        pod: the launcher pod whose warnings are told too, as it does not start; "" for none.
+        record: the NIC's record.
+        migrations: migrations that are, or were, for the NIC.
+        events: events about the VM, its VMI, its pods and its migrations.
+        pod: the launcher pod that does not start, whose warnings are included; "" for none.
     """
     said = list(_of_events(nic, events, migrations, pod=pod))
     begin = _begin(record, said)
@@ -55,9 +55,9 @@ def happened(
 
 
 def _begin(record: InterfaceOperation | None, said: Iterable[Moment]) -> datetime | None:
-    """When this NIC was asked for: an earlier one of its name has a story of its own.
+    """Return when this NIC was requested: an earlier one of its name has a story of its own.
 
-    The record of an unplug does not know when the NIC came; that an earlier one had gone by then, an event says.
+    The record of an unplug does not say when the NIC was plugged; an event shows that an earlier one had gone by then.
     """
     if record is None:
         return None
@@ -72,7 +72,7 @@ def _is_since(moment: datetime | None, begin: datetime | None) -> bool:
 
 
 def _once(moments: Iterable[Moment]) -> list[Moment]:
-    """VM and VMI have the same events, a moment apart."""
+    """Drop duplicates: VM and VMI have the same events, a moment apart."""
     told: dict[str, Moment] = {}
     kept = []
     for moment in moments:
@@ -84,12 +84,12 @@ def _once(moments: Iterable[Moment]) -> list[Moment]:
 
 
 def _of_record(record: InterfaceOperation | None) -> Iterator[Moment]:
-    """Without its message, which stands at the head of the story."""
+    """Yield the moments of the record, without its message, which is at the head of the story."""
     if record is None:
         return
     source = "record"
     yield Moment(at=record.start_time, source=source, what=f"{record.operation} was asked for", place=REQUESTED)
-    # What a target pod is born with, the pod on a node without a controller is not asked for.
+    # Networks that a target pod is created with are not requested from a pod on a node without a controller.
     is_asked = record.path == OperationPath.DYNAMIC or record.waiting_since is not None
     if record.last_attempt_time is not None and is_asked:
         told = f"the pod was asked, attempt {record.attempts}"
@@ -116,7 +116,7 @@ def _of_migrations(migrations: Iterable[Migration]) -> Iterator[Moment]:
 def _of_events(
     nic: NicRow, events: Iterable[Mapping[str, Any]], migrations: Sequence[Migration], *, pod: str
 ) -> Iterator[Moment]:
-    """Those that name the NIC or its pod interface, of its migrations, and warnings of a pod that does not start."""
+    """Yield events that name the NIC or its pod interface, those of its migrations, and warnings of `pod`."""
     needles = (f'NIC "{nic.name}"', hashed_interface_name(nic.name))
     of_migrations = {item.uid for item in migrations}
     for event in events:
@@ -137,7 +137,7 @@ def _of_events(
 
 
 def _quoted(message: str, nic: NicRow) -> str:
-    """On one line, cut between words; what the head of the story says is not said again."""
+    """Return the message on one line, cut between words, without what the head of the story already says."""
     if nic.message and nic.message in message:
         return f'NIC "{nic.name}", with the message of its record'
     said = " ".join(message.split())
@@ -147,7 +147,7 @@ def _quoted(message: str, nic: NicRow) -> str:
 
 
 def event_time(event: Mapping[str, Any]) -> datetime | None:
-    """When it last happened, by whichever of the API's fields its writer has filled."""
+    """Return when it last happened, from whichever of the API's fields its writer has set."""
     series = mapping(event.get("series"))
     metadata = mapping(event.get("metadata"))
     found = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))

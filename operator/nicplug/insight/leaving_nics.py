@@ -1,6 +1,6 @@
-"""NICs that leave a VM and get no record of it. Pure but for the evidence.
+"""Forecasts NICs that leave a VM without a record. Pure except for the evidence.
 
-The running guest keeps some of them until it is restarted; others nobody has ever had.
+The running guest keeps some of them until it is restarted; it never had the others.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,19 +19,19 @@ from nicplug.plan.nic.live_rules import never_attached
 from nicplug.plan.reasons import Reason
 
 NEVER_ATTACHED = "NeverAttached"
-"""Reason of a NIC that leaves the spec of a running guest which never had it."""
+"""Reason of a NIC that leaves the spec of a running guest that never had it."""
 
 
 def leaving_nics(
     evidence: Evidence, *, known: Known, policy: HotplugPolicy, told: Collection[str], anyhow: Collection[str]
 ) -> Iterator[NicForecast]:
-    """Those that were in the template or in the instance before the change, and are not any more.
+    """Yield the NICs that were in the template or in the instance before the change, and no longer are.
 
     Args:
         evidence: with the VM as it would be.
-        known: as it is.
-        told: NICs that have a record which says what becomes of them.
-        anyhow: NICs that would be there without the change.
+        known: the NICs before the change.
+        told: NICs with a record that says what becomes of them.
+        anyhow: NICs that would exist without the change.
     """
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     if vm is not None and (vmi is None or vmi.deleting):
@@ -44,7 +44,7 @@ def leaving_nics(
         if name in kept or vmi is None:
             continue
         if name in running:
-            # What the template marks as absent has a record that says why it cannot leave.
+            # A NIC that the template marks as absent has a record that says why it cannot leave.
             if vm is not None and name in known.template and name not in named:
                 yield _at_restart(name, known, policy, anyhow=anyhow)
         elif name not in told:
@@ -57,10 +57,10 @@ def leaving_nics(
 def _without_instance(
     vm: VirtualMachine, owned: Known, known: Known, *, anyhow: Collection[str]
 ) -> Iterator[NicForecast]:
-    """Of a VM that is stopped, or whose instance is about to end: the next one is made from the template.
+    """Yield the NICs of a VM that is stopped, or whose instance is about to end: the next one starts from the template.
 
     Args:
-        owned: without the instance, where that ends.
+        owned: the NICs without those of the instance, if that ends.
     """
     kept = _present(vm.interfaces)
     for name in known.present:
@@ -110,7 +110,7 @@ def _withdrawn(name: str, known: Known, vmi: VirtualMachineInstance, *, anyhow: 
 
 
 def _owner(name: str, known: Known) -> str:
-    """Whose spec it leaves."""
+    """Return which spec it leaves."""
     if name not in known.template:
         return "instance"
     return "template and the instance" if name in known.instance else "template"

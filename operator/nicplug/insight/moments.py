@@ -1,4 +1,4 @@
-"""Moments of a story, causes before effects also where their times are known to the second alone. Pure."""
+"""Moments of a story, ordered so that causes precede effects, even if times are only known to the second. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from typing import Any
 from nicplug.model.migration import MigrationPhase
 
 REQUESTED, RECORDED, CREATED, READY = 0, 1, 2, 20
-"""Places in the order of causes."""
+"""Positions in the order of causes."""
 
-# Between CREATED and READY, with room for the hand-over.
+# Between CREATED and READY, with room for the hand-off.
 _OF_PHASES: Mapping[str, int] = {
     MigrationPhase.PENDING: 4,
     MigrationPhase.SCHEDULING: 5,
@@ -40,10 +40,10 @@ class Moment:
     """Something that happened.
 
     Attributes:
-        at: without a fraction where only the second is known.
-        source: the object that says so, for example `event of pod virt-launcher-a`.
-        place: in the order of causes; None where nothing is known about that.
-        reason: of the event that says so; "" for anything else.
+        at: without a fraction if only the second is known.
+        source: the object that reports it, for example `event of pod virt-launcher-a`.
+        place: position in the order of causes; None if unknown.
+        reason: reason of the event that reports it; "" for anything else.
     """
 
     at: datetime
@@ -53,25 +53,26 @@ class Moment:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """Return the item of the JSON output."""
         return {"at": self.at.isoformat(), "source": self.source, "what": self.what}
 
 
 def place_of_phase(phase: str) -> int | None:
-    """Where the beginning of a migration's phase stands."""
+    """Return the position of the beginning of a migration's phase."""
     return _OF_PHASES.get(phase)
 
 
 def place_of_event(reason: str) -> int | None:
-    """Where an event stands."""
+    """Return the position of an event."""
     return _OF_EVENTS.get(reason)
 
 
 def in_order(moments: Iterable[Moment]) -> list[Moment]:
-    """By time; within a second, those without a fraction stand before the first effect of theirs.
+    """Sort by time; within a second, moments without a fraction precede their first effect.
 
-    Source: metav1.Time, of `creationTimestamp` and of a migration's phases, has whole seconds; nicplug's records and
-    events have microseconds. What has a fraction stays in the order of time.
+    Source: metav1.Time, the type of `creationTimestamp` and of a migration's phase timestamps, has whole seconds;
+    nicplug's
+    records and events have microseconds. Moments with a fraction stay in the order of time.
     """
     told: list[Moment] = []
     for _, group in groupby(sorted(moments, key=lambda moment: moment.at), key=_second):
@@ -97,5 +98,5 @@ def _before_effects(moments: list[Moment], place: int) -> int:
 
 
 def _place(moment: Moment) -> int:
-    """What is said of a pod or a node, and of what nothing is known, follows the request."""
+    """Return the position; moments of a pod or a node, and unknown ones, follow the request."""
     return moment.place if moment.place is not None else RECORDED

@@ -1,4 +1,4 @@
-"""The NICs of one VM as its status tells them: a row for each, with what the record says. Pure."""
+"""The NICs of one VM according to its status: a row for each, with the content of its record. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,13 +45,13 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
 
 UNSEEN = "requested, waiting for the operator"
-"""Of a NIC without a record, also for the moment until the operator has written one."""
+"""Message of a NIC without a record, including the moment before the operator writes one."""
 HAS_LEFT = "the guest does not have it; its entry in the VM's template goes next"
-"""Of a NIC that only the template still has, as `state: absent`."""
+"""Message of a NIC that only the template still has, as `state: absent`."""
 ONLY_ENTRIES = "neither the pod nor the guest has it; the operator takes its entries out next"
-"""Of a NIC that is to go and has not attached, or has gone already: nobody has to let go of anything."""
+"""Message of a NIC to be removed that is not attached, or no longer is: nothing has to release it."""
 NOT_STARTED = "waiting for the operator to start the VM"
-"""Of a NIC of a VM that is to run, until the operator has seen the VM."""
+"""Message of a NIC of a VM that is to run, until the operator has seen the VM."""
 STOPPED = "Stopped"
 """The phase of a VM without an instance."""
 _STARTING = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrategy.ONCE})
@@ -63,14 +63,14 @@ class NicRow:
 
     Attributes:
         network: `<namespace>/<name>` of the definition, or `pod`.
-        path: of the record; "" for a NIC that the guest was born with.
-        phase: of the record; else `Ready` when the guest has the NIC, `Pending` when it does not.
-        remedy: of the record; "" when nothing is to be done.
-        next_attempt: when it is tried again by itself, as the record says; None when only a change helps.
-        since: when the phase last changed; None when nobody knows.
-        pci_slot: `reserved`, `used`, or "" where it takes none.
-        pci_address: that the spec asks for; "" where libvirt chooses.
-        has_left: it is to go, and neither the pod nor the guest has it: only entries are left.
+        path: that of the record; "" for a NIC that the guest started with.
+        phase: that of the record; without one `Ready` if the guest has the NIC, `Pending` if it does not.
+        remedy: that of the record; "" if there is nothing to do.
+        next_attempt: when nicplug retries, according to the record; None if only a change helps.
+        since: when the phase last changed; None if unknown.
+        pci_slot: `reserved`, `used`, or "" if it uses none.
+        pci_address: the address in the spec; "" if libvirt chooses.
+        has_left: True if it is to be removed, and neither the pod nor the guest has it: only entries are left.
     """
 
     name: str
@@ -95,16 +95,16 @@ class NicRow:
 
     @property
     def is_ready(self) -> bool:
-        """Nothing is left to do about it."""
+        """True if nothing is left to do for it."""
         return self.phase == OperationPhase.READY
 
     @property
     def needs_action(self) -> bool:
-        """Somebody has to act, or something to change, before it moves on: also before its migration can begin."""
+        """True if it cannot proceed, or its migration cannot start, until a person acts or something changes."""
         return needs_person(self.phase) or (self.phase == OperationPhase.MIGRATING and bool(self.remedy))
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """Return the item of the JSON output."""
         return {
             "name": self.name,
             "network": self.network,
@@ -129,11 +129,11 @@ class NicRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """A request to add or to remove a NIC; `str` says it.
+    """A request to add or to remove a NIC; `str` describes it.
 
     Attributes:
-        is_add: to add it; else to remove it.
-        is_readable: it says which NIC it is about.
+        is_add: True to add it, False to remove it.
+        is_readable: True if it says which NIC it is about.
     """
 
     nic: str
@@ -149,25 +149,26 @@ class RequestRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmNics:
-    """All NICs of one VM, and what is in flight.
+    """All NICs of one VM, and what is in progress.
 
     Attributes:
         budget: `status.pciBudget`, with `possible` for the slots beyond it (`insight.slots`).
-        phase: of the VMI; `Paused` when it runs and its guest is paused. Without a VMI `Stopped`, or `Pending` while no
-            operator has seen a VM that is to run.
-        ready: status of the condition InterfacesReady; "" when nobody has written it.
-        is_off: there is no instance, and nobody has asked for a start.
-        power_requests: to start, stop or restart the VM, that no operator has carried out yet, as sentences.
-        requests: for NICs, that were recorded and are not worked off yet.
-        migrations: of this VM that have not ended, as sentences.
-        quoted: what these say themselves: messages of NICs quote it.
-        failure: why the last request could not be carried out; "" when it could.
-        outdated: message of the instance's condition OutdatedNetworkAttachments; "" when it does not have it.
-        policy_problem: what the VM's owner wrote about hot-plug and has no effect; "" when nothing.
-        restart_required: message of the VM's condition RestartRequired; "" when it does not have it.
+        phase: that of the VMI; `Paused` if it runs and its guest is paused. Without a VMI `Stopped`, or `Pending` while
+            no operator has seen a VM that is to run.
+        ready: status of the condition InterfacesReady; "" if it is not set.
+        is_off: True if there is no instance, and nothing requests a start.
+        power_requests: requests to start, stop or restart the VM that no operator has carried out yet, as sentences.
+        requests: recorded requests for NICs that have not been processed yet.
+        migrations: migrations of this VM that have not ended, as sentences.
+        quoted: the messages of these migrations: messages of NICs quote them.
+        failure: why the last request could not be carried out; "" if it could.
+        outdated: message of the instance's condition OutdatedNetworkAttachments; "" if it does not have it.
+        policy_problem: what the VM's owner wrote about hot-plug without effect; "" for nothing.
+        restart_required: message of the VM's condition RestartRequired; "" if it does not have it.
         restart_effects: what the next restart does to NICs that the template does not have, by name.
-        start_problem: what keeps the VM from starting; None when nothing is known to.
-        eviction: message of the condition EvictionRequested: a drain waits for the VM, and that for what; "" for none.
+        start_problem: what keeps the VM from starting; None if nothing is known.
+        eviction: message of the condition EvictionRequested: a drain waits for the VM, and what the VM waits for; ""
+            for none.
     """
 
     kind: str
@@ -193,7 +194,7 @@ class VmNics:
     eviction: str = ""
 
     def restart_of(self, nic: NicRow) -> str:
-        """What a restart has to do with this NIC; "" when nothing."""
+        """Return what a restart means for this NIC; "" for nothing."""
         if effect := self.restart_effects.get(nic.name):
             return effect
         waits = self.restart_required and nic.path == OperationPath.RESTART
@@ -209,11 +210,11 @@ def describe(
     migrations: Sequence[Migration] = (),
     now: datetime,
 ) -> VmNics:
-    """Put together what VM and VMI say.
+    """Combine what VM and VMI say.
 
     Args:
         vmi: the one that runs or starts; None for a stopped VM.
-        migrations: that name the VMI.
+        migrations: those that name the VMI.
         now: current time, UTC.
     """
     status = vmi.read_status() if vmi is not None else {}
@@ -246,12 +247,12 @@ def describe(
 
 
 def eviction_of(status: Mapping[str, Any]) -> str:
-    """What the condition EvictionRequested of a VMI says; "" while nobody has asked the guest to leave its node."""
+    """Return the message of a VMI's condition EvictionRequested; "" while the guest need not leave its node."""
     return _message_if_true(status, EVICTION_REQUESTED)
 
 
 def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> bool:
-    """The VM is to run, and no operator has seen it: the first one that does writes `printableStatus` with the rest."""
+    """Report whether the VM is to run, and no operator has seen it: the first that does writes `printableStatus`."""
     if vm is None or vmi is not None or vm.deleting or vm.run_strategy not in _STARTING:
         return False
     status = vm.read_status()
@@ -259,7 +260,7 @@ def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) 
 
 
 def _phase(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> str:
-    """With KubeVirt's word for a guest that is paused: `Paused` is no phase of a VMI, but of its VM's printableStatus.
+    """Return the phase, or `Paused`, which is no phase of a VMI in KubeVirt but a printableStatus of its VM.
 
     Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`).
     """
@@ -270,13 +271,13 @@ def _phase(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> str
 
 
 def _message_if_true(status: Mapping[str, Any], type_: str) -> str:
-    """The message of a condition; "" when the object does not have it."""
+    """Return the message of a condition that is True; "" if the object does not have it."""
     condition = find_condition(objects(status.get("conditions")), type_) or {}
     return text(condition.get("message")) if text(condition.get("status")) == "True" else ""
 
 
 def _rows(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None, *, now: datetime) -> tuple[NicRow, ...]:
-    """In the order of the VMI's spec, then what only the template has, then what only the status knows."""
+    """Return the rows in the order of the VMI's spec, then those of the template only, then those of the status."""
     status = vmi.read_status() if vmi is not None else {}
     reported = rows_by_name(objects(status.get("interfaces")))
     records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
@@ -364,7 +365,7 @@ def _row(
 
 
 def _unrecorded(*, is_to_start: bool, is_to_go: bool, is_unseen: bool, has_left: bool) -> str:
-    """What is said of a NIC that no record tells of."""
+    """Return the message of a NIC without a record."""
     if is_to_start:
         return NOT_STARTED
     if has_left:
@@ -373,9 +374,9 @@ def _unrecorded(*, is_to_start: bool, is_to_go: bool, is_unseen: bool, has_left:
 
 
 def _tells_how_it_came(record: InterfaceOperation, interface: Interface | None) -> bool:
-    """No operator has seen yet that the NIC is to go."""
+    """Report whether the record predates the request to remove the NIC: no operator has seen that yet."""
     is_absent = interface is not None and interface.is_absent
-    # What the template alone wants gone may go on, as long as it is on its way to the guest.
+    # A NIC that only the template marks as absent may proceed while it is on its way to the guest.
     return record.operation != OperationType.UNPLUG and (is_absent or record.phase == OperationPhase.READY)
 
 
@@ -383,7 +384,7 @@ _FROM_SPEC = ("name", "network", "binding", "pci_slot", "pci_address", "mac_addr
 
 
 def shown_network(network: Network | None, *, namespace: str) -> str:
-    """The network's name as tables have it, without the VM's own namespace; "" where there is none."""
+    """Return the network's name for tables, without the VM's own namespace; "" if there is none."""
     if network is None:
         return ""
     if network.attachment:

@@ -1,4 +1,4 @@
-"""What a plan says of a VM: how each NIC ends, by which path, and what else comes of the change."""
+"""The content of a plan for a VM: how each NIC ends, by which path, and what else follows from the change."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ class Outcome(StrEnum):
     READY = "Ready"
     """Nothing is left to do."""
     IN_PLACE = "InPlace"
-    """The running guest gets it, or lets it go, where it is."""
+    """The running guest gets it, or releases it, in place."""
     BY_MIGRATION = "ByMigration"
     """The VM is migrated for it."""
     AT_START = "AtStart"
     """The guest does not run; it will start with the NIC."""
     NEEDS_RESTART = "NeedsRestart"
-    """The running guest does not get it; the next start brings it."""
+    """The running guest does not get it; the next start adds it."""
     STUCK = "Stuck"
     """It needs action first."""
     WITHDRAWN = "Withdrawn"
@@ -32,13 +32,13 @@ class Outcome(StrEnum):
 
     @property
     def arrives(self) -> bool:
-        """It happens automatically."""
+        """True if it happens automatically."""
         return self not in (Outcome.NEEDS_RESTART, Outcome.STUCK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Otherwise:
-    """What happens if nobody has answered until then."""
+    """What happens if the controller has not answered by then."""
 
     after: timedelta
     outcome: Outcome
@@ -52,11 +52,11 @@ class NicForecast:
     """One NIC.
 
     Attributes:
-        path, phase, reason, message, remedy: as its record will say first.
-        evidence: what the path is chosen by; None where no path is chosen.
-        otherwise: where the dynamic networks controller may fail to answer; None elsewhere.
-        is_affected: the change concerns it, or nothing was changed; others are already requested.
-        is_side_effect: nobody has asked for it; it follows from the change, and keeps nothing from arriving.
+        path, phase, reason, message, remedy: as in the first version of its record.
+        evidence: what determines the path; None if no path is chosen.
+        otherwise: set if the dynamic networks controller may fail to answer; otherwise None.
+        is_affected: True if the change concerns it, or nothing was changed; others are already requested.
+        is_side_effect: True if it was not requested; it follows from the change, and does not count for `arrives`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class NicForecast:
 
     @property
     def arrives(self) -> bool:
-        """It happens automatically, or nobody waits for it."""
+        """True if it happens automatically, or nothing waits for it."""
         return self.outcome.arrives or not self.is_affected or self.is_side_effect
 
 
@@ -85,15 +85,15 @@ class VmForecast:
     """What would happen to a VM.
 
     Attributes:
-        node: that runs it; "" while none does.
-        nics: those that something would happen to.
-        slots_before, slots_after: PCI slots; None while nobody can count them.
+        node: its node; "" while it does not run.
+        nics: the NICs that something would happen to.
+        slots_before, slots_after: PCI slots; None if they cannot be counted.
         possible_before, possible_after: slots that the guest may have beyond these (`insight.slots.possible_slots`).
-        migration: name of the migration that would be made; "" when none is.
+        migration: name of the migration that would be created; "" for none.
         nad_rules: which networks the cluster admin lets VMs use.
-        restart_fields: what else of the VM waits for a restart, in the words of the API.
-        refusals: why what was asked for, or a part of it, is not done at all.
-        again_at: when the operator looks again though nothing has changed; None when it does not.
+        restart_fields: other changes of the VM that wait for a restart, in the words of the API.
+        refusals: why the request, or a part of it, is not carried out at all.
+        again_at: when the operator reconciles the VM without a change; None if it does not.
     """
 
     kind: str
@@ -113,10 +113,10 @@ class VmForecast:
 
     @property
     def arrives(self) -> bool:
-        """All that the change concerns happens automatically."""
+        """True if everything that the change concerns happens automatically."""
         return not self.refusals and all(nic.arrives for nic in self.nics)
 
     @property
     def by_name(self) -> Mapping[str, NicForecast]:
-        """What comes of each NIC; of one that changes and has a change that waits for a restart, the former."""
+        """The forecast of each NIC; for one that changes and also has a change waiting for a restart, the former."""
         return {nic.name: nic for nic in reversed(self.nics)}

@@ -1,4 +1,4 @@
-"""NICs of a guest whose network is no longer what it was, by the operator's own comparison."""
+"""Finds NICs of a guest whose network has changed, by the operator's own comparison."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ from nicplug.reconcile.memory import Memory
 
 
 def outdated_of(evidence: Evidence, *, now: datetime) -> Mapping[str, Refusal]:
-    """What the condition OutdatedNetworkAttachments says of each NIC, by name."""
+    """Return what the condition OutdatedNetworkAttachments says about each NIC, by name."""
     gatherer = Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
     view = gatherer.vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     if view is None or view.vmi.phase is None:

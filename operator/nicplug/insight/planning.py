@@ -1,4 +1,4 @@
-"""From a question for a plan to the change whose consequences are foreseen. Pure but for the evidence."""
+"""Turns a question for a plan into the change to forecast. Pure except for the evidence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 
 class NothingToChange(Exception):
-    """The object or the NIC that would be changed does not exist.
+    """The object or the NIC to change does not exist.
 
     Attributes:
         remedy: what to ask for instead.
@@ -35,7 +35,7 @@ class WeighedChange:
     """Single changes, after the checks that `addinterface` and `removeinterface` make.
 
     Attributes:
-        raw: the object that would be changed; None when nothing is accepted.
+        raw: the object to change; None if nothing is accepted.
         running: the VM's instance, or the VMI itself; None for a stopped VM.
     """
 
@@ -50,23 +50,23 @@ class WeighedChange:
         return frozenset(request.name for request in self.accepted)
 
     def change(self) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
-        """The JSON patch of what is accepted, and the object after it; None when nothing is."""
+        """Return the JSON patch of what is accepted, and the object after it; None if nothing is."""
         return with_requests(self.raw, self.accepted, vmi=self.running) if self.raw is not None else None
 
     def recorded(self, changed: dict[str, Any]) -> dict[str, Any]:
-        """The changed object as the VM controller meets it."""
+        """Return the changed object as the VM controller would find it."""
         return with_recorded(changed, self.accepted)
 
 
 def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str] | None = None) -> WeighedChange:
-    """Ask the checks of the subresources about each single change, in order: those that remove NICs come first.
+    """Run the checks of the subresources for each single change, in order; removals come first.
 
     Args:
-        forbidden: networks that the caller may not use, by their references, with the reason. Nothing else is said
-            of them.
+        forbidden: networks that the caller may not use, by their references, with the reason. The answer says nothing
+            else about them.
 
     Raises:
-        NothingToChange: a NIC that would be removed does not exist.
+        NothingToChange: a NIC to remove does not exist.
     """
     check_removals(evidence, question)
     requests = _requests(evidence, question)
@@ -85,10 +85,10 @@ def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str,
 
 
 def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
-    """Nothing can come of a name that is misspelt.
+    """Reject misspelt names, which could have no effect.
 
     Raises:
-        NothingToChange: a NIC that would be removed does not exist.
+        NothingToChange: a NIC to remove does not exist.
     """
     known, requested = _names(evidence), {item.name for item in pending_requests(evidence.parsed_vm)}
     if unknown := [name for name in question.removals if name not in known | requested]:
@@ -98,13 +98,13 @@ def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
 
 
 def of_refused(told: VmForecast, refusals: Sequence[str]) -> VmForecast:
-    """What happens anyhow where the whole change is refused: nothing of it follows from the change."""
+    """Return what happens anyway if the whole change is refused: none of it follows from the change."""
     nics = tuple(replace(nic, is_affected=False) for nic in told.nics)
     return replace(told, nics=nics, refusals=tuple(refusals))
 
 
 def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
-    """What would be changed."""
+    """Return the object to change."""
     if (raw := evidence.vm if question.persist else evidence.vmi) is not None:
         return raw
     name = evidence.target.name
@@ -118,14 +118,14 @@ def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
 def foresee_question(
     evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str], now: datetime
 ) -> VmForecast:
-    """The answer where no dry run is made.
+    """Answer the question without a dry run.
 
     Args:
         forbidden: as for `weigh`.
 
     Raises:
-        NothingToChange: the lists are those of a template or an instance that does not exist, or a NIC that would be
-            removed does not exist.
+        NothingToChange: the lists belong to a template or an instance that does not exist, or a NIC to remove does not
+            exist.
     """
     if question.spec is not None:
         refusals, raw = tuple(forbidden.values()), _object_of(evidence, question)
@@ -154,7 +154,7 @@ def _requests(evidence: Evidence, question: PlanQuestion) -> list[InterfaceReque
 
 
 def _names(evidence: Evidence) -> set[str]:
-    """Every name that a NIC or a network of the VM has."""
+    """Return the names of all NICs and networks of the VM."""
     owners = [owner for owner in (evidence.parsed_vm, evidence.parsed_vmi) if owner is not None]
     interfaces = {item.name for owner in owners for item in owner.interfaces}
     return interfaces | {item.name for owner in owners for item in owner.networks}

@@ -1,4 +1,4 @@
-"""Whether a VM is to be started, stopped or restarted and no operator has done so yet, as the VM itself says. Pure."""
+"""Finds starts, stops and restarts of a VM that no operator has carried out yet, from the VM itself. Pure."""
 
 from nicplug.model.metadata import text
 from nicplug.model.requests import StateChange, StateChangeRequest, parse_requests
@@ -8,14 +8,14 @@ from nicplug.model.vmi import VirtualMachineInstance
 _MEMBER = "stateChangeRequests"
 _ON_REQUEST = frozenset({RunStrategy.HALTED, RunStrategy.MANUAL})
 _AT_REST = frozenset({"", "Stopped"})
-"""Values of `printableStatus` of a VM that no operator is about to start: others say what it waits for."""
+"""Values of `printableStatus` of a VM that no operator is about to start: other values say what it waits for."""
 
 
 def power_requests(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> tuple[str, ...]:
-    """What waits for an operator, as sentences: recorded requests, and a run strategy that asks for something else.
+    """Return what waits for an operator, as sentences: recorded requests, a run strategy not applied yet.
 
-    Source: KubeVirt 1.9 `subresource.go`: `start` and `stop` change the run strategy where that says what is to run,
-    and else leave a request; a restart is a request to stop, then one to start.
+    Source: KubeVirt 1.9 `subresource.go`: `start` and `stop` change the run strategy if that determines what runs,
+    and otherwise leave a request; a restart is a request to stop, then one to start.
     """
     if vm is None or vm.deleting:
         return ()
@@ -31,7 +31,7 @@ def power_requests(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 
 
 def is_off(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> bool:
-    """There is no instance, and nothing asks for one: neither the run strategy nor a request."""
+    """Report whether there is no instance, and neither the run strategy nor a request requires one."""
     return vm is not None and vmi is None and vm.run_strategy in _ON_REQUEST and not _asks_for_start(vm)
 
 

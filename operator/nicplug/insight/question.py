@@ -1,4 +1,4 @@
-"""What `plan` is asked: a change of the NICs of one VM, from a command line or from the body of a request. Pure."""
+"""The question that `plan` answers: a change of the NICs of one VM, from a command line or a request body. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,30 +9,30 @@ from nicplug.model.networks import Network, parse_network, parse_networks
 from nicplug.model.requests import NAME_OPTION, NETWORK_OPTION
 
 MOST_CHANGES = 100
-"""In one question: more than any guest has slots for."""
+"""Limit per question: more than any guest has slots for."""
 
 _MEMBERS = ("add", "remove", "persist", "interfaces", "networks")
 
 
 class BadQuestion(ValueError):
-    """The question cannot be understood; the text says what is wrong with it."""
+    """The question is invalid; the text says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addition:
-    """A NIC to be plugged; `name` "" leaves it to us."""
+    """A NIC to plug; an empty `name` lets nicplug choose one."""
 
     name: str
     network: str
 
     def to_network(self) -> Network:
-        """The entry of `networks`."""
+        """Return the entry of `networks`."""
         return parse_network({"name": self.name, "multus": {"networkName": self.network}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeSpec:
-    """Both lists as they would be after the change, as a manifest has them."""
+    """Both lists as they would be after the change, as in a manifest."""
 
     interfaces: tuple[Mapping[str, Any], ...]
     networks: tuple[Mapping[str, Any], ...]
@@ -40,10 +40,10 @@ class WholeSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanQuestion:
-    """A change that somebody thinks of; without any: what comes next for the NICs on their way.
+    """A change under consideration; without any, the question is what comes next for the NICs in progress.
 
     Attributes:
-        persist: the VM's template is changed; else its instance.
+        persist: True to change the VM's template, False to change its instance.
         spec: both lists instead of single changes.
     """
 
@@ -54,7 +54,7 @@ class PlanQuestion:
 
     @property
     def networks(self) -> tuple[Network, ...]:
-        """The networks that are asked for, some of which the VM may have already."""
+        """The networks in the question; the VM may have some of them already."""
         listed = parse_networks({"networks": list(self.spec.networks)}) if self.spec is not None else ()
         return (*(item.to_network() for item in self.additions), *listed)
 
@@ -66,7 +66,7 @@ class PlanQuestion:
         return frozenset((*added, *self.removals, *(text(item.get("name")) for item in listed)))
 
     def to_json(self) -> dict[str, Any]:
-        """As the body of a request."""
+        """Return the body of a request."""
         body: dict[str, Any] = {
             "add": [{NAME_OPTION: item.name, NETWORK_OPTION: item.network} for item in self.additions],
             "remove": [{NAME_OPTION: name} for name in self.removals],
@@ -78,7 +78,7 @@ class PlanQuestion:
 
 
 def parse_question(body: object) -> PlanQuestion:
-    """Read the body of a request.
+    """Parse the body of a request.
 
     Raises:
         BadQuestion: it has a member that is unknown or of the wrong type, or too many changes.
@@ -130,7 +130,7 @@ def _text(row: Mapping[str, Any], member: str, *, optional: bool = False) -> str
 
 
 def question_of(raw: Mapping[str, Any]) -> PlanQuestion:
-    """The NICs of a VM, or of a VMI, as a manifest would leave them; what else it changes is not asked about."""
+    """Return the NICs of a VM, or of a VMI, as a manifest would leave them; ignores its other changes."""
     spec = mapping(raw.get("spec"))
     is_vm = "template" in spec
     spec = mapping(mapping(spec.get("template")).get("spec")) if is_vm else spec

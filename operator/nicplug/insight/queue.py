@@ -1,4 +1,4 @@
-"""The queue of migrations: the slots that are taken, and in which order those go that wait."""
+"""The queue of migrations: the slots in use, and the order of the migrations that wait."""
 
 import itertools
 from collections import Counter
@@ -28,8 +28,8 @@ class QueuedMigration:
     """One migration.
 
     Attributes:
-        position: in the queue of those that wait for a slot, from 1; None when it does not wait for one.
-        message: what it waits for, with the names of those in front; or how it ended.
+        position: position among those that wait for a slot, from 1; None if it does not wait for one.
+        message: what it waits for, with the names of those before it; or how it ended.
     """
 
     namespace: str
@@ -46,7 +46,7 @@ class QueuedMigration:
     position: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As programs get it."""
+        """Return the item of the JSON output."""
         return {
             "namespace": self.namespace,
             "name": self.name,
@@ -64,10 +64,10 @@ class QueuedMigration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationQueue:
-    """All migrations that may be seen.
+    """All migrations that the caller may see.
 
     Attributes:
-        taken: slots of the cluster, by the ledger; None when it must not be read.
+        taken: used slots of the cluster, from the ledger; None without permission to read it.
         unknown: what could not be read, as sentences.
     """
 
@@ -77,17 +77,17 @@ class MigrationQueue:
     unknown: tuple[str, ...] = ()
 
     def shown(self, *, with_ended: bool) -> tuple[QueuedMigration, ...]:
-        """In order: under way, waiting, ended."""
+        """Return them in order: under way, waiting, ended."""
         return tuple(item for item in self.migrations if with_ended or not item.is_final)
 
 
 async def read_queue(
     api: KubeApi, *, namespace: str | None, kubevirt_namespace: str, operator_namespace: str, now: datetime
 ) -> MigrationQueue:
-    """Read it.
+    """Read the queue.
 
     Args:
-        namespace: of the migrations; None for all.
+        namespace: namespace of the migrations; None for all.
 
     Raises:
         ApiError: migrations cannot be read.
@@ -106,11 +106,13 @@ async def read_queue(
 
 
 def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMigration, ...]:
-    """Under way, then those that wait by their own word in the order of their turns, then what has still other
-    obstacles, the oldest first, then what has ended, the latest first.
+    """Sort the migrations by progress.
+
+    Under way first, then those whose status says that they wait for a slot, by turn, then those with other obstacles,
+    oldest first, then ended ones, latest first.
 
     Args:
-        entries: the slots that the ledger tells of; none when it could not be read.
+        entries: the slots in the ledger; empty if it could not be read.
     """
     rows = [_row(item, has_slot=item.uid in entries) for item in migrations]
     turns = _turns(migrations, rows, entries)
@@ -120,7 +122,7 @@ def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMi
 
 
 def _turns(migrations: list[Migration], rows: list[QueuedMigration], entries: Entries) -> dict[str, int]:
-    """The turns of those that wait for a slot, by uid: as the operator gives them (`plan.migration.slots`)."""
+    """Return the turns of those that wait for a slot, by uid, as the operator assigns them (`plan.migration.slots`)."""
     waiting = [
         Waiting(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
         for item, row in zip(migrations, rows, strict=True)
@@ -142,7 +144,7 @@ def _is_under_way(item: Migration, row: QueuedMigration) -> bool:
 
 def _rank(item: Migration, row: QueuedMigration, turns: Mapping[str, int]) -> tuple[int, int, float, str]:
     created = (item.created or _FAR).timestamp()
-    if item.is_final:  # the latest first, so that the list goes from now to the past; no priority counts any more
+    if item.is_final:  # latest first, so that the list goes back in time; priorities no longer count
         return (3, 0, -created, item.uid)
     if _is_under_way(item, row):
         return (0, -priority_of(item), created, item.uid)
@@ -171,7 +173,7 @@ def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:
 
 
 async def read_all(api: KubeApi, resource: Resource, namespace: str | None) -> list[Mapping[str, Any]]:
-    """Every page of a collection; a namespace of None is all of them."""
+    """Return every page of a collection; namespace None means all."""
     items: list[Mapping[str, Any]] = []
     token: str | None = None
     while True:

@@ -1,4 +1,4 @@
-"""What each reason means and what to do about it, from the one place where that stands: `reasons.md` beside this."""
+"""The meaning and the remedy of each reason, from their single source: `reasons.md` in this package."""
 
 import re
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Documented:
 
 
 def documented(source: str) -> list[Documented]:
-    """Every reason of a text with a heading for each, in its order.
+    """Return every reason of a text that has a heading for each, in its order.
 
     Raises:
         ValueError: a heading has no meaning below it, or no remedy.
@@ -34,6 +34,6 @@ def documented(source: str) -> list[Documented]:
 
 @cache
 def remedies() -> Mapping[str, Documented]:
-    """By reason, as it stands on the wire."""
+    """Return them by reason, as spelt on the wire."""
     source = files("nicplug.insight").joinpath("reasons.md").read_text(encoding="utf-8")
     return {item.reason: item for item in documented(source)}

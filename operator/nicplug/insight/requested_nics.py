@@ -1,4 +1,4 @@
-"""The NICs that requests add or remove, and that no operator has worked off: they have no record of that. Pure."""
+"""Shows NICs that unprocessed requests add or remove: no record says so yet. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,11 +13,11 @@ from nicplug.plan.views import Refusal
 
 
 def with_requests(nics: Sequence[NicRow], vm: VirtualMachine | None, *, held_by: Refusal | None) -> tuple[NicRow, ...]:
-    """The rows of a VM, with one for each NIC that is asked for, and that of each which is to go saying so.
+    """Return the rows of a VM, with a row for each NIC to add; the row of each NIC to remove says so.
 
     Args:
-        nics: as the status tells them.
-        held_by: why no operator carries requests out; None when one will.
+        nics: the rows from the status.
+        held_by: why no operator carries requests out; None if one will.
     """
     rows = {nic.name: nic for nic in nics}
     for request in pending_requests(vm):
@@ -32,7 +32,7 @@ def with_requests(nics: Sequence[NicRow], vm: VirtualMachine | None, *, held_by:
 
 
 def _asked(nic: NicRow, operation: OperationType, held_by: Refusal | None) -> NicRow:
-    """Nothing has happened yet, so nothing of an earlier operation belongs to it."""
+    """Return the row without anything of an earlier operation, as nothing has happened yet."""
     return replace(
         nic,
         operation=str(operation),

@@ -1,4 +1,4 @@
-"""What the aggregated API would answer to a request for a NIC, on evidence that was read for the question."""
+"""Predicts the aggregated API's answer to a request for a NIC, from evidence read for the question."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,16 +21,16 @@ LIST_GATE = (
     "(`nicplug doctor` looks at it)"
 )
 GATE_OFF = f'the feature gate "HotplugNICs" is not enabled: {LIST_GATE}'
-"""For people. KubeVirt's text speaks of an addition, also to one who removes, and names no remedy."""
+"""For people. KubeVirt's text mentions an addition even for a removal, and has no remedy."""
 
 
 def refusals_in_turn(
     evidence: Evidence, requests: Sequence[InterfaceRequest], *, persist: bool, forbidden: Mapping[str, str]
 ) -> list[str]:
-    """Why each of the requests is refused if they are made in this order; "" for one that is accepted.
+    """Return why each request is refused if they are made in this order; "" for an accepted one.
 
     Args:
-        persist: the VM is asked; else the VMI.
+        persist: True for requests to the VM, False for the VMI.
         forbidden: networks that the caller may not use, by their references, with the reason.
     """
     found, reasons = _evidence(evidence, requests), []
@@ -50,7 +50,7 @@ def refusals_in_turn(
 def _after(
     request: InterfaceRequest, answer: Answer, found: interfaces.Evidence, *, persist: bool
 ) -> interfaces.Evidence:
-    """What the next request meets: a VM that has this one recorded or in its template, or a VMI that has it."""
+    """Return what the next request finds: a VM that has this one recorded or in its template, or a VMI that has it."""
     vm, vmi = found.vm, found.vmi
     if persist:
         if vm is None:
@@ -69,12 +69,12 @@ def _after(
 
 
 def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, persist: bool) -> Answer:
-    """The answer to a NIC with a MAC address, which the caller brings into the spec.
+    """Return the answer to a NIC with a MAC address, which the caller adds to the spec.
 
-    What the caller may not read is not checked: `evidence.unknown` says what that is.
+    What the caller has no permission to read is not checked: `evidence.unknown` lists it.
 
     Args:
-        persist: the VM's template is patched; else the VMI.
+        persist: True to patch the VM's template, False to patch the VMI.
     """
     is_known = not _is_unknown(evidence, KUBEVIRTS.plural)
     if is_known and (refusal := _refused_at_once(evidence, request)):
@@ -96,7 +96,7 @@ def _is_unknown(evidence: Evidence, plural: str) -> bool:
 
 
 def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | None:
-    """Before any object is looked at."""
+    """Return the refusal that depends on no object."""
     config = evidence.caches.config()
     if config is None or not config.hotplug_enabled:
         return bad_request(GATE_OFF)
@@ -106,10 +106,10 @@ def _refused_at_once(evidence: Evidence, request: InterfaceRequest) -> Answer | 
 def _evidence(
     evidence: Evidence, requests: Sequence[InterfaceRequest], *, is_known: bool = True
 ) -> interfaces.Evidence:
-    """What the checks look at.
+    """Return what the checks read.
 
     Args:
-        is_known: the policy for networks could be read; else none is applied.
+        is_known: True if the policy for networks could be read; otherwise none is applied.
     """
     vm, vmi, config = evidence.parsed_vm, evidence.parsed_vmi, evidence.caches.config()
     networks = [network for owner in (vm, vmi) if owner is not None for network in owner.networks]

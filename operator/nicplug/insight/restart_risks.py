@@ -1,4 +1,4 @@
-"""Why a VM that is restarted may not start again. Pure."""
+"""Finds reasons why a VM may not start again after a restart. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,11 +18,11 @@ _AT_TARGET_PODS = frozenset({Reason.TARGET_POD_NOT_READY, Reason.TARGET_POD_SAND
 def restart_risks(
     vmi: VirtualMachineInstance | None, *, nodes: Sequence[Node] | None, now: datetime
 ) -> tuple[str, ...]:
-    """A sentence for each thing that is known to be in the way of the next launcher pod.
+    """Return a sentence for each known obstacle to the next launcher pod.
 
     Args:
-        vmi: that runs; its placement stands for that of the VM's template.
-        nodes: all there are; None when they cannot be read.
+        vmi: the running one; its placement stands for that of the VM's template.
+        nodes: all nodes; None if they cannot be read.
     """
     if vmi is None:
         return ()
@@ -30,7 +30,7 @@ def restart_risks(
 
 
 def _no_node(vmi: VirtualMachineInstance, nodes: Sequence[Node] | None) -> Iterator[str]:
-    # Devices are left out: which of them a network asks for, its definition says, which is not read for this.
+    # Leave devices out: the definition of a network says which ones it needs, and is not read for this.
     demand = demand_of(vmi, attachments=KnownAttachments(access=AttachmentAccess(shared=None)))
     found = find_candidates(nodes, source="", demand=demand)
     if found.is_impossible:
@@ -45,7 +45,7 @@ def _failed_networks(vmi: VirtualMachineInstance, *, now: datetime) -> Iterator[
 
 
 def _error_at_target(record: InterfaceOperation) -> str:
-    """What kept a pod with this NIC from starting; "" when nothing did."""
+    """Return what kept a pod with this NIC from starting; "" for nothing."""
     failures = record.failures
     if failures.count and failures.reason in _AT_TARGET_PODS:
         return failures.message or failures.reason

@@ -10,7 +10,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 
 def restart_required(vm: VirtualMachine | None) -> str:
-    """The message of the condition RestartRequired; "" when the VM does not have it."""
+    """Return the message of the condition RestartRequired; "" if the VM does not have it."""
     condition = (
         find_condition(objects(vm.read_status().get("conditions")), RESTART_REQUIRED) if vm is not None else None
     )
@@ -20,9 +20,9 @@ def restart_required(vm: VirtualMachine | None) -> str:
 
 
 def lost_at_restart(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> tuple[str, ...]:
-    """NICs of the running guest that the next one does not have, since they are not in the template.
+    """Return the NICs of the running guest that the next one does not have, since they are not in the template.
 
-    Left out: what is leaving already, and the pod network that a template without NICs is given at every start.
+    Omits NICs that are already leaving, and the pod network that a template without NICs gets at every start.
     """
     if vm is None or vmi is None:
         return ()
@@ -38,7 +38,7 @@ def lost_at_restart(vm: VirtualMachine | None, vmi: VirtualMachineInstance | Non
 
 
 def restart_effects(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Mapping[str, str]:
-    """A sentence for each NIC that the next restart removes, by name."""
+    """Return a sentence for each NIC that the next restart removes, by name."""
     from_template = (vmi.template_interfaces if vmi is not None else None) or frozenset()
     is_required = bool(restart_required(vm))
     return {

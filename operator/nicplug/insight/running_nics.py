@@ -1,4 +1,4 @@
-"""The NICs of a running guest, by the records that its next pass would write. Pure but for the evidence."""
+"""Forecasts the NICs of a running guest from the records of its next pass. Pure except for the evidence."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -24,7 +24,7 @@ def running_nics(
     slots: PciSlots,
     now: datetime,
 ) -> Iterable[NicForecast]:
-    """Those that something would happen to: new records, changed ones, and those that are already requested."""
+    """Yield those that something would happen to: new records, changed ones, and those that are already requested."""
     known = {item.name: item for item in before.operations}
     requested = {item.name: (item.operation, item.reason) for item in anyhow.operations}
     networks = networks_of(evidence)

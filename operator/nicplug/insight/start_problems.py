@@ -1,4 +1,4 @@
-"""What keeps a VM from starting, as the conditions of its VMI and of the VM say it. Pure."""
+"""Finds what keeps a VM from starting in the conditions of its VMI and of the VM. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,10 +36,10 @@ class StartProblem:
     """Why a VM that is to run does not.
 
     Attributes:
-        reason: of the condition: KubeVirt's, the scheduler's or nicplug's.
-        message: in the words of whoever found it.
+        reason: that of the condition: KubeVirt's, the scheduler's or nicplug's.
+        message: in the words of its source.
         waits_for: who has the next move.
-        remedy: what a person can do.
+        remedy: what the user can do.
     """
 
     reason: str
@@ -49,12 +49,12 @@ class StartProblem:
 
     @property
     def sentence(self) -> str:
-        """For one line."""
+        """The problem on one line."""
         return f"{self.reason}: {self.message}" if self.message else self.reason
 
 
 def start_problem(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> StartProblem | None:
-    """What is known to keep the VM from starting; None while nothing is, and for one that runs or is stopped.
+    """Return what is known to keep the VM from starting; None for nothing, and for a VM that runs or is stopped.
 
     Source: KubeVirt 1.9 `vmi.go` and `lifecycle.go` (`PodScheduled`, `Synchronized`); docs/differences.md for
     `FailedCreatePodSandBox`.
@@ -77,7 +77,7 @@ def _problem(row: Row | None, *, of_vm: bool = False) -> StartProblem | None:
     if row is None:
         return None
     reason = text(row.get("reason"))
-    # A request for a NIC that failed keeps no VM from starting.
+    # A failed request for a NIC does not keep a VM from starting.
     if of_vm and reason == Reason.HOTPLUG_ERROR:
         return None
     waits_for, remedy = _REMEDIES.get(reason, _OTHERS)

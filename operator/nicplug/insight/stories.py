@@ -1,4 +1,4 @@
-"""The stories of a VM's NICs, with the events that are read for them."""
+"""Reads the events for the stories of a VM's NICs, and tells the stories."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class NoSuchNic(LookupError):
     """The VM has no NIC of that name.
 
     Attributes:
-        known: the names of those that it has, as a text.
+        known: the names of its NICs, as a text.
     """
 
     def __init__(self, message: str, *, known: str) -> None:
@@ -36,11 +36,11 @@ class NoSuchNic(LookupError):
 
 
 async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: datetime) -> list[Story]:
-    """The story of one NIC; with no name, that of each NIC that is not ready.
+    """Return the story of one NIC; without a name, that of each NIC that is not ready.
 
     Raises:
         NoSuchNic: the VM has none of that name.
-        ApiError: events cannot be read, for another reason than a missing right.
+        ApiError: events cannot be read, for another reason than a missing permission.
     """
     vmi, target = evidence.parsed_vmi, evidence.target
     described = describe(namespace=target.namespace, name=target.name, vm=evidence.parsed_vm, vmi=vmi, now=now)
@@ -51,7 +51,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
         raise NoSuchNic(f'VM {target.name} has no NIC "{name}"', known=known)
     migrations = evidence.caches.migrations_of(VmiKey(target.namespace, target.name))
     pods = evidence.caches.launchers.of(vmi) if vmi is not None else ()
-    # The newest migrations count: an old one has told its story.
+    # Newest migrations first: an old one has told its story.
     names = [target.name, *(pod.key.name for pod in pods), *(item.key.name for item in reversed(migrations))]
     events = await _events(api, evidence, list(dict.fromkeys(names))[:_MOST_OBJECTS])
     status = vmi.read_status() if vmi is not None else {}
@@ -83,7 +83,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
 
 
 async def _events(api: KubeApi, evidence: Evidence, names: Sequence[str]) -> list[Mapping[str, Any]]:
-    """About the VM, its VMI, pods and migrations; none where they must not be read."""
+    """Return the events about the VM, its VMI, pods and migrations; none without permission to read them."""
     asking = [
         api.list(
             CORE_EVENTS,

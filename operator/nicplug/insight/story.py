@@ -1,4 +1,4 @@
-"""The story of one NIC: what happened, who waits for whom, what to do, what comes next. Pure."""
+"""The story of one NIC: what happened, what waits for what, what to do, what comes next. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,12 +27,13 @@ class Story:
     """One NIC.
 
     Attributes:
-        meaning: of its reason.
-        waits_for: who has the next move; "" when nobody has.
-        since: since when it has been like this.
-        todo: what a person can do: the record's remedy, or that of its reason where it has none.
-        restart: what a restart of the VM has to do with it; "" when nothing.
-        outdated: that its network has changed, or is no longer the VM's to use, since the guest got it; "" when not.
+        meaning: meaning of its reason.
+        waits_for: who has the next move; "" for nobody.
+        since: when the current state began.
+        todo: what the user can do: the record's remedy, or that of its reason if the record has none.
+        restart: what a restart of the VM means for it; "" for nothing.
+        outdated: says that its network has changed, or that the VM may no longer use it, since the guest got it;
+            otherwise "".
     """
 
     nic: NicRow
@@ -62,18 +63,18 @@ def tell(
     outdated: Refusal | None = None,
     now: datetime,
 ) -> Story:
-    """Put the story together.
+    """Compose the story.
 
     Args:
         pod: name of the launcher pod; "" while there is none.
-        migrations: of the VM, oldest first.
-        events: about the VM, its VMI, its pods and its migrations.
+        migrations: migrations of the VM, oldest first.
+        events: events about the VM, its VMI, its pods and its migrations.
         forecast: what the operator would do next about the NIC.
-        looks_again_at: when it does so without a change; None when only a change makes it look.
-        restart: what a restart of the VM has to do with the NIC.
-        policy: of the VM; None when it is not known.
-        problem: what keeps the VM from starting; None when nothing is known to.
-        outdated: what has become of the network since the guest got the NIC; None when it is as it was.
+        looks_again_at: when it does so without a change; None if it only reacts to a change.
+        restart: what a restart of the VM means for the NIC.
+        policy: that of the VM; None if unknown.
+        problem: what keeps the VM from starting; None if nothing is known.
+        outdated: what has changed about the network since the guest got the NIC; None for nothing.
     """
     nic = nic if problem is not None else _at_start(nic, forecast)
     mine = _migrations_of(nic, migrations)
@@ -106,7 +107,7 @@ def tell(
 
 
 def _at_start(nic: NicRow, forecast: NicForecast | None) -> NicRow:
-    """Of a guest that does not run nothing is recorded: what keeps a NIC from coming with it only a forecast says."""
+    """Return the NIC of a guest that does not run; only a forecast, not a record, says what blocks it."""
     if nic.reason != Reason.GUEST_NOT_RUNNING or forecast is None or forecast.outcome is not Outcome.STUCK:
         return nic
     return replace(
@@ -120,10 +121,10 @@ def _at_start(nic: NicRow, forecast: NicForecast | None) -> NicRow:
 
 
 def _documented(nic: NicRow, migrations: Sequence[Migration]) -> Documented | None:
-    """What is known of the NIC's reason; of one that is migrated, of the migration: its reason is why that was made.
+    """Document the NIC's reason; during a migration, the migration's: the NIC's only says why it was created.
 
     Args:
-        migrations: of the NIC.
+        migrations: migrations of the NIC.
     """
     if nic.phase != OperationPhase.MIGRATING:
         return remedies().get(nic.reason)
@@ -132,7 +133,7 @@ def _documented(nic: NicRow, migrations: Sequence[Migration]) -> Documented | No
 
 
 def _migrations_of(nic: NicRow, migrations: Sequence[Migration]) -> list[Migration]:
-    """Those that are, or were, for this NIC, and any that is under way: it brings the NIC too."""
+    """Return those that are, or were, for this NIC, and any that is under way: it adds the NIC too."""
     return [
         item
         for item in migrations
@@ -141,6 +142,6 @@ def _migrations_of(nic: NicRow, migrations: Sequence[Migration]) -> list[Migrati
 
 
 def _in_front(migrations: Sequence[Migration]) -> str:
-    """What a migration that has not ended says itself, with the names of those in front of it."""
+    """Return the message of a migration that has not ended, with the names of those before it."""
     under_way = [item for item in migrations if not item.is_final and item.progress]
     return f"migration {under_way[-1].key.name}: {under_way[-1].progress}" if under_way else ""

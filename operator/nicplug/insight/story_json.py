@@ -1,4 +1,4 @@
-"""A story as programs get it; docs/cli.md lists the members, which stay."""
+"""Renders a story as JSON for programs; docs/cli.md lists the members, which are stable."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from nicplug.insight.story import Story
 
 
 def story_json(story: Story, *, target: Target, unknown: list[Unknown]) -> dict[str, Any]:
-    """The story of one NIC."""
+    """Return the story of one NIC."""
     return {
         "kind": "NicStory",
         "target": {"namespace": target.namespace, "name": target.name},

@@ -1,4 +1,4 @@
-"""NICs whose migration would wait for somebody: it is made all the same, and cannot begin."""
+"""Finds NICs whose migration would be created but could not start without help."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -19,17 +19,17 @@ from nicplug.plan.nic.path.backoff import remedy_for
 from nicplug.reconcile.gather import Gatherer
 
 _FORESEEN = "foreseen"
-"""The uid of a migration that does not exist yet; the API server gives no such uid."""
+"""The uid of a migration that does not exist yet; the API server assigns no such uid."""
 
 
 def with_stuck_migrations(
     nics: Iterable[NicForecast], evidence: Evidence, gatherer: Gatherer, *, create: Create | None, now: datetime
 ) -> Iterator[NicForecast]:
-    """The NICs that a migration brings, as needing action where that cannot begin without somebody's help.
+    """Yield the NICs of a migration; they need action if it cannot start without help.
 
     Args:
-        gatherer: on the caches of the evidence.
-        create: the migration that would be made; None when none would.
+        gatherer: works on the caches of the evidence.
+        create: the migration that would be created; None for none.
     """
     obstacle: Obstacle | None = None
     is_known = False
@@ -43,7 +43,7 @@ def with_stuck_migrations(
 
 
 def _told(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
-    """In the words of the record that it will have once the migration reports what it waits for."""
+    """Return the NIC in the words of its record once the migration reports what it waits for."""
     if nic.remedy:  # the migration reports it already
         return replace(nic, outcome=Outcome.STUCK)
     if obstacle is None or not obstacle.is_stuck or not (remedy := remedy_for(obstacle.reason)):
@@ -52,7 +52,7 @@ def _told(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
 
 
 def _find_obstacle(evidence: Evidence, gatherer: Gatherer, create: Create | None, *, now: datetime) -> Obstacle | None:
-    """By the checks of the migration controller, of the migration under way or of the one that would be made."""
+    """Run the migration controller's checks, for the migration under way or the one that would be created."""
     if create is None:
         target = VmiKey(evidence.target.namespace, evidence.target.name)
         waiting = [item for item in evidence.caches.migrations_of(target) if not item.is_final and not item.has_target]

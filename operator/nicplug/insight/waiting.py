@@ -1,4 +1,4 @@
-"""Who has the next move, by reason: a person who asks why a NIC is not there wants to know whom to ask."""
+"""Says who has the next move, by reason, for users who ask why a NIC is not there."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -9,7 +9,7 @@ from nicplug.plan.reasons import Reason
 
 
 class Mover(StrEnum):
-    """Who is waited for; `{node}` is the VM's, `{pod}` its launcher pod."""
+    """Who must act next; `{node}` is the VM's, `{pod}` its launcher pod."""
 
     NOBODY = "nobody"
     OPERATOR = "nicplug"
@@ -155,7 +155,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
 
 _OF_MIGRATIONS = frozenset({Mover.SCHEDULER, Mover.NODE_AGENTS, Mover.QUEUE})
 MOVERS: Mapping[str, Mover] = {str(reason): mover for mover, reasons in _BY_MOVER.items() for reason in reasons}
-"""By reason, as it stands on the wire."""
+"""By reason, as spelt on the wire."""
 
 
 _BY_POLICY: Mapping[str, str] = {
@@ -166,11 +166,11 @@ _BY_POLICY: Mapping[str, str] = {
 
 
 def waits_for(reason: str, *, phase: str = "", policy: HotplugPolicy | None = None, node: str, pod: str) -> str:
-    """Who has the next move, for a sentence; "" for a reason that nobody knows, or when nobody has.
+    """Return who has the next move, for a sentence; "" for an unknown reason, or if nobody has.
 
     Args:
-        phase: of the record: while the VM is migrated for a NIC, its reason is why, and says nothing about the present.
-        policy: of the VM: whoever set the field that forbids something can change it.
+        phase: that of the record: during the migration of a VM, a NIC's reason only says why it was created.
+        policy: that of the VM: whoever set the field that forbids something can change it.
     """
     if phase == OperationPhase.MIGRATING and MOVERS.get(reason) not in _OF_MIGRATIONS:
         reason = Reason.MIGRATING
