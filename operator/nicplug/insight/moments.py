@@ -71,8 +71,7 @@ def in_order(moments: Iterable[Moment]) -> list[Moment]:
     """Sort by time; within a second, moments without a fraction precede their first effect.
 
     Source: metav1.Time, the type of `creationTimestamp` and of a migration's phase timestamps, has whole seconds;
-    nicplug's
-    records and events have microseconds. Moments with a fraction stay in the order of time.
+    nicplug's records and events have microseconds. Moments with a fraction stay in the order of time.
     """
     told: list[Moment] = []
     for _, group in groupby(sorted(moments, key=lambda moment: moment.at), key=_second):

@@ -14,8 +14,8 @@ _AT_REST = frozenset({"", "Stopped"})
 def power_requests(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> tuple[str, ...]:
     """Return what waits for an operator, as sentences: recorded requests, a run strategy not applied yet.
 
-    Source: KubeVirt 1.9 `subresource.go`: `start` and `stop` change the run strategy if that determines what runs,
-    and otherwise leave a request; a restart is a request to stop, then one to start.
+    Source: KubeVirt 1.9 `subresource.go`: `start` and `stop` change the run strategy if that determines what runs, and
+    otherwise leave a request; a restart is a request to stop, then one to start.
     """
     if vm is None or vm.deleting:
         return ()

@@ -69,8 +69,8 @@ def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: dateti
     """Return the list with `wanted` replacing the entry of its type, or appended.
 
     The old entry stays if nothing relevant differs: status and reason for KubeVirt's types, the message too with
-    `message_counts`; with `observed_generation` also the message and the generation. The transition time changes
-    only with the status.
+    `message_counts`; with `observed_generation` also the message and the generation. The transition time changes only
+    with the status.
     """
     rows = [dict(row) for row in conditions]
     for index, row in enumerate(rows):

@@ -1,7 +1,8 @@
 """The network-status annotation: what Multus claims about the interfaces of a pod.
 
-It proves nothing: any client that may patch the pod can forge it, and the dynamic networks
-controller is known to leave phantoms in it. Only interfaces that nicplug requested are read.
+It proves nothing: any client that may patch the pod can forge it, and the dynamic networks controller is known to leave
+phantoms in it. Only interfaces that nicplug requested are read.
+
 Source: Multus network attachment specification; KubeVirt `pkg/network/multus/status.go`.
 """
 
@@ -60,8 +61,7 @@ class NetworkStatus:
         """True if the pod names its secondary interfaces `net1`, `net2`, ...: launcher pods before KubeVirt 1.0.
 
         KubeVirt accepts any `net<i>` as evidence. nicplug does not: another client's element may be called `net9`, and
-        a
-        new NIC would then get an ordinal name, with which it can never be unplugged.
+        a new NIC would then get an ordinal name, with which it can never be unplugged.
         """
         names = {entry.interface for entry in self.entries}
         return FIRST_ORDINAL_NAME in names and not any(map(is_hashed_name, names))

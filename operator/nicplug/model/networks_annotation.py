@@ -31,8 +31,8 @@ def hashed_interface_name(network_name: str) -> str:
 def plugin_interface_name(network_name: str) -> str:
     """Return the interface name for the extra element of a network's binding plugin: `bind` and the same digits.
 
-    KubeVirt omits it, and Multus then uses `net<i>`: that would make the pod's names look ordinal, and the
-    dynamic networks controller serves no element after one without a name (docs/node-simulator.md).
+    KubeVirt omits it, and Multus then uses `net<i>`: that would make the pod's names look ordinal, and the dynamic
+    networks controller serves no element after one without a name (docs/node-simulator.md).
     """
     return f"bind{hashed_interface_name(network_name).removeprefix('pod')}"
 

@@ -1,8 +1,8 @@
 """Values that a planning pass needs repeatedly, computed once in the pass and dropped at its end.
 
-A planner is pure, so whatever it computes from immutable records stays the same until it ends. It needs many
-values once per NIC, and an object may have hundreds of NICs and a megabyte of spec. Nothing is kept between passes: a
-parsed object takes several times the memory of its text, and a cache holds thousands.
+A planner is pure, so whatever it computes from immutable records stays the same until it ends. It needs many values
+once per NIC, and an object may have hundreds of NICs and a megabyte of spec. Nothing is kept between passes: a parsed
+object takes several times the memory of its text, and a cache holds thousands.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,8 +58,8 @@ def planning_pass() -> Iterator[None]:
 def once_per_pass(function: Callable[P, R]) -> Callable[P, R]:
     """Make a pure function of immutable objects compute each result once per planning pass.
 
-    Arguments are compared by identity: an equal text in another object is computed again. All callers share the
-    result: never modify it.
+    Arguments are compared by identity: an equal text in another object is computed again. All callers share the result:
+    never modify it.
     """
     results: _Results = {}
 

@@ -1,11 +1,11 @@
 """Failures that the dynamic networks controller and the kubelet report in events on a pod.
 
-Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding
-interface <interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding
-container to network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
-(<namespace>)`, after `error in getting k8s network for pod`. An event proves nothing: any client that may create
-events in the pod's namespace chooses its reason, source and text (docs/adr/0017). The text is truncated, stripped of
-control characters, and quoted; a network that it names is only looked up among those of its pod.
+Source: multus-dynamic-networks-controller `pkg/controller/pod.go`: `pod [<ns>/<name>]: failed adding interface
+<interface> to network: <network>`; Kubernetes `pkg/kubelet/events`; Multus `pkg/multus`: `error adding container to
+network "<name>"`, and `pkg/k8sclient`: `cannot find a network-attachment-definition (<name>) in namespace
+(<namespace>)`, after `error in getting k8s network for pod`. An event proves nothing: any client that may create events
+in the pod's namespace chooses its reason, source and text (docs/adr/0017). The text is truncated, stripped of control
+characters, and quoted; a network that it names is only looked up among those of its pod.
 """
 
 import re

@@ -44,8 +44,8 @@ def plain(value: Any, *, member: str = "", within: str = "") -> Any:
 def differing_members(one: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the paths, with dots, of the members whose meaning differs; a list differs as a whole.
 
-    Members that are equal literally are not compared further. If more values differ than any person would write,
-    the rest is compared literally, too.
+    Members that are equal literally are not compared further. If more values differ than any person would write, the
+    rest is compared literally, too.
     """
     return tuple(_Comparison().differing(one, other, path="", member="domain", within=""))
 

@@ -1,7 +1,7 @@
 """Migration slots: who wants one, who has one, and their ledger, a ConfigMap with one key per slot.
 
-Any client that may edit the ConfigMap can write anything there; invalid entries are left out, and the checksum
-reveals the change.
+Any client that may edit the ConfigMap can write anything there; invalid entries are left out, and the checksum reveals
+the change.
 """
 
 import hashlib

@@ -120,7 +120,7 @@ def _without_template(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:
-    """Follow KubeVirt's `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
+    """Apply KubeVirt's `VirtualMachine.RunStrategy()`: both set is an error, neither means Halted."""
     running, strategy = spec.get("running"), spec.get("runStrategy")
     if running is not None and strategy is not None:
         return RunStrategy.CONFLICTING

@@ -1,7 +1,7 @@
-"""The nodes that a VM could move to, and with numbers why the others cannot take it.
+"""The nodes that a VM could migrate to, and with numbers why the others cannot take it.
 
-Only what a pod can never get around: CPU, memory, free devices and the rest are the scheduler's business, which is
-asked by the target pod.
+Checks only what a pod can never get around. The scheduler decides about CPU, memory, free devices and the rest when the
+target pod is created.
 """
 
 from collections import Counter
@@ -15,24 +15,25 @@ from nicplug.model.metadata import mapping, objects
 from nicplug.model.node import Node, fits_affinity, is_cordoned_for, missing_labels, repelling_taints
 from nicplug.model.vmi import VirtualMachineInstance
 
-# A message is for a person: the commonest flaws, then "..."
+# A message is for people: it has the most frequent flaws, then "..."
 _FLAWS_TOLD = 6
 _MOST_LISTED = 10
-# Of a placement that is compared with every node: the scheduler is asked whether a longer one fits.
+# Limit for a placement that is compared with every node; a longer one is left to the scheduler.
 _LONGEST_COMPARED = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidates:
-    """The nodes that a VM could move to.
+    """The nodes that a VM could migrate to.
 
     Attributes:
-        is_known: nodes can be read; otherwise the scheduler is asked by a target pod.
+        is_known: True if nodes can be read; otherwise a target pod is created, and the scheduler decides.
         nodes: names of those that fit.
         total: how many nodes there are.
-        message: the count, and why the others do not: "0 of 3 nodes can take the VM: node01 runs it, 2 are cordoned".
-        devices_nowhere: what is asked for and no node offers, not the one that the VM is on either.
-        source_fits: the node that the VM is on would take it again after a restart.
+        message: the count, and why the others do not fit: "0 of 3 nodes can take the VM: node01 runs it, 2 are
+            cordoned".
+        devices_nowhere: requested devices that no node offers, not even the source.
+        source_fits: True if the current node would take the VM again after a restart.
     """
 
     is_known: bool = False
@@ -44,22 +45,22 @@ class Candidates:
 
     @property
     def restarts_nowhere(self) -> bool:
-        """After a restart the VM would wait for a node: a cordon and a taint do not concern a pod that runs already."""
+        """True if no node would take the VM after a restart: a cordon or a taint does not affect a running pod."""
         return self.is_impossible and not self.source_fits
 
     @property
     def is_impossible(self) -> bool:
-        """No node can take the VM."""
+        """True if no node can take the VM."""
         return self.is_known and not self.nodes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demand:
-    """What a target pod asks of its node.
+    """What a target pod requires of its node.
 
     Attributes:
-        affinity: `spec.affinity` of the VMI, whole.
-        devices: resource names that the networks of the VM name.
+        affinity: the whole `spec.affinity` of the VMI.
+        devices: resource names from the networks of the VM.
     """
 
     node_selector: Mapping[str, Any] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Demand:
 
 
 class _Flaw(NamedTuple):
-    """Why a node cannot take the VM, said of one and of several."""
+    """Why a node cannot take the VM, worded for one node and for several."""
 
     of_one: str
     of_several: str
@@ -82,12 +83,12 @@ def demand_of(
     added_node_selector: Mapping[str, Any] | None = None,
     left_out: frozenset[str] = frozenset(),
 ) -> Demand:
-    """What the VM's next pod asks for.
+    """Return what the VM's next pod requires.
 
     Args:
-        attachments: the network attachment definitions that the VMI refers to; unknown ones ask for no device.
-        added_node_selector: of the migration; the VM's own selector wins.
-        left_out: NICs that the pod is made without.
+        attachments: the network attachment definitions that the VMI refers to; unknown ones require no device.
+        added_node_selector: that of the migration; the VM's own selector takes precedence.
+        left_out: NICs that the pod is created without.
     """
     placement = _comparable_placement(vmi)
     going = {interface.name for interface in vmi.interfaces if interface.is_absent} | left_out
@@ -102,7 +103,7 @@ def demand_of(
 
 
 def _comparable_placement(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
-    """What places the pod; nothing if that is too long to be compared with every node."""
+    """Return what places the pod; empty if that is too long to be compared with every node."""
     return read_object(vmi.placement) if len(vmi.placement) <= _LONGEST_COMPARED else {}
 
 
@@ -114,12 +115,12 @@ def refuse_devices(
     attachments: KnownAttachments,
     added_node_selector: Mapping[str, Any] | None = None,
 ) -> dict[str, Candidates]:
-    """The NICs whose device no node has that could take the VM with the NICs before them.
+    """Return the NICs whose device is missing on every node that could take the VM with the NICs before them.
 
-    They must not keep the VM from moving with the others.
+    They must not keep the VM from migrating with the others.
 
     Args:
-        lacking: NICs that the guest has still to get, first come first served.
+        lacking: NICs that the guest does not have yet, first come first served.
     """
     demand = demand_of(
         vmi, attachments=attachments, added_node_selector=added_node_selector, left_out=frozenset(lacking)
@@ -145,17 +146,17 @@ def refuse_devices(
 
 
 def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand) -> Candidates:
-    """The nodes other than the source that may be asked.
+    """Return the nodes other than the source that fit.
 
     Args:
-        nodes: all there are; None, or none at all, when they cannot be read: whoever runs a VM has nodes.
-        source: the node that the VM is on.
+        nodes: all nodes; None, or an empty list, if they cannot be read: a running VM has a node.
+        source: the current node of the VM.
     """
     return _NodeGroups(nodes, source=source, demand=demand).candidates(demand.devices) if nodes else Candidates()
 
 
 class _NodeGroups:
-    """The nodes that differ in nothing that matters: hundreds of NICs may each ask for a device of their own."""
+    """The nodes grouped by what matters: hundreds of NICs may each require a device of their own."""
 
     def __init__(self, nodes: Sequence[Node], *, source: str, demand: Demand) -> None:
         self._total = len(nodes)
@@ -170,7 +171,7 @@ class _NodeGroups:
                 self._names.setdefault((_flaw(node, demand), node.devices), []).append(node.name)
 
     def candidates(self, devices: frozenset[str]) -> Candidates:
-        """Those for a pod that also asks for these devices."""
+        """Return the candidates for a pod that also requires these devices."""
         fitting: list[str] = []
         counts: Counter[_Flaw] = Counter()
         for (flaw, offered), names in self._names.items():
@@ -194,7 +195,7 @@ class _NodeGroups:
 
 
 def _flaw(node: Node, demand: Demand) -> _Flaw | None:
-    """The first that a person would fix first; devices come after everything else."""
+    """Return the flaw to fix first; devices come last."""
     if node.deleting:
         return _Flaw("is being deleted", "are being deleted")
     if is_cordoned_for(demand.tolerations, node):

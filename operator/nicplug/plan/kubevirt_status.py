@@ -1,4 +1,4 @@
-"""The status of a KubeVirt CR: that nicplug serves it, by what policy, and what is wrong with the installation.
+"""The status of a KubeVirt CR: that nicplug serves it, its policy, and problems of the installation.
 
 Pure. Source of phase, types, reasons and messages: KubeVirt 1.9 `pkg/virt-operator/util/conditions.go`
 (`UpdateConditionsCreated`, `UpdateConditionsAvailable`, `UpdateConditionsFailedExists`). `hotplug` is nicplug's own.
@@ -39,10 +39,10 @@ class Coverage:
     """On how many nodes a NIC can be plugged in place.
 
     Attributes:
-        nodes: all there are; None when nodes cannot be read.
-        ready: those with a ready dynamic networks controller; None when that cannot be known.
-        is_deployed: there is a controller in a trusted namespace.
-        trusted: where it would count.
+        nodes: how many nodes there are; None if they cannot be read.
+        ready: how many have a ready dynamic networks controller; None if unknown.
+        is_deployed: True if there is a controller in a trusted namespace.
+        trusted: the namespaces in which it would count.
     """
 
     nodes: int | None = None
@@ -53,10 +53,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtView:
-    """The KubeVirt CR that counts, and the installation as the leader sees it.
+    """The KubeVirt CR in effect, and the installation as the leader sees it.
 
     Attributes:
-        version: nicplug's, as the aggregated API gives it.
+        version: nicplug's, as the aggregated API reports it.
         attachment_rule: which networks of other namespaces a VM may use, for a sentence.
     """
 
@@ -69,10 +69,11 @@ class KubevirtView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtReport:
-    """What a status should say, apart from when it began to; equal reports need no write.
+    """The wanted content of a status, without transition times; equal reports need no write.
 
     Attributes:
-        members: of the status, but for the conditions. A member that nicplug writes and that is missing here goes.
+        members: members of the status, without the conditions. A member that nicplug writes and that is missing here is
+            removed.
     """
 
     members: Mapping[str, Any]
@@ -80,7 +81,7 @@ class KubevirtReport:
 
 
 def report_of(view: KubevirtView) -> KubevirtReport:
-    """What the status of the KubeVirt CR that counts says."""
+    """Return the report for the KubeVirt CR in effect."""
     faults = list(_faults(view))
     degraded = Condition(type=DEGRADED, status=FALSE, reason=_READY, message=_IS_READY, message_counts=True)
     if faults:
@@ -105,7 +106,7 @@ def report_of(view: KubevirtView) -> KubevirtReport:
 
 
 def report_of_ignored(why: str) -> KubevirtReport:
-    """What the status of a KubeVirt CR without effect says: as in KubeVirt, this condition and no other.
+    """Return the report for a KubeVirt CR without effect: as in KubeVirt, only this condition.
 
     Args:
         why: a sentence with the remedy.
@@ -116,9 +117,9 @@ def report_of_ignored(why: str) -> KubevirtReport:
 
 
 def status_patch(raw: Mapping[str, Any], report: KubevirtReport, *, now: datetime) -> list[dict[str, Any]]:
-    """JSON patch operations below `/status`; empty when it says all that already.
+    """Return JSON patch operations below `/status`; empty if it is up to date.
 
-    The conditions are replaced as a whole: the KubeVirt CR has one manager, and what another left is no longer true.
+    The conditions are replaced as a whole: the KubeVirt CR has one manager, and conditions of another are outdated.
 
     Args:
         raw: the object as it was read.
@@ -141,7 +142,7 @@ def status_patch(raw: Mapping[str, Any], report: KubevirtReport, *, now: datetim
 
 
 def _faults(view: KubevirtView) -> Iterator[tuple[str, str]]:
-    """Reason and sentence of what keeps NICs from arriving, the worst first; what cannot be known is no fault."""
+    """Yield reason and sentence of what keeps NICs from being plugged, the worst first; what is unknown is no fault."""
     config, coverage = view.config, view.coverage
     if view.attachments is Knowledge.NOT_INSTALLED:
         yield (
@@ -171,7 +172,7 @@ def _hotplug(view: KubevirtView) -> dict[str, Any]:
 
 
 def _told(view: KubevirtView) -> Sequence[str]:
-    """What a cluster admin wants to know at a glance; none of it is a fault."""
+    """Return what a cluster admin wants to see at a glance; none of it is a fault."""
     told = [_told_of_nodes(view.coverage)]
     if view.config.hotplug_enabled:
         return told

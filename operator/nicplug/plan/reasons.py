@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """CamelCase on the wire. `nicplug/insight/reasons.md` says of each what it means and what to do (`make docs`)."""
+    """CamelCase on the wire. `nicplug/insight/reasons.md` says what each means and what to do (`make docs`)."""
 
     # Where a NIC is.
     ATTACHED = "Attached"

@@ -1,8 +1,8 @@
-"""From a wanted status to the smallest guarded patch, and whether it may wait.
+"""Computes the smallest guarded patch for a wanted status, and whether it may wait.
 
-A status change is either a *go-ahead*, on which another program acts, or a *report*, which
-somebody reads. Go-aheads and good or bad endings are sent at once. Reports about things in
-flight wait a moment for company, so that a healthy hot-plug costs two status writes, not five.
+A status change is either a *go-ahead*, on which another program acts, or a *report* for people. Go-aheads and final
+states are sent at once. Reports about operations in progress wait briefly to be combined, so that a healthy hot-plug
+costs two status writes, not five.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _KINDS: dict[type[Told], Kind] = {
     Migration: Kind.MIGRATION,
 }
 
-# Other words for the same, such as a place in a queue: people read them, scripts go by reasons.
+# Only the wording differs, such as a place in a queue: people read it, scripts use reasons.
 _WORDING_DELAY = timedelta(seconds=1)
 _WORDS = frozenset({"message", "remedy", "rollbackCause"})
 _WITH_WORDS = frozenset({"conditions", "interfaceOperations"})
@@ -34,14 +34,14 @@ _WITH_WORDS = frozenset({"conditions", "interfaceOperations"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusDecision:
-    """The patch to send now, or the moment at which it is due; neither when nothing differs."""
+    """The patch to send now, or when it is due; neither if nothing differs."""
 
     patch: PatchStatus | None = None
     due: datetime | None = None
 
 
 def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of `wanted` that differ; a member that is missing on both sides or empty does not."""
+    """Return the members of `wanted` that differ; missing and empty count as equal."""
     old = read(seen) or {}
     members = sorted(old.keys() | wanted.keys())
     return {
@@ -52,7 +52,7 @@ def changed_members(*, seen: FrozenJson, wanted: Mapping[str, Any]) -> dict[str,
 
 
 def patience(*, seen: FrozenJson, changes: Mapping[str, Any], delay: timedelta) -> timedelta:
-    """How long a report waits: at least a second when nothing but messages differ."""
+    """Return how long a report waits: at least a second if only messages differ."""
     if not changes.keys() <= _WITH_WORDS:
         return delay
     old = read(seen) or {}
@@ -73,7 +73,7 @@ def decide_status(
     delay: timedelta,
     now: datetime,
 ) -> StatusDecision:
-    """Send `changes` now when they are urgent or have waited long enough, else say when they are due.
+    """Send `changes` now if they are urgent or have waited long enough; otherwise return when they are due.
 
     Args:
         told: the object whose status it is.

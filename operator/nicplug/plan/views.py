@@ -1,4 +1,4 @@
-"""Everything a decision may look at, gathered from the cache before it is taken; may be stale."""
+"""Everything a decision may depend on, gathered from the cache before it is taken; may be stale."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """What the API server last refused for this object, until the object changes.
+    """The last write for this object that the API server rejected, until the object changes.
 
     Attributes:
-        remedy: what a person can do; "" where the message has the API server's words.
-        requests: the requests for NICs that it was refused for, as JSON; "" for what the spec asks for.
+        remedy: what the user can do; "" if the message has the API server's words.
+        requests: the requests for NICs that it was rejected for, as JSON; "" if it was for the spec.
     """
 
     reason: str
@@ -38,7 +38,7 @@ class Refusal:
 
     @property
     def sentence(self) -> str:
-        """Message and remedy, for what has one field for both."""
+        """Message and remedy, for targets with one field for both."""
         return with_remedy(self.message, self.remedy)
 
 
@@ -47,16 +47,16 @@ class PlanSettings:
     """The settings that planners read.
 
     Attributes:
-        report_delay: how long a status change that nobody acts on waits for company.
-        serialise_limit: how long the removal of a pod interface waits for an addition to arrive.
+        report_delay: how long a status change that nothing acts on is delayed, to be combined with others.
+        serialise_limit: how long the removal of a pod interface waits for an addition to be attached.
         launcher_image: image of the `compute` container.
-        first_report_delay: the same for the first report about a NIC, which is never late.
-        attachment_patience: how long a launcher pod waits for a network attachment definition that is missing; one
-            that was created together with the VM is heard of by another watch, and may be heard of later.
-        batch_window: how long a migration that a NIC needs waits for others to come with it.
-        kubevirt_namespace: where the KubeVirt CR lies, for sentences.
-        record_patience: how long a pod that another leader may have made is given until it is recorded.
-        name_salt: makes names of pods that nobody can know before; new in each process.
+        first_report_delay: delay of the first report about a NIC, which is never late.
+        attachment_patience: how long a launcher pod waits for a missing network attachment definition; one that was
+            created together with the VM comes through another watch, possibly later.
+        batch_window: how long a migration for a NIC waits for other NICs to share it.
+        kubevirt_namespace: namespace of the KubeVirt CR, for sentences.
+        record_patience: how long to wait for the record of a pod that another leader may have created.
+        name_salt: makes names of pods unpredictable; new in each process.
     """
 
     report_delay: timedelta = timedelta(milliseconds=300)
@@ -72,15 +72,15 @@ class PlanSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmView:
-    """What `plan.vm.plan_vm` sees.
+    """The input of `plan.vm.plan_vm`.
 
     Attributes:
         vmi: the VMI of the VM's name, whoever owns it.
-        revision: what the VM looked like when that VMI was started, if this very VM took it; None when nobody knows.
+        revision: the VM's template at the start of that VMI, if this very VM recorded it; None if unknown.
         revisions: every revision controlled by this VM's uid.
-        config: the KubeVirt CR; None when there is none.
-        policy: the cluster's, with what the VM's owner has overridden.
-        report_pending_since: when a withheld report was first noticed; None when none is withheld.
+        config: the KubeVirt CR; None if there is none.
+        policy: the cluster's, with the overrides of the VM's owner.
+        report_pending_since: when a withheld report was first noticed; None if none is withheld.
     """
 
     vm: VirtualMachine
@@ -96,31 +96,31 @@ class VmView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VmiView:
-    """What `plan.vmi.plan_vmi` sees.
+    """The input of `plan.vmi.plan_vmi`.
 
     Attributes:
-        pods: every pod that nicplug has made for this VMI (`plan.vmi.own_pods`).
-        vm: the owning VM, when its uid is the one in the ownerReference.
-        vm_refusal: what was last refused for the owning VM, such as the patch of this VMI's spec.
-        spec_seen_at: when this process first saw the VMI's present generation.
-        attachments: what is known of the network attachment definitions that the VMI refers to.
-        failures: what the dynamic networks controller last said it failed to do on these pods.
-        start_failures: why pods of the VMI could not start when that was last tried.
-        orphans: the pods that were made for this VMI, when nobody owns them any more.
-        podless_since: since when this process knows that there is no launcher pod, or not the one that was asked for;
-            None while none is in sight at most.
+        pods: every pod that nicplug created for this VMI (`plan.vmi.own_pods`).
+        vm: the owning VM, if its uid is the one in the ownerReference.
+        vm_refusal: the last rejected write for the owning VM, such as the patch of this VMI's spec.
+        spec_seen_at: when this process first saw the VMI's current generation.
+        attachments: what is known about the network attachment definitions that the VMI refers to.
+        failures: the latest failures that the dynamic networks controller reported for these pods.
+        start_failures: why pods of the VMI could not start at the last attempt.
+        orphans: the pods that were created for this VMI and that have no owner any more.
+        podless_since: since when this process knows that there is no launcher pod, or not the requested one; None if it
+            may only be missing in the cache.
         migrations: every migration that names this VMI, oldest first.
-        has_lost_migration: it is said to be moved by a migration that is known to be gone.
-        nodes: every node there is; None when they cannot be read.
+        has_lost_migration: True if its status names a running migration that is known to be gone.
+        nodes: all nodes; None if they cannot be read.
         controller: the dynamic networks controller on the node of the VM.
-        policy: the cluster's, with what the VM's owner has overridden.
+        policy: the cluster's, with the overrides of the VM's owner.
         foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
-        records: of the pods that nicplug has made.
+        records: the records of the pods that nicplug created.
         gone: uids of those that are known not to exist any more.
-        taken: names that a launcher pod cannot have, since somebody else's pod has them.
+        taken: names that a launcher pod cannot have, since pods of other owners have them.
         discarded: uids of pods that this process has deleted because no status recorded them.
-        unrecorded: when pods that another leader may be about to record were first heard of, by uid; not of all, where
-            there are many.
+        unrecorded: when this process first saw each pod that another leader may be about to record, by uid; incomplete
+            if there are many.
     """
 
     vmi: VirtualMachineInstance
@@ -151,40 +151,40 @@ class VmiView:
 
     @property
     def hotplug_enabled(self) -> bool:
-        """The feature gate is listed in the KubeVirt CR."""
+        """True if the feature gate is listed in the KubeVirt CR."""
         return self.config is not None and self.config.hotplug_enabled
 
     @property
     def is_podless(self) -> bool:
-        """That there is no launcher pod is known, not only that none is in sight."""
+        """True if it is known that there is no launcher pod, not only that the cache has none."""
         return self.podless_since is not None
 
     @property
     def keeps_rollbacks(self) -> bool:
-        """What was rolled back stays so: the policy says so still, or cannot be asked now."""
+        """True if rolled-back changes stay rolled back: the policy still says so, or is unknown now."""
         return self.config is None or self.policy.on_failure is OnFailure.ROLLBACK
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationView:
-    """What `plan.migration.plan_migration` sees.
+    """The input of `plan.migration.plan_migration`.
 
     Attributes:
-        vmi: the VMI that the migration names; None when there is none.
-        pods: every pod that nicplug has made for that VMI (`plan.vmi.own_pods`).
-        migrations: every migration that names the VMI, oldest first; this one too.
-        nodes: every node there is; None when they cannot be read.
-        attachments: what is known of the network attachment definitions that the VMI refers to.
-        gone_pods: pods of this migration that are known not to exist, not only out of sight.
-        start_failures: why pods of the VMI could not start when that was last tried.
-        slot: what this migration may take up of what the cluster's limits leave.
-        report_pending_since: when a withheld report was first noticed; None when none is withheld.
+        vmi: the VMI that the migration names; None if there is none.
+        pods: every pod that nicplug created for that VMI (`plan.vmi.own_pods`).
+        migrations: every migration that names the VMI, oldest first; includes this one.
+        nodes: all nodes; None if they cannot be read.
+        attachments: what is known about the network attachment definitions that the VMI refers to.
+        gone_pods: pods of this migration that are known not to exist, not only missing in the cache.
+        start_failures: why pods of the VMI could not start at the last attempt.
+        slot: this migration's share of the cluster's limits.
+        report_pending_since: when a withheld report was first noticed; None if none is withheld.
         foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
-        records: of the pods that nicplug has made.
-        taken: names that the target pod cannot have, since somebody else's pod has them.
-        unrecorded: when target pods that another leader may be about to record were first heard of, by uid; not of all,
-            where there are many.
-        budget: the disruption budget of the VMI; None when there is none, or nobody knows.
+        records: the records of the pods that nicplug created.
+        taken: names that the target pod cannot have, since pods of other owners have them.
+        unrecorded: when this process first saw each target pod that another leader may be about to record, by uid;
+            incomplete if there are many.
+        budget: the disruption budget of the VMI; None if there is none, or if unknown.
     """
 
     migration: Migration
@@ -209,15 +209,16 @@ class MigrationView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BudgetView:
-    """What `plan.vmi.disruption_budget` sees.
+    """The input of `plan.vmi.disruption_budget`.
 
     Attributes:
-        budget: that of this very VMI; None when there is none.
-        is_readable: budgets can be read; otherwise nothing is known of them, and none is written.
-        is_moving: the VMI has two pods, or a migration has got as far as to make the second one.
-        may_move: a migration has not ended, and may make one any moment: whether it has a slot, only the ledger tells.
-        migration_uid: of the migration that moves it; "" when nothing does.
-        refusal: what the API server last refused of the budget.
+        budget: that of this very VMI; None if there is none.
+        is_readable: True if budgets can be read; otherwise nothing is known about them, and none is written.
+        is_moving: True if the VMI has two pods, or a migration has progressed to creating the second one.
+        may_move: True if a migration has not ended and may create one at any moment: only the ledger shows whether it
+            has a slot.
+        migration_uid: uid of the migration under way; "" for none.
+        refusal: the last rejected write of the budget.
     """
 
     vmi: VirtualMachineInstance

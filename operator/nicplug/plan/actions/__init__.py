@@ -1,7 +1,7 @@
 """Effects as values: what a plan wants done. Equal plans are equal objects.
 
-Every write carries its own guard and is harmless when sent twice or by two leaders. Most are a `PatchMembers`: members
-of a status, of a spec, of labels, annotations or metadata, each replaced if it is still what was seen.
+Every write has its own guard and is harmless when sent twice or by two leaders. Most are a `PatchMembers`: members of a
+status, of a spec, of labels, annotations or metadata, each replaced only if it is unchanged.
 """
 
 from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer

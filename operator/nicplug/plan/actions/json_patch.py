@@ -1,4 +1,4 @@
-"""The parts of a guarded JSON patch (RFC 6902): what is tested, what is put there."""
+"""The parts of a guarded JSON patch (RFC 6902): tests and replacements."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,30 +9,30 @@ JsonPatch = Sequence[Mapping[str, Any]]
 
 
 def escape_pointer(member: str) -> str:
-    """A JSON pointer segment (RFC 6901)."""
+    """Return a JSON pointer segment (RFC 6901)."""
     return member.replace("~", "~0").replace("/", "~1")
 
 
 def test(path: str, value: Any) -> Mapping[str, Any]:
-    """The member is what we saw; null for a missing one."""
+    """Test that the member is unchanged; null for a missing one."""
     return {"op": "test", "path": path, "value": value}
 
 
 def add(path: str, value: Any) -> Mapping[str, Any]:
-    """Set the member, whether it is there or not."""
+    """Set the member, whether it exists or not."""
     return {"op": "add", "path": path, "value": value}
 
 
 def guard(path: str, seen: Any, *, version: int | None) -> Mapping[str, Any]:
-    """The `test` that the member is what we saw.
+    """Return the `test` that the member is unchanged.
 
-    A null inside of a list crashes the JSON patch library of kube-apiserver when it is compared: no answer comes, and
-    none ever would (tests/conformance/test_patches.py); and of what is elided nothing but a digest is known. Then the
-    version of the whole object stands in for it.
+    Comparing a null within a list crashes the JSON patch library of kube-apiserver: no response ever comes
+    (tests/conformance/test_patches.py). Of an elided value only a digest is known. In both cases the test compares the
+    version of the whole object instead.
 
     Args:
-        version: resourceVersion of the object in which `seen` was seen; None for a text, whose elided part is filled
-            in again before it is sent.
+        version: resourceVersion of the object from which `seen` was read; None for a text, whose elided part is filled
+            in before it is sent.
     """
     is_testable = version is None or not (_has_null_in_list(seen) or has_elided(seen))
     return test(path, seen) if is_testable else test("/metadata/resourceVersion", str(version))
@@ -45,7 +45,7 @@ def _has_null_in_list(value: Any) -> bool:
 
 
 def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, Any], version: int | None) -> JsonPatch:
-    """Guard each member, and set it unless it is so already; null removes it."""
+    """Guard each member, and set it if it differs; null removes it."""
     operations = []
     for member, value in wanted.items():
         path = f"{root}/{escape_pointer(member)}"
@@ -56,7 +56,7 @@ def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, 
 
 
 def annotate(name: str, wanted: str | None, *, seen: str | None, has_annotations: bool) -> JsonPatch:
-    """Set an annotation that is what we saw; `test` with null passes only while it is missing. None removes one."""
+    """Set an annotation if it is unchanged; `test` with null passes only while it is missing. None removes it."""
     if not has_annotations:
         path = "/metadata/annotations"
         return [test(path, None), add(path, {name: wanted})]

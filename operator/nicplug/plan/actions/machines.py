@@ -19,10 +19,10 @@ _JOB = f"/metadata/labels/{escape_pointer(MIGRATION_JOB_LABEL)}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnVm:
-    """Have a VM run always, or have it halted, if it is as it was seen, in the field that its owner uses.
+    """Set a VM to run always, or to be halted, if it is unchanged, in the field that its owner uses.
 
     Attributes:
-        run_strategy: `spec.runStrategy` as seen; None when the VM has `running`, or neither.
+        run_strategy: `spec.runStrategy` as seen; None if the VM has `running`, or neither.
         running: `spec.running` as seen.
     """
 
@@ -36,7 +36,7 @@ class TurnVm:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` of both fields, `add` of the one."""
+        """Return a `test` of both fields, and an `add` of one."""
         by_strategy = add("/spec/runStrategy", "Always" if self.is_on else "Halted")
         return [
             test("/metadata/uid", self.uid),
@@ -47,7 +47,7 @@ class TurnVm:
 
 
 def turn_vm(vm: VirtualMachine, *, is_on: bool) -> TurnVm:
-    """Have this VM run or not."""
+    """Return the action that makes this VM run or not."""
     spec = vm.read_rest_of_spec()
     return TurnVm(
         key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"), is_on=is_on
@@ -56,19 +56,19 @@ def turn_vm(vm: VirtualMachine, *, is_on: bool) -> TurnVm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchInterfaces:
-    """Replace networks and interfaces of a VMI spec, or of a VM template, if both are what we saw.
+    """Replace networks and interfaces of a VMI spec, or of a VM template, if both are unchanged.
 
     Source: KubeVirt `pkg/network/controllers/vm.go`, same operations in the same order after the uid.
 
     Attributes:
-        version: resourceVersion of the object in which the lists were seen; part of no comparison of plans.
-        origin: travels with the lists that it tells about, so that no crash can part them.
-        rolled_back: what was taken out of the lists because it could not be brought about; likewise.
-        requests: `status.interfaceRequests` of the VM as seen, some of which it carries out, or before all of which it
-            comes: none is carried out once more by somebody who has not heard of its end, and none is overtaken. None
-            where it has nothing to do with them.
-        rows: `status.interfaces` of the VMI as seen, where a NIC may change only as long as no guest has been given it.
-            None where that does not matter.
+        version: resourceVersion of the object from which the lists were read; ignored when plans are compared.
+        origin: written together with the lists that it describes, so that no crash can separate them.
+        rolled_back: what was removed from the lists because it could not be applied; likewise.
+        requests: `status.interfaceRequests` of the VM as seen; the patch carries out some of them, or must precede all
+            of them. Guards against carrying out a request again whose end this process has not seen, and against
+            overtaking one. None if it is unrelated to them.
+        rows: `status.interfaces` of the VMI as seen, if a NIC may change only as long as no guest has it. None if that
+            does not matter.
     """
 
     kind: Kind
@@ -87,7 +87,7 @@ class PatchInterfaces:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` and `add` of both lists."""
+        """Return `test` and `add` of both lists."""
         root = "/spec/template/spec" if self.kind is Kind.VM else "/spec"
         networks, interfaces = f"{root}/networks", f"{root}/domain/devices/interfaces"
         beside = {"/status/interfaceRequests": self.requests, "/status/interfaces": self.rows}
@@ -105,11 +105,11 @@ class PatchInterfaces:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdoptVmi:
-    """Give a VMI that nobody controls its VM for a controller; other owners that it has stay.
+    """Make the VM the controller of a VMI that has none; its other owners stay.
 
     Attributes:
-        version: resourceVersion of the VMI in which nobody controlled it.
-        finalizer: that the VMI lacks, and that a VMI of a VM has; "" when it has it.
+        version: resourceVersion of the VMI in which it had no controller.
+        finalizer: the finalizer of a VM's VMI if the VMI lacks it; otherwise "".
     """
 
     key: VmiKey
@@ -124,7 +124,7 @@ class AdoptVmi:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` of the resourceVersion: the first to adopt it wins."""
+        """Return a patch with a `test` of the resourceVersion: the first to adopt it wins."""
         operations = [
             test("/metadata/uid", self.uid),
             test("/metadata/resourceVersion", str(self.version)),
@@ -141,16 +141,16 @@ def _append(path: str, value: Any, *, has_list: bool) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchBudget:
-    """Raise or lower a budget, or put back what somebody else has changed in it.
+    """Raise or lower a budget, or revert what another client has changed in it.
 
-    The generation is tested with the migration that it was last raised for: a leader that is behind must not lower
-    the budget of a migration that it has not heard of, also where that found the budget raised already.
+    The patch tests the generation, and the migration that the budget was last raised for: a leader with an outdated
+    cache must not lower the budget of a migration that it has not seen, even if that found the budget raised already.
 
     Attributes:
-        generation: of the budget as seen; part of no comparison of plans.
-        seen_migration: value of the label as seen, None when there is none; part of no comparison either.
-        migration_uid: of the migration that it is raised for; None for a guest that stays where it is.
-        has_labels: False when it has no label at all, so that there is no map to patch.
+        generation: generation of the budget as seen; ignored when plans are compared.
+        seen_migration: value of the label as seen, None if there is none; likewise ignored.
+        migration_uid: uid of the migration that it is raised for; None for a guest that is not migrating.
+        has_labels: False if it has no label at all, so that there is no map to patch.
     """
 
     key: DisruptionBudgetKey
@@ -166,7 +166,7 @@ class PatchBudget:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """The guarded patch."""
+        """Return the guarded patch."""
         return [
             test("/metadata/uid", self.uid),
             test("/metadata/generation", self.generation),

@@ -1,4 +1,4 @@
-"""Replacing members of one part of an object: a status, a spec, labels, annotations, finalizers."""
+"""Patches that replace members of one part of an object: a status, a spec, labels, annotations, finalizers."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -15,15 +15,15 @@ from nicplug.plan.actions.objects import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchMembers:
-    """Replace members of the object at `root`, each if it is still what we saw: others write beside us.
+    """Replace members of the object at `root`, each only if it is unchanged: other clients write there too.
 
     Attributes:
         seen: the members that change, as they were; null for a missing one. `null` itself: there is nothing at `root`.
-        wanted: the same members as they shall be; null removes one. One that stays is a guard.
-        version: resourceVersion of the object in which it was seen; part of no comparison of plans. None where nothing
-            but texts is guarded, for which it never stands in (`json_patch.guard`).
-        generation: that the object must still have, where the patch tells another program to act on the spec.
-        guards: what else must still be as seen, by JSON pointer.
+        wanted: the same members as they shall be; null removes one. An unchanged one is a guard.
+        version: resourceVersion of the object from which they were read; ignored when plans are compared. None if only
+            texts are guarded, which it never replaces (`json_patch.guard`).
+        generation: the generation that the object must still have, if the patch makes another program act on the spec.
+        guards: what else must be unchanged, by JSON pointer.
     """
 
     kind: Kind
@@ -39,13 +39,13 @@ class PatchMembers:
     subresource: ClassVar[str | None] = None
 
     def json_patch(self) -> JsonPatch:
-        """One patch for all members; a single failed `test` rejects it whole."""
+        """Return one patch for all members; a single failed `test` rejects it as a whole."""
         generation = [test("/metadata/generation", self.generation)] if self.generation is not None else []
         guards = (guard(path, seen, version=self.version) for path, seen in (thaw(self.guards) or {}).items())
         return [test("/metadata/uid", self.uid), *generation, *guards, *self.changes()]
 
     def changes(self, *, root_exists: bool = False) -> JsonPatch:
-        """Its part of a patch, which may have made the object at `root` before."""
+        """Return its part of a patch that may already have created the object at `root`."""
         seen, wanted = thaw(self.seen), thaw(self.wanted)
         if seen is None and not root_exists:
             members = {member: value for member, value in wanted.items() if value is not None}
@@ -55,13 +55,13 @@ class PatchMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchStatus(PatchMembers):
-    """Report: the node agent writes the same lists."""
+    """Patch a status, whose lists the node agent writes as well."""
 
     root = "/status"
     subresource = "status"
 
     def guarded_by(self, member: str, seen: Any) -> "PatchStatus":
-        """The same patch, if that member, too, is still what we saw; it stays so."""
+        """Return the patch with another guard: that member, too, must be unchanged, and stays so."""
         before = thaw(self.seen)
         if before is None:
             return self
@@ -69,7 +69,7 @@ class PatchStatus(PatchMembers):
 
 
 class HandOffStep(Enum):
-    """What the migration controller tells the node agents."""
+    """What the migration controller tells the node agents to do."""
 
     HAND_OFF = "hand-off"
     ABORT = "abort"
@@ -88,10 +88,10 @@ class PatchMigrationState(PatchMembers):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckGuest(PatchMembers):
-    """A patch that changes nothing, and fails when the guest is not where it was, or its migration has gone on.
+    """Fail, without changing anything, if the guest is not where it was, or its migration has proceeded.
 
-    Before what no guard of its own could keep from being wrong: the deletion of a pod, the end of a migration.
-    Not resourceVersion: at the end of every migration others report to the VMI, and refused one check in two.
+    Precedes actions whose own guard cannot check this: the deletion of a pod, the end of a migration. Not
+    resourceVersion: other clients report to the VMI at the end of every migration, which failed every second check.
     """
 
     root = "/status"
@@ -107,21 +107,21 @@ class PatchSpec(PatchMembers):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchLabels(PatchMembers):
-    """Set labels, or take some away; node agents and watches select objects by them."""
+    """Set or remove labels; node agents and watches select objects by them."""
 
     root = "/metadata/labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchAnnotations(PatchMembers):
-    """Set annotations, or take some away."""
+    """Set or remove annotations."""
 
     root = "/metadata/annotations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchFinalizers(PatchMembers):
-    """Replace the finalizers; an empty list lets a deleted object go."""
+    """Replace the finalizers; an empty list releases a deleted object."""
 
     root = "/metadata"
 
@@ -132,7 +132,7 @@ _KINDS: dict[type, Kind] = {VirtualMachine: Kind.VM, VirtualMachineInstance: Kin
 def patch_finalizers(
     item: VirtualMachine | VirtualMachineInstance | Migration, wanted: tuple[str, ...]
 ) -> PatchFinalizers:
-    """These finalizers instead of those that the object has."""
+    """Return a patch that replaces the object's finalizers with these."""
     return PatchFinalizers(
         kind=_KINDS[type(item)],
         key=item.key,
@@ -143,7 +143,7 @@ def patch_finalizers(
 
 
 def patch_label(item: VirtualMachineInstance | Migration, name: str, wanted: str) -> PatchLabels:
-    """One label with another value."""
+    """Return a patch that sets one label."""
     labels = read_object(item.labels)
     return PatchLabels(
         kind=_KINDS[type(item)],
@@ -155,7 +155,7 @@ def patch_label(item: VirtualMachineInstance | Migration, name: str, wanted: str
 
 
 def patch_annotation(vmi: VirtualMachineInstance, name: str, wanted: str | None) -> PatchAnnotations:
-    """One annotation with another value; None removes it."""
+    """Return a patch that sets one annotation; None removes it."""
     annotations = vmi.read_annotations()
     return PatchAnnotations(
         kind=Kind.VMI,

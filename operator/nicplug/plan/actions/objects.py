@@ -24,11 +24,11 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create:
-    """POST an object; a 409 with the same owner means it is done, but for a pod: only its uid tells whether it is ours.
+    """POST an object; a 409 with the same owner means it is done, except for a pod, which only its uid identifies.
 
     Attributes:
-        owner_uid: uid of the controlling owner in `body`; tells our object from a namesake.
-        made_for: of a pod, uid of the migration that it is for; "" for the pod that starts the guest.
+        owner_uid: uid of the controlling owner in `body`; distinguishes nicplug's object from a namesake.
+        made_for: for a pod, uid of the migration that it is for; "" for the pod that starts the guest.
     """
 
     kind: Kind
@@ -43,8 +43,9 @@ class Delete:
     """DELETE that very object, never a namesake.
 
     Attributes:
-        version: resourceVersion that it must still have; None: whatever has become of it. Part of no comparison.
-        unrecorded_of: uid of the VMI that a pod which no status records may have been made to start; else "".
+        version: resourceVersion that it must still have; None: in any version. Ignored when plans are compared.
+        unrecorded_of: for a pod that no status records, uid of the VMI that it may have been created to start;
+            otherwise "".
     """
 
     kind: Kind
@@ -56,10 +57,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckUnchanged:
-    """A patch that changes nothing, and fails when the object is not the one that was looked at.
+    """Fail, without changing anything, if the object has changed since it was seen.
 
-    Before what cannot be guarded by itself: the deletion of a pod which the guest may have moved to since, or which
-    another leader may have recorded since; and the adoption of a VMI by a VM that may be on its way out.
+    Precedes actions that cannot be guarded themselves: the deletion of a pod to which the guest may have moved since,
+    or which another leader may have recorded since; and the adoption of a VMI by a VM that may be being deleted.
     """
 
     key: VmKey | VmiKey | MigrationKey
@@ -70,21 +71,21 @@ class CheckUnchanged:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """`test` of uid and resourceVersion."""
+        """Return a `test` of uid and resourceVersion."""
         return [test("/metadata/uid", self.uid), test("/metadata/resourceVersion", str(self.version))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckNics:
-    """A patch that changes nothing, and fails when the VMI's spec, or what its guest has, is not what was looked at.
+    """Fail, without changing anything, if the VMI's spec, or what its guest has, has changed since it was seen.
 
-    Before a pod loses an element: whoever is behind on its watch, or led before, would take out what a newer spec has
-    asked for, or what the guest has plugged since.
+    Precedes the removal of an element from a pod: a process with an outdated watch, or a former leader, would remove
+    what a newer spec requests, or what the guest has plugged since.
 
     Attributes:
         seen: `status.interfaces`; null for none.
-        has_status: False when the VMI has no status at all, so that there is no member of it to test.
-        version: resourceVersion of the object in which they were seen; part of no comparison of plans.
+        has_status: False if the VMI has no status at all, so that there is no member of it to test.
+        version: resourceVersion of the object from which they were read; ignored when plans are compared.
     """
 
     key: VmiKey
@@ -98,7 +99,7 @@ class CheckNics:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """Tests alone; other reports do not matter."""
+        """Return tests only, and not of other reports."""
         reported = guard("/status/interfaces", thaw(self.seen), version=self.version)
         return [
             test("/metadata/uid", self.uid),
@@ -107,7 +108,7 @@ class CheckNics:
         ]
 
     def fits(self, raw: Mapping[str, Any]) -> bool:
-        """Whether the patch would fit that object, which has just been read."""
+        """Report whether the patch would pass on that object, which has just been read."""
         metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
         is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
         return is_same and bool(status) == self.has_status and freeze(status.get("interfaces")) == self.seen

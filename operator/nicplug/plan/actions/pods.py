@@ -11,16 +11,16 @@ from nicplug.plan.actions.objects import Kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfirmPod:
-    """GET the launcher pods that are missing, before anything is decided on their absence.
+    """GET the launcher pods that are missing, before their absence decides anything.
 
-    With `FindPod` the only read that a plan asks for: a pod that lost the label by which pods are
-    watched looks deleted.
+    With `FindPod` the only read that a plan requests: a pod that lost the label by which pods are watched looks
+    deleted.
 
     Attributes:
         keys: the pods by name, at least one.
         owner: the VMI that misses them.
-        uids: of the pods that nicplug has made; one of another uid has only taken the name. None: nobody has recorded
-            them, and the owner decides.
+        uids: uids of the pods that nicplug created; one with another uid has only taken the name. None: none is
+            recorded, and the owner decides.
     """
 
     keys: tuple[PodKey, ...]
@@ -38,11 +38,11 @@ class ConfirmPod:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindPod:
-    """The same for a pod of a migration: its target, or the source that it has left.
+    """GET a missing pod of a migration: its target, or the source that it has left.
 
     Attributes:
-        migration: who misses it.
-        owner_uid: of the VMI.
+        migration: the migration that misses it.
+        owner_uid: uid of the VMI.
         uids: as in `ConfirmPod`.
     """
 
@@ -61,9 +61,9 @@ class PatchPodCondition:
 
     Attributes:
         condition: the whole row.
-        index: where the row of this type stands; None when there is none.
-        seen: the status of that row as text, or the whole list when there is no row: else a second `add`
-            would make a second row.
+        index: index of the row of this type; None if there is none.
+        seen: the status of that row as text, or the whole list if there is no row: otherwise a second `add` would add a
+            second row.
     """
 
     key: PodKey
@@ -76,7 +76,7 @@ class PatchPodCondition:
     subresource = "status"
 
     def json_patch(self) -> JsonPatch:
-        """Replace the row, append it, or begin the list."""
+        """Replace the row, append it, or create the list."""
         row, seen, path = thaw(self.condition), thaw(self.seen), "/status/conditions"
         operations = [test("/metadata/uid", self.uid)]
         if self.index is not None:
@@ -89,17 +89,17 @@ class PatchPodCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchNetworksAnnotation:
-    """Replace the Multus annotation of one pod, if it is still what we saw.
+    """Replace the Multus annotation of one pod, if it is unchanged.
 
-    Not guarded by resourceVersion: churn of the pod's status would fail it for no reason.
+    Not guarded by resourceVersion: frequent changes of the pod's status would fail it for no reason.
 
     Attributes:
-        seen: the text, or None when the annotation did not exist.
+        seen: the text, or None if the annotation did not exist.
         wanted: "" detaches every secondary network; the key is never removed.
-        has_annotations: False when the pod has none at all, so that there is no map to patch.
-        takes_out: an element goes, so what was seen to be attached is a guard, too: the controller may be attaching
-            just that, and a guest that plugs it a moment later would lose its link.
-        seen_status: the network-status, or None without that annotation; part of no comparison of plans.
+        has_annotations: False if the pod has none at all, so that there is no map to patch.
+        takes_out: True if an element is removed, so that the interfaces seen as attached are a guard, too: the
+            controller may be attaching just that one, and a guest that plugs it a moment later would lose its link.
+        seen_status: the network-status, or None without that annotation; ignored when plans are compared.
     """
 
     key: PodKey
@@ -114,7 +114,7 @@ class PatchNetworksAnnotation:
     subresource = None
 
     def json_patch(self) -> JsonPatch:
-        """The guarded patch."""
+        """Return the guarded patch."""
         change = annotate(NETWORKS_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations)
         path = f"/metadata/annotations/{escape_pointer(NETWORK_STATUS_ANNOTATION)}"
         attached = [test(path, self.seen_status)] if self.takes_out else []

@@ -13,7 +13,7 @@ _GROUP = "kubevirt.io"
 
 
 class Endpoint(Enum):
-    """The two kinds that have the subresources; the value is the resource as KubeVirt's texts name it."""
+    """The two kinds with subresources; the value is the name of the resource in KubeVirt's texts."""
 
     VM = "virtualmachine"
     VMI = "virtualmachineinstance"
@@ -25,7 +25,7 @@ class Endpoint(Enum):
 
     @property
     def short(self) -> str:
-        """As it is called in texts of errors."""
+        """Its name in error texts."""
         return "vm" if self is Endpoint.VM else "vmi"
 
 
@@ -34,18 +34,18 @@ Write = PatchStatus | PatchInterfaces | TurnVm | Create
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is answered, and what is to be written before.
+    """The answer, and the writes to send first.
 
     Attributes:
         code: HTTP status.
-        reason: `reason` of the Status object; "" with a success, whose body is empty.
-        message: the same for `message`.
-        about: which kind of object the details of the Status name; None when they name none.
-        name: of that object.
+        reason: `reason` of the Status object; "" for a success, which has an empty body.
+        message: `message` of the Status object; likewise.
+        about: kind of the object in the details of the Status; None if they name none.
+        name: name of that object.
         cause: the only cause in the details; "" for none.
         hint: for commands, as `reason` of that cause.
-        write: sent before 202 is answered; None when nothing changes. An answer of the API server that its `test` fails
-            is no answer for the user: read the object again, and ask again.
+        write: sent before 202 is answered; None if nothing changes. If its `test` fails, that is no answer for the
+            user: read the object again, and decide again.
         first: sent before `write`, in the same way.
     """
 
@@ -66,55 +66,55 @@ class Answer:
 
 
 def in_order(write: PatchStatus | PatchInterfaces | TurnVm | PatchSpec) -> JsonPatch:
-    """The operations of a patch in the order of KubeVirt 1.0: every `test` first."""
+    """Return the operations of a patch in the order of KubeVirt 1.0: every `test` first."""
     return sorted(write.json_patch(), key=lambda operation: operation["op"] != "test")
 
 
 ACCEPTED = Answer(code=202)
-"""Nothing has to be written."""
+"""No write is needed."""
 
 
 def bad_request(message: str) -> Answer:
-    """The request says nothing that could be done."""
+    """Answer that the request is invalid."""
     return Answer(code=400, reason="BadRequest", message=message)
 
 
 def forbidden(endpoint: Endpoint, name: str, why: str) -> Answer:
-    """A policy is against it."""
+    """Answer that a policy forbids it."""
     message = f"{endpoint.value}.{_GROUP} {_quoted(name)} is forbidden: {why}"
     return Answer(code=403, reason="Forbidden", message=message, about=endpoint, name=name)
 
 
 def not_found(endpoint: Endpoint, name: str) -> Answer:
-    """There is no such object."""
+    """Answer that the object does not exist."""
     message = f"{endpoint.value}.{_GROUP} {_quoted(name)} not found"
     return Answer(code=404, reason="NotFound", message=message, about=endpoint, name=name)
 
 
 def conflict(endpoint: Endpoint, name: str, why: str, *, hint: Hint = Hint.NONE) -> Answer:
-    """The object is not such that it could be done."""
+    """Answer that the state of the object does not allow it."""
     message = f"Operation cannot be fulfilled on {endpoint.value}.{_GROUP} {_quoted(name)}: {why}"
     return Answer(code=409, reason="Conflict", message=message, about=endpoint, name=name, hint=hint)
 
 
 def invalid(endpoint: Endpoint, name: str, why: str) -> Answer:
-    """What is asked for is valid nowhere."""
+    """Answer that the request is not valid for any object."""
     message = f"{endpoint.kind}.{_GROUP} {_quoted(name)} is invalid: {why}"
     return Answer(code=422, reason="Invalid", message=message, about=endpoint, name=name, cause=why)
 
 
 def read_failed(endpoint: Endpoint, name: str, error: str) -> Answer:
-    """The object could not be read, and is not known to be missing."""
+    """Answer that the object could not be read, though it may exist."""
     return _internal_error(f"unable to retrieve {endpoint.short} [{name}]: {error}")
 
 
 def patch_failed(endpoint: Endpoint, *, subresource: str | None, code: int, reason: str, message: str) -> Answer:
-    """The API server refused the write.
+    """Answer that the API server rejected the write.
 
     Args:
-        subresource: of the object that was written; None for the object itself: a VM's template, or the spec of a VMI.
-            KubeVirt 1.0 writes a VM's status alone, and names a VM that is written itself "vm" elsewhere.
-        code: its answer; 0 for none. On a VM the 422 alone is passed on, on a VMI every answer.
+        subresource: that of the written object; None for the object itself: a VM's template, or the spec of a VMI.
+            KubeVirt 1.0 only writes a VM's status, and elsewhere calls a VM that is written itself "vm".
+        code: the API server's answer; 0 for none. For a VM only a 422 is passed on, for a VMI every answer.
     """
     if code == 422 or (code and endpoint is Endpoint.VMI):
         return Answer(code=code, reason=reason, message=message)
@@ -123,12 +123,12 @@ def patch_failed(endpoint: Endpoint, *, subresource: str | None, code: int, reas
 
 
 def not_written(error: str) -> Answer:
-    """The API server refused what `start`, `stop`, `restart` or `migrate` come to; KubeVirt passes on its words."""
+    """Answer that the API server rejected a `start`, `stop`, `restart` or `migrate`; KubeVirt passes on its words."""
     return _internal_error(error)
 
 
 def not_reviewed(error: str) -> Answer:
-    """Nobody answers whether the caller may; then it may not."""
+    """Answer that the caller's permission could not be checked, and therefore is denied."""
     return _internal_error(f"access to the network cannot be reviewed: {error}")
 
 

@@ -1,7 +1,7 @@
-"""What a VM or a VMI says to a request to add or remove a NIC.
+"""What a VM or a VMI answers to a request to add or remove a NIC.
 
-KubeVirt answers 202 and drops a request that conflicts; here it is refused with the reason. Refused is as well what
-can be seen from the objects at hand to lead nowhere, by the planner's own judgement (`plan.nic.requested`).
+KubeVirt answers 202 and drops a request that conflicts; nicplug refuses it with the reason. It also refuses what the
+objects at hand show to be impossible, by the planner's own checks (`plan.nic.requested`).
 
 Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, for VMIs that of 1.0.0-rc.0.
 """
@@ -47,13 +47,14 @@ _ASK_WHEN_GONE = "ask again when it is gone"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What the answer stands on; may be stale, and the write is guarded.
+    """The input of the answer; may be stale: the write is guarded.
 
     Attributes:
-        vm: the VM that is asked, or that owns the VMI that is asked; None when it does not exist.
-        vmi: the VMI that is asked, or the one of that VM; None when it does not exist.
-        known: which networks VMs of the namespace may use (`access`), and what is known of these.
-        is_staged: rollout strategy Stage: the template's NICs do not come to a running VMI by themselves.
+        vm: the VM in the request, or the owner of the VMI in the request; None if it does not exist.
+        vmi: the VMI in the request, or the one of that VM; None if it does not exist.
+        known: which networks VMs of the namespace may use (`access`), and what is known about these.
+        is_staged: True with rollout strategy Stage: the template's NICs are not plugged into a running VMI
+            automatically.
     """
 
     vm: VirtualMachine | None = None
@@ -64,10 +65,10 @@ class Evidence:
 
 @planning_pass()
 def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
-    """Write a NIC of a running VM into its template; else record the request, for the VM controller to work off.
+    """Write a NIC of a running VM into its template, or record the request for the VM controller to process.
 
     Args:
-        name: of the VM, for texts.
+        name: name of the VM, for texts.
     """
     return _ask_vm(request, name=name, evidence=evidence, is_alone=True)
 
@@ -101,12 +102,12 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What a VM says to several requests.
+    """The answer of a VM to several requests.
 
     Attributes:
-        answers: to each, in order, without what is to be written.
-        recorded: which of them are recorded or carried out by `write`, by their place.
-        write: one for all of them; None when nothing changes.
+        answers: one for each, in order, without the writes.
+        recorded: indexes of the requests that `write` records or carries out.
+        write: one for all of them; None if nothing changes.
     """
 
     answers: tuple[Answer, ...]
@@ -116,7 +117,7 @@ class Together:
 
 @planning_pass()
 def ask_vm_together(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
-    """Each as `ask_vm`, after those before it; all that are to be recorded come into the list by one write."""
+    """Answer each like `ask_vm`, after those before it; one write records all that are to be recorded."""
     if len(requests) == 1:
         return _alone(ask_vm(requests[0], name=name, evidence=evidence))
     answers, recorded, first, last = [], set(), None, None
@@ -140,17 +141,17 @@ def _alone(answer: Answer) -> Together:
 
 @planning_pass()
 def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
-    """What the VM alone says, when a request for the same name is pending; None when there is none."""
+    """Return the VM's answer if a request for the same name is pending; otherwise None."""
     pending = parse_interface_requests(vm.read_status().get(MEMBER))
     return _answer_by_pending(request, pending, name=vm.key.name, namespace=vm.key.namespace)
 
 
 @planning_pass()
 def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
-    """Change the spec of a running VMI; of one that belongs to a VM this lasts until the VM is restarted.
+    """Change the spec of a running VMI; if it belongs to a VM, the change lasts until the VM is restarted.
 
     Args:
-        name: of the VMI, for texts.
+        name: name of the VMI, for texts.
     """
     vmi = evidence.vmi
     if vmi is None:
@@ -164,12 +165,12 @@ def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answ
 
 @planning_pass()
 def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Evidence, persist: bool) -> Answer:
-    """As `ask_vm` or `ask_vmi` for a NIC with a MAC address. No request carries one: who asks patches the spec.
+    """Answer like `ask_vm` or `ask_vmi` for a NIC with a MAC address. No request has one: the caller patches the spec.
 
     Args:
-        mac: of the NIC.
-        name: of the VM or VMI, for texts.
-        persist: the VM's template is patched; else the VMI.
+        mac: MAC address of the NIC.
+        name: name of the VM or VMI, for texts.
+        persist: True to patch the VM's template, False to patch the VMI.
     """
     answer = (ask_vm if persist else ask_vmi)(request, name=name, evidence=evidence)
     if answer.code != ACCEPTED.code:
@@ -192,7 +193,7 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
 def _answer_by_pending(
     request: InterfaceRequest, pending: Sequence[PendingRequest], *, name: str, namespace: str
 ) -> Answer | None:
-    """The first request for the same name decides; None when there is none.
+    """Answer from the first request for the same name; None if there is none.
 
     KubeVirt logs the first half of these words, and answers 202.
     """
@@ -222,7 +223,7 @@ def _reference(request: AddInterface, namespace: str) -> tuple[str, str]:
 
 
 def _live_vmi_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
-    """The VM's own, if it is there to stay."""
+    """Return the VM's own VMI, if it is not ending."""
     if vmi is None or vmi.owner is None or vmi.owner.uid != vm.uid or vmi.deleting or vmi.is_final:
         return None
     return vmi
@@ -236,7 +237,7 @@ def _objection(
     vmi: VirtualMachineInstance | None,
     evidence: Evidence,
 ) -> Objection | None:
-    """The request itself, then the names, then the policy, then the slots of a running guest."""
+    """Check the request itself, then the names, then the policy, then the slots of a running guest."""
     if objection := object_to(request, vm=vm, vmi=vmi):
         return objection
     owners = [owner for owner in (vm, vmi) if owner is not None]
@@ -253,7 +254,7 @@ def _objection(
 
 
 def _offered(vm: VirtualMachine, vmi: VirtualMachineInstance) -> list[AddInterface]:
-    """What the template has and the guest is about to get: each takes a slot."""
+    """Return what the template has and the guest is about to get: each uses a slot."""
     present, networks = first_by_name(vmi.interfaces), first_by_name(vm.networks)
     names = [
         name
@@ -266,7 +267,7 @@ def _offered(vm: VirtualMachine, vmi: VirtualMachineInstance) -> list[AddInterfa
 def _objection_of_vmi(
     request: InterfaceRequest, *, vmi: VirtualMachineInstance, evidence: Evidence
 ) -> Objection | None:
-    """A VMI has no list in which a request could wait, and a template that is not changed says its own."""
+    """Check a VMI, which has no list of pending requests; an unchanged template decides about its own NICs."""
     is_own = evidence.vm is not None and vmi.owner is not None and vmi.owner.uid == evidence.vm.uid
     vm = evidence.vm if is_own else None
     owners = [owner for owner in (vmi, vm) if owner is not None]
@@ -289,9 +290,9 @@ def _objection_of_vmi(
 def _add_to_template(
     request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
 ) -> PatchInterfaces | None:
-    """What the VM controller would write for the request; None where something has to go away first.
+    """Return what the VM controller would write for the request; None if a NIC has to be removed first.
 
-    It is two writes and a reaction earlier, and what admission refuses is refused to who asks.
+    This saves two writes and a round trip, and the client receives a rejection of admission.
     """
     if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
         return None
@@ -300,14 +301,14 @@ def _add_to_template(
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
     patch = patch_devices(vm, Devices(*lists_after(request, vm)))
-    # One for that name may have been recorded meanwhile, and would be carried out after this.
+    # One for that name may have been recorded since, and would be carried out after this.
     return replace(patch, requests=freeze(vm.read_status().get(MEMBER))) if patch is not None else None
 
 
 def _is_done(
     request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None, is_staged: bool
 ) -> bool:
-    """Neither the template nor the VMI has anything to do for it; what the template has, the guest gets by itself."""
+    """Report whether template and VMI need no change for it; the guest gets what the template has automatically."""
     owners = [owner for owner in (vm, vmi) if owner is not None]
     if isinstance(request, AddInterface):
         comes_by_itself = not is_staged and vmi is not None and not is_leaving(request.name, vmi)

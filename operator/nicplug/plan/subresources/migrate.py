@@ -1,4 +1,4 @@
-"""What a VM says to `migrate`, and a pod to an eviction, which makes a migration."""
+"""What a VM answers to `migrate`, and a pod to an eviction, which creates a migration."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,10 +22,10 @@ from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_d
 from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE, own_vmi
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
 
-# What a VM says to `migrate`: a VirtualMachineInstanceMigration is made, unless one look shows that it would fail.
+# What a VM answers to `migrate`: it creates a VirtualMachineInstanceMigration, unless that would obviously fail.
 #
-# KubeVirt's webhook refuses what cannot be migrated or is being migrated, and its API server makes 500 of that; here
-# it is 409 with the webhook's words.
+# KubeVirt's webhook refuses what cannot be migrated or is being migrated, and its API server turns that into a 500;
+# nicplug answers 409 with the webhook's words.
 #
 # Source: KubeVirt 1.0 `pkg/virt-api/rest/subresource.go`, and the admitter of migrations
 # (`validating-webhook/admitters/migration-create-admitter.go`).
@@ -47,8 +47,8 @@ def ask_migrate(
     """Migrate the running VM.
 
     Args:
-        name: of the VM, for texts.
-        vmi: the one of its name; None when it does not exist.
+        name: name of the VM, for texts.
+        vmi: the one of its name; None if it does not exist.
         migrations: those of the VMI.
     """
     if problem := problem_of(body, struct="MigrateOptions", members=_OPTIONS):
@@ -84,7 +84,7 @@ def _objection(vmi: VirtualMachineInstance, migrations: Sequence[Migration]) -> 
 def _create(
     vmi: VirtualMachineInstance, migrations: Sequence[Migration], *, node_selector: Mapping[str, Any] | None
 ) -> Create:
-    """Named after the migrations there are: of several that ask at once, one makes it and the others meet it."""
+    """Name it after the existing migrations: of several concurrent requests, one creates it and the others find it."""
     known = " ".join([vmi.uid, *sorted(item.uid for item in migrations)])
     name = f"{NAME_PREFIX}{hashlib.sha256(known.encode()).hexdigest()[:10]}"
     spec: dict[str, Any] = {"vmiName": vmi.key.name}
@@ -103,12 +103,12 @@ def _create(
     )
 
 
-# What an eviction of a pod is answered, before the API server looks at budgets.
+# The answer to an eviction of a pod, before the API server checks budgets.
 #
 # Source: KubeVirt 1.9 `pod-eviction-admitter.go`: its cases, texts and code. What differs is in docs/differences.md.
 
 EVACUATION_NODE = "evacuationNodeName"
-"""The member of a VMI's status that names the node which the guest is to leave."""
+"""The member of a VMI's status that names the node to leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,8 +116,8 @@ class EvictionAnswer:
     """The answer to an eviction.
 
     Attributes:
-        refusal: why it is refused for now, as 429; "" to let the API server's budgets decide.
-        mark: what is written before it is answered.
+        refusal: why it is refused for now, as 429; "" to leave the decision to the API server's budgets.
+        mark: what is written before the answer.
     """
 
     refusal: str = ""
@@ -128,7 +128,7 @@ ALLOWED = EvictionAnswer()
 
 
 def owner_of_guest(pod: LauncherPod) -> str:
-    """The name of the VMI whose guest the eviction would end; "" for a pod without one."""
+    """Return the name of the VMI whose guest the eviction would stop; "" for a pod without one."""
     is_launcher = pod.label == LAUNCHER_LABEL_VALUE and pod.owner is not None and pod.owner.kind == VMI_KIND
     return pod.owner.name if is_launcher and pod.owner is not None and not pod.is_finished else ""
 
@@ -136,12 +136,12 @@ def owner_of_guest(pod: LauncherPod) -> str:
 def ask_eviction(
     *, pod: LauncherPod, vmi: VirtualMachineInstance | None, config: KubevirtConfig | None
 ) -> EvictionAnswer:
-    """Decide.
+    """Decide about an eviction.
 
     Args:
-        pod: that is to be evicted, of which `owner_of_guest` names `vmi`.
-        vmi: None when there is none: the pod is on its way out.
-        config: the KubeVirt CR; None when there is none.
+        pod: the pod to evict, for which `owner_of_guest` names `vmi`.
+        vmi: None if there is none: the pod is being deleted.
+        config: the KubeVirt CR; None if there is none.
     """
     if vmi is None or pod.owner is None or pod.owner.uid != vmi.uid:
         return ALLOWED
@@ -155,7 +155,7 @@ def ask_eviction(
             return ALLOWED
         case None | EvictionStrategy.NONE:
             return ALLOWED
-    # The descheduler looks for these words.
+    # The descheduler searches for these words.
     triggered = f'Eviction triggered evacuation of VMI "{vmi.key}"'
     if vmi.node_name != pod.node_name:
         return EvictionAnswer(refusal="Eviction request for target Pod")
@@ -165,7 +165,7 @@ def ask_eviction(
 
 
 def _mark(vmi: VirtualMachineInstance) -> PatchStatus:
-    """Only while the guest is where the pod is."""
+    """Mark the node, only while the guest is where the pod is."""
     status = vmi.read_status()
     return PatchStatus(
         kind=Kind.VMI,

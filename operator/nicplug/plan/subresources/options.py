@@ -9,11 +9,10 @@ from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.requests import NAME_OPTION, NETWORK_OPTION, AddInterface, InterfaceRequest, RemoveInterface
 from nicplug.plan.subresources.answers import Answer, bad_request
 
-# Options in the body of a request, checked as Go's decoder reads them and with its words.
+# Options in the body of a request, checked like Go's decoder and with its words.
 #
-# Like that decoder it takes a member whatever the case of its name.
-#
-# Source: `encoding/json` of Go, whose errors KubeVirt's API server passes on.
+# Like that decoder it accepts the name of a member in any case. Source: `encoding/json` of Go, whose errors KubeVirt's
+# API server passes on.
 
 DRY_RUN_OPTION = "dryRun"
 _LARGEST_INT64 = 2**63
@@ -24,14 +23,14 @@ class UnreadableBody:
     """The body is neither JSON nor YAML.
 
     Attributes:
-        error: the words of the parser.
+        error: the parser's error.
     """
 
     error: str
 
 
 Body = UnreadableBody | Mapping[str, Any] | list[Any] | str | float | bool | None
-"""The value that the body holds, or why there is none."""
+"""The value in the body, or why there is none."""
 
 
 class GoType(Enum):
@@ -45,7 +44,7 @@ class GoType(Enum):
 
 
 def problem_of(body: Body, *, struct: str, members: Mapping[str, GoType]) -> str:
-    """Why the body cannot be decoded into the struct, "" when it can. null is no value, of the body as of a member."""
+    """Return why the body cannot be decoded into the struct, "" if it can. null counts as absent, even as the body."""
     if isinstance(body, UnreadableBody):
         return body.error
     if body is None:
@@ -59,30 +58,30 @@ def problem_of(body: Body, *, struct: str, members: Mapping[str, GoType]) -> str
 
 
 def options_of(body: Body, members: Iterable[str]) -> Mapping[str, Any]:
-    """Those of the members that were sent, without null; none, when the body is no object.
+    """Return those of the members that were sent, without null; none if the body is not an object.
 
-    Of one that was sent in several spellings the last counts.
+    If one was sent in several spellings, the last counts.
     """
     return dict(_given(body, members)) if isinstance(body, Mapping) else {}
 
 
 def _given(body: Mapping[str, Any], members: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Members by their own names, in the order in which they were sent."""
+    """Yield members by their own names, in the order in which they were sent."""
     by_fold = {member.casefold(): member for member in members}
     for name, value in body.items():
         member = by_fold.get(name.casefold())
-        # Go folds one character to one character: a ligature is not its letters.
+        # Go folds single characters only: a ligature does not equal its letters.
         if member is not None and len(name) == len(member) and value is not None:
             yield member, value
 
 
 def is_dry_run(options: Mapping[str, Any]) -> bool:
-    """Nothing is to be written. Also where `dryRun` lists anything but All: what is meant is not a change."""
+    """Report whether nothing may be written. True for any content of `dryRun`, not only All: no change is intended."""
     return bool(options.get(DRY_RUN_OPTION))
 
 
 def _misfits(value: Any, type_: GoType) -> Iterator[tuple[str, str]]:
-    """What does not fit, and the type that it should have."""
+    """Yield what does not fit, and the type that it should have."""
     if type_ in (GoType.STRINGS, GoType.STRING_MAP):
         container = list if type_ is GoType.STRINGS else Mapping
         if not isinstance(value, container):
@@ -120,8 +119,8 @@ def _name_of(value: Any) -> str:
             return "array"
 
 
-# The gate and the body of a request to add or remove a NIC: the checks before any object is looked at, in KubeVirt's
-# order and words.
+# The gate and the body of a request to add or remove a NIC: the checks before any object is read, in KubeVirt's order
+# and words.
 #
 # Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`.
 
@@ -137,15 +136,15 @@ class Verb(Enum):
 
 
 def read_request(verb: Verb, body: Body, *, config: KubevirtConfig | None) -> InterfaceRequest | Answer:
-    """What is asked for; or the answer, when nobody need look at any object for it.
+    """Return the request; or the answer, if it depends on no object.
 
     Args:
-        config: the KubeVirt CR; None when there is none, and then no gate is on.
+        config: the KubeVirt CR; None if there is none, and then no gate is on.
     """
     if config is None or not config.hotplug_enabled:
-        return bad_request(GATE_IS_OFF)  # KubeVirt says Add to a removal as well
-    # KubeVirt's next check, "no request body, unable to decode options", never fails over HTTP: Go's server hands on an
-    # empty body where there is none, and KubeVirt reads that as `{}`.
+        return bad_request(GATE_IS_OFF)  # KubeVirt says Add for a removal as well
+    # KubeVirt's next check, "no request body, unable to decode options", never fails over HTTP: Go's server passes on
+    # an empty body if there is none, and KubeVirt reads that as `{}`.
     struct = "AddInterfaceOptions" if verb is Verb.ADD else "RemoveInterfaceOptions"
     names = (NETWORK_OPTION, NAME_OPTION) if verb is Verb.ADD else (NAME_OPTION,)
     if problem := problem_of(body, struct=struct, members=dict.fromkeys(names, GoType.STRING)):

@@ -1,4 +1,4 @@
-"""What a VM says to `start`, `stop` and `restart`, by its run strategy.
+"""What a VM answers to `start`, `stop` and `restart`, by its run strategy.
 
 | run strategy | start | stop | restart |
 |---|---|---|---|
@@ -7,8 +7,8 @@
 | Manual, RerunOnFailure | Start is requested | Stop is requested | Stop and Start are requested |
 | Once | refused | the strategy becomes Halted | refused |
 
-What is requested stands in `status.stateChangeRequests`, for the VM controller to work off. KubeVirt answers 500 where
-the VM is not such that it could be done; here that is 409 with its words.
+Requests are in `status.stateChangeRequests`, for the VM controller to process. KubeVirt answers 500 if the state of the
+VM does not allow the request; nicplug answers 409 with KubeVirt's words.
 
 Source: KubeVirt 1.0 `pkg/virt-api/rest/subresource.go`, in 1.9 `lifecycle.go`.
 """
@@ -45,11 +45,11 @@ _RESTART_OPTIONS = {"gracePeriodSeconds": GoType.INT64, DRY_RUN_OPTION: GoType.S
 
 
 def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
-    """Start the VM; the body is looked at after the objects, as in KubeVirt.
+    """Start the VM; the body is checked after the objects, as in KubeVirt.
 
     Args:
-        name: of the VM, for texts.
-        vmi: the one of its name; None when it does not exist.
+        name: name of the VM, for texts.
+        vmi: the one of its name; None if it does not exist.
     """
     if vm is None:
         return not_found(Endpoint.VM, name)
@@ -70,7 +70,7 @@ def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualM
 
 
 def _start_on_request(vm: VirtualMachine, vmi: VirtualMachineInstance | None, start: Mapping[str, Any]) -> Answer:
-    """A VMI that has ended goes first, if the VM controller does not see to that by itself."""
+    """Request the start; a VMI that has ended is stopped first, unless the VM controller does that itself."""
     if vmi is None or not vmi.is_final:
         return _request(vm, start)
     is_manual = vm.run_strategy is RunStrategy.MANUAL
@@ -80,11 +80,11 @@ def _start_on_request(vm: VirtualMachine, vmi: VirtualMachineInstance | None, st
 
 
 def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
-    """Stop the VM, within a grace period of its own if the body has one.
+    """Stop the VM, with the grace period of the body if it has one.
 
     Args:
-        name: of the VM, for texts.
-        vmi: the one of its name; None when it does not exist.
+        name: name of the VM, for texts.
+        vmi: the one of its name; None if it does not exist.
     """
     if problem := problem_of(body, struct="StopOptions", members=_STOP_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
@@ -112,7 +112,7 @@ def _stop_by_strategy(vm: VirtualMachine, live: VirtualMachineInstance | None, *
         case _:
             return _unsupported(vm, "does not support manual stop requests")
     given = _grace_of(live)
-    # A halted VM is stopping already, and has been given some time for that.
+    # A halted VM is already being stopped, within a grace period.
     if vm.run_strategy is RunStrategy.HALTED and (grace is None or (given is not None and grace >= given)):
         return _unsupported(vm, "only supports manual stop requests with a shorter graceperiod")
     return _request(vm, _stop(live))
@@ -122,8 +122,8 @@ def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: Virtua
     """Stop the VMI and start another one; with `gracePeriodSeconds: 0` without waiting for the guest.
 
     Args:
-        name: of the VM, for texts.
-        vmi: the one of its name; None when it does not exist.
+        name: name of the VM, for texts.
+        vmi: the one of its name; None if it does not exist.
     """
     if problem := problem_of(body, struct="RestartOptions", members=_RESTART_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
@@ -145,7 +145,7 @@ def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: Virtua
 
 
 def own_vmi(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
-    """The VMI, if the VM owns it: who may stop or migrate a VM may so do nothing to another VMI of its name."""
+    """Return the VMI, if the VM owns it: permission to stop or migrate a VM does not cover other VMIs of its name."""
     return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm.uid else None
 
 
@@ -159,7 +159,7 @@ def _stop(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
 
 
 def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
-    """Record what is asked for. A stop alone takes the place of everything that is pending; nothing else does."""
+    """Record the request. A single stop replaces everything that is pending; nothing else does."""
     status = vm.read_status()
     pending = status.get(_REQUESTS)
     is_stop = len(changes) == 1 and changes[0]["action"] == StateChange.STOP
@@ -169,7 +169,7 @@ def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
         return ACCEPTED
     seen: dict[str, Any] = {_REQUESTS: pending}
     wanted: dict[str, Any] = {_REQUESTS: [dict(change) for change in changes]}
-    # A person who asks does not wait for a back-off.
+    # A user's request skips the back-off.
     if status.get(_START_FAILURE) is not None:
         seen[_START_FAILURE], wanted[_START_FAILURE] = status[_START_FAILURE], None
     write = PatchStatus(
@@ -204,5 +204,5 @@ def _unsupported(vm: VirtualMachine, why: str, *, prefix: str = "") -> Answer:
 
 
 def _dry(answer: Answer, options: Mapping[str, Any]) -> Answer:
-    """Without the writes, when the caller only wants to know."""
+    """Drop the writes if the request is a dry run."""
     return replace(answer, write=None, first=None) if is_dry_run(options) else answer

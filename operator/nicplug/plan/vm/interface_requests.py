@@ -1,8 +1,8 @@
-"""Works off `status.interfaceRequests`: what `virtctl addinterface` and `removeinterface` have recorded.
+"""Processes `status.interfaceRequests`: what `virtctl addinterface` and `removeinterface` have recorded.
 
-A request changes the template, by which it outlasts a restart, and the VMI if there is one that runs. It ends, and
-leaves the list, after these writes: an operator that dies in between is followed by one that finds the change made, and
-has only to end the request.
+A request changes the template, so that it survives a restart, and the VMI if one is running. It is removed from the
+list after these writes: if an operator dies in between, the next one finds the change made, and only has to remove the
+request.
 
 Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; what differs is in docs/differences.md.
 """
@@ -34,22 +34,23 @@ from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.live_changes import after_a_look
 
 _PREFIX = "error encountered while handling dynamic interface request: "
-# Looked at in one pass; the others are next. A status can hold tens of thousands, and each is compared with all NICs.
+# Per pass; the others follow. A status can hold tens of thousands, and each is compared with all NICs.
 _MOST_AT_ONCE = 64
-# Marks a failure that stands for requests which have ended: nothing more is known of them.
+# Marks a failure of requests that have been removed from the list: nothing more is known about them.
 _ENDED = freeze([])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkedOff:
-    """What becomes of the requests in one pass.
+    """The result of one pass over the requests.
 
     Attributes:
-        actions: the writes that carry some out; empty when none needs a write.
-        end: of these requests, where it has to wait: a guest gets a NIC, and nobody waits for the end.
+        actions: the writes that carry some out; empty if none needs a write.
+        end: removes these requests from the list, if that has to wait: the guest gets a NIC first, and nothing waits
+            for the removal.
         carried_out: the requests that the actions are for, as JSON; "" without actions.
-        kept: the list as it shall be where there are no actions.
-        failure: what could not be carried out, and has ended.
+        kept: the list to keep if there are no actions.
+        failure: what could not be carried out, and has been removed.
     """
 
     actions: tuple[Action, ...] = ()
@@ -61,12 +62,12 @@ class WorkedOff:
 
 @dataclass(slots=True)
 class _Progress:
-    """How far the requests have been looked at.
+    """Progress of a pass over the requests.
 
     Attributes:
         vm: with the template as it will be.
-        done: the requests that it has then.
-        waiting: the names that something else has to go away for first.
+        done: the requests that this template satisfies.
+        waiting: names of NICs that have to be removed first.
         failed: those that cannot be carried out, with the reason.
     """
 
@@ -77,17 +78,17 @@ class _Progress:
 
 
 def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refusal | None = None) -> WorkedOff | None:
-    """Decide about all requests; None when there are none, or none may be worked off now.
+    """Decide about all requests; None if there are none, or none may be processed now.
 
     Args:
-        vmi: the VM's own; None when it has none.
-        refused: what the API server refused when requests were carried out.
+        vmi: the VM's own; None if it has none.
+        refused: the API server's rejection of an earlier write that carried out requests.
     """
     rows = view.vm.read_status().get(MEMBER)
     if not rows or view.refusal is not None or view.config is None or not view.config.hotplug_enabled:
         return None
     if not isinstance(rows, list):
-        return None  # all of it is too large to be read beside what else there is
+        return None  # too large to be read in full beside the other objects in memory
     pending = parse_interface_requests(rows)
     live = vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
     progress = _look_at(pending[:_MOST_AT_ONCE], vm=view.vm, vmi=live)
@@ -95,7 +96,8 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
         progress = _after_refusal(progress, refused, vm=view.vm, vmi=live)
     actions = _carry_out(progress, view=view, vmi=vmi, live=live)
     if actions:
-        # Those that have failed end in the next pass: a condition that says so must not be older than the template.
+        # Failed requests are removed in the next pass: a condition that reports them must not be older than the
+        # template.
         kept = _without(pending, progress.done)
         end, carried_out = _trim(view.vm, kept), _as_json(progress.done)
         if not any(action.kind is Kind.VMI for action in actions):
@@ -107,7 +109,7 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
 
 
 def ended_failure(vm: VirtualMachine) -> Refusal | None:
-    """What could not be carried out before; told until the template changes, or the next request is worked off."""
+    """Return the earlier failure, which is reported until the template changes or the next request is processed."""
     row = find_condition(objects(vm.read_status().get("conditions")), FAILURE)
     if row is None or row.get("status") != TRUE or row.get("reason") != Reason.HOTPLUG_ERROR:
         return None
@@ -117,12 +119,12 @@ def ended_failure(vm: VirtualMachine) -> Refusal | None:
 
 
 def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> _Progress:
-    """In order, each on top of those before it."""
+    """Evaluate the requests in order, each on top of those before it."""
     progress = _Progress(vm=vm, done=[], waiting=set(), failed=[])
     for item in pending:
         request = item.request
         if isinstance(request, UnreadableRequest) and not request.problem:
-            continue  # read when those before it have gone
+            continue  # read once those before it are gone
         if isinstance(request, UnreadableRequest):
             progress.failed.append((item, request.problem))
         elif _waits(request, progress, vmi=vmi):
@@ -137,7 +139,7 @@ def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: Virt
 
 
 def _waits(request: InterfaceRequest, progress: _Progress, *, vmi: VirtualMachineInstance | None) -> bool:
-    """A NIC of the name has to go first; and behind a request that waits, others for that name wait as well."""
+    """Report whether a NIC of the name has to be removed first; later requests for a waiting name wait as well."""
     if request.name in progress.waiting:
         return True
     owners = (progress.vm, vmi) if isinstance(request, AddInterface) else ()
@@ -147,7 +149,7 @@ def _waits(request: InterfaceRequest, progress: _Progress, *, vmi: VirtualMachin
 def _after_refusal(
     progress: _Progress, refused: Refusal, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
 ) -> _Progress:
-    """A single one has failed; of several nobody knows which was at fault, and each is tried alone."""
+    """Return the progress after a rejection: a single request has failed; several are retried one by one."""
     first = progress.done[0]
     if refused.requests != _as_json([first]):
         alone = _look_at([first], vm=vm, vmi=vmi)
@@ -163,7 +165,7 @@ def _carry_out(
     vmi: VirtualMachineInstance | None,
     live: VirtualMachineInstance | None,
 ) -> list[Action]:
-    """Template first, if the requests are still there: it is what a new leader goes by."""
+    """Patch the template first, if the requests are still there: a new leader relies on it."""
     if not progress.done:
         return []
     wanted = Devices(progress.vm.interfaces, progress.vm.networks)
@@ -173,7 +175,7 @@ def _carry_out(
     if template is not None:
         template = replace(template, requests=freeze(view.vm.read_status().get(MEMBER)))
     running = _patch_running(progress, view=view, vmi=live) if live is not None else None
-    if template is not None:  # guards what it has seen of the VM, and so what follows
+    if template is not None:  # also guards what was seen of the VM, and thus the next action
         return [template] if running is None else [template, running]
     return after_a_look(view, live, running) if live is not None else []
 
@@ -181,10 +183,10 @@ def _carry_out(
 def _patch_running(
     progress: _Progress, *, view: VmView, vmi: VirtualMachineInstance
 ) -> PatchInterfaces | PatchAnnotations | None:
-    """What the template now says flows as it always does, but at once; the rest is offered to the VMI beside it.
+    """Return the patch that applies the template's changes at once, and offers the rest to the VMI alone.
 
-    That is a NIC which the VMI alone has; and with rollout strategy Stage, which keeps back edits of the template,
-    whatever was asked of the running VM.
+    The rest is a NIC that only the VMI has; and with rollout strategy Stage, which holds back edits of the template,
+    whatever was requested of the running VM.
     """
     vm, is_staged = progress.vm, view.config is not None and view.config.stages_changes
     removed = {item.request.name for item in progress.done if isinstance(item.request, RemoveInterface)}
@@ -227,11 +229,11 @@ def _failure(failed: Sequence[tuple[PendingRequest, str]]) -> Refusal | None:
 
 
 def _without(pending: Sequence[PendingRequest], ended: Sequence[PendingRequest]) -> tuple[PendingRequest, ...]:
-    """By identity: of two equal requests one may have ended."""
+    """Compare by identity: one of two equal requests may have ended."""
     gone = {id(item) for item in ended}
     return tuple(item for item in pending if id(item) not in gone)
 
 
 def _as_json(done: Sequence[PendingRequest]) -> FrozenJson:
-    """The requests as JSON: tells whether the same are carried out again."""
+    """Return the requests as JSON, to recognize when the same ones are carried out again."""
     return freeze([item.raw for item in done])

@@ -1,4 +1,4 @@
-"""What flows between the template of a VM and its running VMI, as actions."""
+"""Actions that transfer changes between the template of a VM and its running VMI."""
 
 from typing import Any
 
@@ -25,17 +25,17 @@ from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
 
-# Whether a VMI is what the present generation of its VM asks for.
+# Whether a VMI corresponds to the current generation of its VM.
 #
 # Source: KubeVirt 1.9 `vm.go` (`conditionallyBumpGenerationAnnotationOnVmi`,
 # `patchVmGenerationFromControllerRevision`): a change of the VM that leaves the template as it was when the VMI was
-# started, such as another run strategy, does not leave the VMI behind.
+# started, such as another run strategy, does not make the VMI outdated.
 
 
 def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotations | None:
-    """The annotation with the generation that the VMI is of, or None when it says so, or nobody knows.
+    """Return the annotation with the generation that the VMI corresponds to; None if it is up to date or unknown.
 
-    Not before the status names the revision: until then the annotation is all that tells what the VMI was started from.
+    Not before the status names the revision: until then only the annotation shows what the VMI was started from.
     """
     known, seen = view.revision, parse_generation(vmi.started_from_generation)
     if known is None or seen == view.vm.generation:
@@ -48,16 +48,16 @@ def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotatio
     return patch_annotation(vmi, VM_GENERATION_ANNOTATION, str(wanted))
 
 
-# Where the VMI's next pod may run, carried from the template to a running VMI.
+# Where the VMI's next pod may run, copied from the template to a running VMI.
 #
 # Source: KubeVirt 1.9 `vm.go` (`handleAffinityChangeRequest` and its siblings): with rollout strategy LiveUpdate the
-# template wins. The running pod stays where it is.
+# template takes precedence. The running pod stays on its node.
 
 
 def patch_placement(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> PatchSpec | None:
-    """The guarded patch of the members that differ; None when none does, or when they wait for a restart."""
+    """Return the guarded patch of the members that differ; None if none does, or if they wait for a restart."""
     if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
     template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
@@ -79,17 +79,17 @@ def _differ(wanted: Any, running: Any) -> bool:
     return bool(one != other)
 
 
-# Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes flow only with rollout strategy LiveUpdate,
-# as placement does.
+# Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes are only applied with rollout strategy
+# LiveUpdate, like placement.
 
 
 def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Action]:
-    """The patches of VMI and template; while the gate is off no NIC moves, and the VMI's record says why.
+    """Return the patches of VMI and template; while the gate is off no NIC changes, and the VMI's record says why.
 
-    With rollout strategy Stage none is taken to the VMI; what has left it, leaves the template all the same.
+    With rollout strategy Stage the VMI gets none; what has left the VMI still leaves the template.
 
     Args:
-        vmi: the VM's own; None when it has none.
+        vmi: the VM's own; None if it has none.
     """
     if view.refusal is not None or (vmi is not None and vmi.deleting):
         return []
@@ -99,8 +99,8 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     actions: list[Action | None] = []
     tidy = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)) if vmi is None or has_gate else None
     if tidy is not None and vmi is not None:
-        # First, as a change of the VMI would fail it. The VMI may have the NIC that its owner wants gone, by a write
-        # whose answer was lost: without the owner's `absent` it would stay indefinitely.
+        # First, as a change of the VMI would make it fail. The VMI may have the NIC that its owner wants removed, by a
+        # write whose response was lost: without the owner's `absent` it would stay indefinitely.
         actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
         actions.extend(after_a_look(view, vmi, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)) if is_live else ())
@@ -115,10 +115,10 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
 def after_a_look(
     view: VmView, vmi: VirtualMachineInstance, patch: PatchInterfaces | PatchAnnotations | None
 ) -> list[Action]:
-    """A patch of the VMI by the template; before a NIC goes that the template lacks, a look at the VM.
+    """Return the patch of the VMI, after a check of the VM if it removes a NIC that the template lacks.
 
-    A leader that has heard of the VMI's new NIC, which another one has given it, and not yet of the VM's, would take
-    it out again.
+    A leader that has received the VMI's new NIC, which another leader added, but not yet the VM's would remove it
+    again.
     """
     vm = view.vm
     if patch is None:

@@ -1,4 +1,4 @@
-"""What to do for one VirtualMachine: start and stop its VMI, carry NIC changes to it, report.
+"""What to do for one VirtualMachine: start and stop its VMI, apply NIC changes to it, report.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/controllers/vm.go`.
 """
@@ -47,26 +47,26 @@ from nicplug.plan.vm.vm_status import (
 )
 
 _URGENT = frozenset({"ready"})
-# What a next decision stands on, and requests, of which people can make no second one before the first is gone.
+# The basis of later decisions, and requests: a user cannot make a second one before the first is gone.
 _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
 _WHY = frozenset({"conditions", SUMMARY_MEMBER, "desiredGeneration", "observedGeneration"})
-# So long `kubectl wait` on a VM waits at most after the NICs are ready. What else is to be reported meanwhile takes the
-# generation along, and several changes cost one write.
+# The most that `kubectl wait` on a VM waits after the NICs are ready. Other reports in that time include the
+# generation, and several changes cost one write.
 _GENERATION_DELAY = timedelta(seconds=5)
-# As garbage collection marks an owner whose dependents stay: `kubectl delete --cascade=orphan`.
+# Garbage collection marks an owner whose dependents stay with it: `kubectl delete --cascade=orphan`.
 _ORPHAN_FINALIZER = "orphan"
 
 
 @planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
-    """Decide everything that is to be done for this VM now.
+    """Decide everything to do for this VM now.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
     """
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
-        view = replace(view, refusal=None)  # it concerns these requests, and keeps nothing else from being done
+        view = replace(view, refusal=None)  # it concerns these requests, and blocks nothing else
     run_state = run_state_of(view.vm, own_vmi(view), now=now)
     if view.vm.deleting:
         return _plan_end(view, run_state, now=now)
@@ -84,12 +84,12 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     if actions := live_changes(view, run_state.vmi):
         return Plan(actions=tuple(actions))
     plan = _plan_status(view, run_state, decision, requests=requests, now=now)
-    # Last: they are in nobody's way.
+    # Last: they block nothing.
     return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, run_state.vmi)))
 
 
 def own_vmi(view: VmView) -> VirtualMachineInstance | None:
-    """The VMI of the VM's name, if this very VM controls it."""
+    """Return the VMI of the VM's name, if this very VM controls it."""
     vmi = view.vmi
     if vmi is None or vmi.owner is None or vmi.owner.uid != view.vm.uid:
         return None
@@ -97,7 +97,7 @@ def own_vmi(view: VmView) -> VirtualMachineInstance | None:
 
 
 def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
-    """The VMI has ended and tells something about the next start: to be written down before it goes."""
+    """Report whether the VMI has ended and affects the next start: that must be recorded before it is deleted."""
     vmi = run_state.vmi
     if vmi is None or not vmi.is_final:
         return False
@@ -107,7 +107,7 @@ def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
 
 
 def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
-    """The VMI first; the VM goes when nothing of it runs."""
+    """End the VMI first; the VM is released once nothing of it runs."""
     keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
     vmi = run_state.vmi if not keeps_dependents else None
     if vmi is not None:
@@ -123,7 +123,7 @@ def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
 
 
 def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[list[Action], list[Announcement]]:
-    """The actions of the decision; none while something is in its way, which the status then says."""
+    """Return the actions of the decision; none while something blocks it, which the status then reports."""
     match decision:
         case Start() if _may_start(view):
             if VM_FINALIZER not in view.vm.finalizers:
@@ -139,7 +139,7 @@ def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[l
 
 
 def _may_start(view: VmView) -> bool:
-    """The name is free, the API server has not refused, and KubeVirt's admission would not."""
+    """Report whether the name is free, the API server has not rejected it, and KubeVirt's admission would not."""
     is_free = view.vmi is None and (view.refusal is None or view.refusal.reason == Reason.FAILED_DELETE)
     return is_free and refuse_template(view) is None
 
@@ -149,7 +149,7 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
     if vmi.deleting or is_refused:
         return [], []
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
-    # Of a VM that ends it may have been orphaned since: then the finalizer that told of it is gone as well.
+    # If the VM is ending, it may have been orphaned since: then the finalizer that showed it is gone as well.
     version = vmi.resource_version if view.vm.deleting else None
     return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version)], [
         normal(Subject.VM, "SuccessfulDelete", message)
@@ -159,7 +159,7 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
 def _plan_status(
     view: VmView, run_state: RunState, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
 ) -> Plan:
-    """Report; `requests` is what became of the requests for NICs, None when none was worked off."""
+    """Report; `requests` is the result for the requests for NICs, None if none was processed."""
     vm = view.vm
     waiting = fields_that_need_a_restart(vm=vm, vmi=run_state.vmi, revision=view.revision, config=view.config)
     failure = _failure(view, run_state, decision) or (requests.failure if requests is not None else ended_failure(vm))
@@ -175,10 +175,10 @@ def _plan_status(
         wanted[INTERFACE_REQUESTS] = [item.to_row() for item in requests.kept] or None
     changes = changed_members(seen=vm.status, wanted=wanted)
     if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.read_status():
-        changes = {}  # of an earlier version's VM, or of a CRD without it: it waits for another reason to write
+        changes = {}  # from a VM of an earlier version, or a CRD without it: waits for another reason to write
     delay = view.settings.report_delay if changes else _GENERATION_DELAY
     if changes.get("printableStatus") == PrintableStatus.RUNNING and not wanted["ready"]:
-        delay *= 2  # it will be ready in a moment, which is reported at once, and takes this along
+        delay *= 2  # ready soon, which is reported at once and includes this
     if run_state.vmi is not None:
         changes = _with_generation(vm, run_state.vmi, wanted=wanted, changes=changes)
     if _tells_only_why(vm, changes):
@@ -207,7 +207,7 @@ def _plan_status(
 def _with_generation(
     vm: VirtualMachine, vmi: VirtualMachineInstance, *, wanted: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The changes, with the generation that they are about; that alone, when a condition is of an earlier one."""
+    """Return the changes with the generation that they describe; only that, if a condition has an earlier one."""
     conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=vmi)
     if not changes and not is_of_earlier_generation(wanted["conditions"], conditions, vm=vm):
         return {}
@@ -216,15 +216,15 @@ def _with_generation(
 
 
 def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
-    """A guest that came up is what people wait for; other members are what the next decision stands on."""
+    """Report whether people wait for the change (a guest that came up), or the next decision depends on it."""
     came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
-    # The VMI stays until its VM has written down that it was started (`plan.vmi.plan_vmi`).
+    # The VMI stays until its VM has recorded that it was started (`plan.vmi.plan_vmi`).
     is_awaited = run_state.vmi is not None and run_state.vmi.deleting and "runStrategy" in changes
     return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
 
 
 def _tells_only_why(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
-    """No condition is another than before: only reasons and messages are, as one NIC after the other fails."""
+    """Report whether only reasons and messages of conditions change, as one NIC after the other fails."""
     if not changes.keys() <= _WHY:
         return False
     before = vm.read_status().get("conditions")
@@ -236,7 +236,7 @@ def _statuses(conditions: Any) -> dict[Any, Any]:
 
 
 def _failure(view: VmView, run_state: RunState, decision: Decision) -> Refusal | None:
-    """What keeps the VM from being what its spec says."""
+    """Return what keeps the VM from being what its spec says."""
     if view.refusal is not None:
         return view.refusal
     name = view.vm.key.name

@@ -1,7 +1,7 @@
-"""`status.printableStatus`: the first rung of KubeVirt's ladder that holds.
+"""`status.printableStatus`: the first of KubeVirt's values, in its order, whose condition holds.
 
-Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`). What KubeVirt reads from DataVolumes and claims is read from the
-conditions of the VMI here (docs/differences.md).
+Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`). What KubeVirt reads from DataVolumes and claims, nicplug reads from
+the conditions of the VMI (docs/differences.md).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ _RESTARTING = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunSt
 
 
 class PrintableStatus(StrEnum):
-    """Every value that KubeVirt knows."""
+    """Every value of KubeVirt."""
 
     TERMINATING = "Terminating"
     STOPPING = "Stopping"
@@ -43,13 +43,13 @@ class PrintableStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the ladder looks at.
+    """The input of the decision.
 
     Attributes:
-        vmi: the VM's own VMI; None when it has none.
+        vmi: the VM's own VMI; None if it has none.
         vmi_status: its status; empty without one.
         conditions: its conditions.
-        starts, stops: a VMI is about to be made, or this one to be deleted.
+        starts, stops: a VMI is about to be created, or this one to be deleted.
         failed_starts: how many starts in a row have failed.
     """
 
@@ -63,17 +63,17 @@ class Facts:
     failed_starts: int
 
     def is_out_of_sync(self, reason: str) -> bool:
-        """The VMI says that it could not be brought further, and why."""
+        """Report whether the VMI has failed to synchronize, for that reason."""
         return self.is_false(SYNCHRONIZED, reason)
 
     def is_false(self, type_: str, reason: str | None = None) -> bool:
-        """The VMI has the condition, as False, for that reason."""
+        """Report whether the VMI has the condition, as False, for that reason."""
         row = find_condition(self.conditions, type_)
         return row is not None and row.get("status") == FALSE and reason in (None, row.get("reason"))
 
 
 def printable_status(facts: Facts) -> PrintableStatus:
-    """The word for people; Unknown when no rung holds."""
+    """Return the value; Unknown if none applies."""
     return next((status for status, holds in _LADDER if holds(facts)), PrintableStatus.UNKNOWN)
 
 
@@ -82,10 +82,10 @@ def _is_stopping(facts: Facts) -> bool:
 
 
 def _is_migrating(facts: Facts) -> bool:
-    """KubeVirt `IsMigrating`, begun and not over, but without a clock: the times are those of two nodes.
+    """Apply KubeVirt's `IsMigrating`, begun and not over, but without a clock: the times are those of two nodes.
 
-    Compared with ours, the end of a migration by a clock that is a minute ahead would lie in the future, and nothing
-    would happen any more when its time has come.
+    Compared with the local clock, the end of a migration by a clock that is a minute ahead would lie in the future, and
+    nothing would trigger another pass when that time has come.
     """
     state = parse_migration_state(facts.vmi_status)
     return state.started_at is not None and state.ended_at is None and not state.completed and not state.failed
@@ -96,7 +96,7 @@ def _is_running(facts: Facts) -> bool:
 
 
 def _is_waiting_for_binding(facts: Facts) -> bool:
-    """The claim waits for the pod that will use it; KubeVirt asks the claims themselves."""
+    """Report whether the claim waits for the pod that will use it; KubeVirt reads the claims themselves."""
     return facts.strategy is not RunStrategy.HALTED and is_true(facts.conditions, "Provisioning")
 
 

@@ -1,10 +1,10 @@
-"""Which fields of a VM's template wait for a restart; none when the running VMI is what the template says.
+"""Which fields of a VM's template wait for a restart; none if the running VMI matches the template.
 
 Pure. Source: KubeVirt 1.9 `pkg/network/vmliveupdate/restart.go` and `vm.go` (`syncRestartRequired`): the template is
-compared with the one that the VMI was started from, and its NICs with those of the VMI. Left out are KubeVirt's false
-alarms (docs/differences.md): what the platform filled in, another way to write the same value, and a NIC that was added
-to the VMI alone. The pod network that a VM without NICs is given is no false alarm once the template has NICs of its
-own: the next start gives it to none. With rollout strategy Stage the changes of NICs that flow otherwise count too.
+compared with the one that the VMI was started from, and its NICs with those of the VMI. KubeVirt's false alarms are
+left out (docs/differences.md): values that the platform set, another notation of the same value, and a NIC that was
+added to the VMI only. The default pod network of a VM without NICs is no false alarm once the template has NICs of its
+own: the next start does not add it. With rollout strategy Stage, NIC changes that are otherwise applied live count too.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -27,32 +27,32 @@ from nicplug.plan.nic.rollback import rolled_back_from
 from nicplug.plan.outcome import Announcement, Subject, normal
 
 MESSAGE = "a non-live-updatable field was changed in the template spec"
-"""KubeVirt's words; the fields are told by an event."""
+"""KubeVirt's words; an event names the fields."""
 
-# A platform fills these in for NICs whose template leaves them open: MAC pools, preferences (kubevirt#15881, #18955).
+# A platform sets these for NICs whose template leaves them open: MAC pools, preferences (kubevirt#15881, #18955).
 _FILLED_IN = frozenset({"macAddress", "model"})
 _MESSAGE_FIELDS = 5
 _NETWORK_NAME = "multus.networkName"
 
 
 class RestartChange(Enum):
-    """What became of a field; the value is said after its name."""
+    """What changed about a field; messages append the value to its name."""
 
     CHANGED = ""
     ADDED = " (added)"
     DELETED = " (deleted)"
     GIVEN_NO_MORE = " (pod network, not in the template)"
-    """The pod network that the guest was given when the template had no NICs."""
+    """The default pod network that the guest got when the template had no NICs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartField:
-    """What of a template waits for a restart; `str` says it in the words of the API.
+    """A part of a template that waits for a restart; `str` names it in the words of the API.
 
     Attributes:
-        nic: name of the NIC that it is of; "" for anything else in the template.
-        of_network: it is of the NIC's network, else of its interface.
-        member: its path, of a NIC within the entry; "" for the whole entry.
+        nic: name of its NIC; "" for anything else in the template.
+        of_network: True if it belongs to the NIC's network, False if to its interface.
+        member: its path, within the entry for a NIC; "" for the whole entry.
     """
 
     nic: str = ""
@@ -66,7 +66,7 @@ class RestartField:
 
 
 POD_NETWORK_ADDED = RestartField(member="pod network", change=RestartChange.ADDED)
-"""Its NIC has a record that says so."""
+"""True if the record of its NIC says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class _Devices:
 
     @classmethod
     def of(cls, interfaces: Iterable[Interface], networks: Iterable[Network]) -> "_Devices":
-        """By name."""
+        """Index both lists by name."""
         return cls(
             interfaces={item.name: item for item in interfaces},
             networks={item.name: item for item in networks},
@@ -90,17 +90,17 @@ def fields_that_need_a_restart(
     revision: VmRevision | None,
     config: KubevirtConfig | None,
 ) -> tuple[RestartField, ...]:
-    """The fields; empty when no restart is needed.
+    """Return the fields; empty if no restart is needed.
 
     Args:
-        vmi: the VM's own; None when it has none, and then every start brings everything.
-        revision: what the VM looked like when that VMI was started; without it nothing is said, as in KubeVirt.
+        vmi: the VM's own; None if it has none, and then every start applies everything.
+        revision: the VM's template at the start of that VMI; without it nothing is reported, as in KubeVirt.
     """
     if revision is None or vmi is None:
         return ()
     is_staged = config is not None and config.stages_changes
     staged = _staged_fields(vm=vm, vmi=vmi) if is_staged else ()
-    if revision.template == vm.template:  # at rest, and most of the time: nothing to read
+    if revision.template == vm.template:  # the usual case: nothing to read
         started_from = _Devices.of(vm.interfaces, vm.networks)
         fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=False)
         return tuple(dict.fromkeys((*fields, *staged)))
@@ -116,7 +116,7 @@ def fields_that_need_a_restart(
 
 
 def announce_restart(vm: VirtualMachine, fields: Sequence[RestartField]) -> tuple[Announcement, ...]:
-    """The event that names the fields, when the condition of the VM is about to appear."""
+    """Return the event that names the fields, if the condition of the VM is about to appear."""
     if not fields or is_true(objects(vm.read_status().get("conditions")), RESTART_REQUIRED):
         return ()
     more = f" and {len(fields) - _MESSAGE_FIELDS} more" if len(fields) > _MESSAGE_FIELDS else ""
@@ -132,7 +132,7 @@ def announce_restart(vm: VirtualMachine, fields: Sequence[RestartField]) -> tupl
 
 
 def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uuid: Any) -> dict[str, Any]:
-    """The spec without its NICs and without what is or gets into the VMI in another way."""
+    """Return the spec without its NICs and without what the VMI has, or gets, in another way."""
     domain = mapping(spec.get("domain"))
     devices = {name: value for name, value in mapping(domain.get("devices")).items() if name != "interfaces"}
     compared = {**domain, "devices": devices}
@@ -144,12 +144,12 @@ def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uu
 
 
 def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
-    """What reaches the VMI live beside NICs. CPU sockets and memory do not: nicplug plugs NICs only."""
+    """Return what the VMI gets live besides NICs. Not CPU sockets or memory: nicplug plugs NICs only."""
     return PLACEMENT_MEMBERS if config is not None and not config.stages_changes else ()
 
 
 def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
-    """The firmware UUID, if the guest has it: a VM is given the one of its first guest, so that it keeps it."""
+    """Return the firmware UUID, if the guest has it: a VM is assigned that of its first guest, to keep it."""
     wanted = mapping(mapping(spec.get("domain")).get("firmware")).get("uuid")
     if wanted is None:
         return None
@@ -160,26 +160,26 @@ def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
 def _nic_fields(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool, is_changed: bool
 ) -> Iterator[RestartField]:
-    """What KubeVirt's `IsRestartRequired` looks at, NIC by NIC; added NICs, order and `state` never count.
+    """Yield what KubeVirt's `IsRestartRequired` reports, NIC by NIC; added NICs, order and `state` never count.
 
     Args:
-        is_changed: the template is not as it was at the start. Else nobody asks the guest for anything, whatever it is
-            that was changed in the VMI alone.
+        is_changed: True if the template differs from the one at the start. Otherwise no change is requested of the
+            guest, whatever was changed in the VMI only.
     """
     interfaces = {item.name: item for item in vm.interfaces}
     networks = {item.name: item for item in vm.networks}
     from_template = vmi.template_interfaces
     if from_template is None:
         from_template = frozenset(started_from.interfaces)
-    # These go by themselves when nobody has had them (`plan.nic.template_sync`); with Stage nothing does.
+    # These are withdrawn automatically if the guest never had them (`plan.nic.template_sync`); not with Stage.
     withdrawable = () if is_staged else vmi.template_interfaces or ()
     running = {item.name: item for item in vmi.networks}
-    # The default at birth (`plan.vm.start`), which only a VM gets whose template has neither list.
+    # The default at the start (`plan.vm.start`), which only a VM gets whose template has neither list.
     was_given = not started_from.interfaces and not started_from.networks
     is_given_no_more = was_given and bool(vm.interfaces or vm.networks)
     for mine in vmi.interfaces:
         if mine.is_absent:
-            continue  # on its way out
+            continue  # being removed
         wanted = interfaces.get(mine.name)
         if wanted is None:
             if is_given_no_more and (network := running.get(mine.name)) is not None and network.is_pod:
@@ -192,7 +192,7 @@ def _nic_fields(
             yield RestartField(nic=mine.name, member=member)
         network = running.get(mine.name)
         if network is not None:
-            # One that was changed, carried over and changed back is not what the guest has.
+            # A network that was changed, applied and changed back is not what the guest has.
             before = None if is_changed else started_from.networks.get(mine.name)
             yield from _network_fields(mine=network, wanted=networks.get(mine.name), then=before, vmi=vmi)
     if _gains_pod_network(networks, running=running, then=started_from.networks):
@@ -200,9 +200,9 @@ def _nic_fields(
 
 
 def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterator[RestartField]:
-    """What would flow to the VMI if it did not wait for a restart, as the records of the NICs tell it too.
+    """Yield what would be applied to the VMI if it did not wait for a restart, like the records of the NICs.
 
-    Whoever changed it: the template may have been changed, carried over, and changed back.
+    Whoever changed it: the template may have been changed, applied, and changed back.
     """
     running = _Devices.of(vmi.interfaces, vmi.networks)
     offered, namespace = {item.name: item for item in vm.networks}, vmi.key.namespace
@@ -227,7 +227,7 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
 def _interface_changes(
     *, mine: Interface, wanted: Interface, then: Interface | None, is_changed: bool
 ) -> Iterator[str]:
-    """Members that the template names, or named at the start, and the VMI does not have."""
+    """Yield members that the template has, or had at the start, and that differ in the VMI."""
     if wanted.raw == mine.raw or (not is_changed and then is not None and wanted.raw == then.raw):
         return
     running, asked = map(interface_members, aligned_entries(mine, wanted))
@@ -238,7 +238,7 @@ def _interface_changes(
             continue
         is_as_before = before is not None and still.get(member) == before.get(member)
         if is_as_before and (value is None or not is_changed):
-            continue  # the template leaves it open, as ever: the VMI's value came from elsewhere
+            continue  # the template still leaves it open: the VMI's value has another source
         if before is None and value is None and member in _FILLED_IN:
             continue
         yield member
@@ -257,7 +257,7 @@ def _network_fields(
     unlike_before = _unlike(then, wanted, namespace=namespace) if then is not None else None
     for member in differing_members(running, asked):
         if member == _NETWORK_NAME and mine.is_secondary and is_live_migratable(vmi):
-            continue  # follows by a migration
+            continue  # applied by a migration
         if unlike_before is not None and member not in unlike_before:
             continue
         yield RestartField(nic=mine.name, of_network=True, member=member)

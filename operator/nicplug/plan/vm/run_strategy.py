@@ -14,14 +14,14 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 
 # How long a VM whose guests never came up waits before the next start.
 #
-# Source: KubeVirt 1.9 `vm.go` (`status.startFailure`): 10 s times the square of the failures in a row, plus up to
-# half of it, at most 300 s. Without it a launcher that dies at once is recreated without end.
+# Source: KubeVirt 1.9 `vm.go` (`status.startFailure`): 10 s times the square of the failures in a row, plus up to half
+# of it, at most 300 s. Without it a launcher that dies at once is recreated endlessly.
 #
-# No clock is trusted beyond that maximum: a retry that lies further ahead, by whoever's clock, is brought back to it.
+# No clock is trusted beyond that maximum: a retry that is scheduled later, by any clock, is moved up to it.
 
 _BASE_SECONDS = 10
 _MAXIMUM = timedelta(seconds=300)
-# From this many failures on the maximum is reached anyway; in the status any number may stand.
+# The maximum delay is reached well before; the status may hold any number.
 _MAXIMUM_FAILURES = 1_000_000
 _TRACKED = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrategy.ONCE})
 
@@ -29,11 +29,11 @@ _TRACKED = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrat
 def start_failure(
     *, status: Mapping[str, Any], strategy: RunStrategy, vmi: VirtualMachineInstance | None, now: datetime
 ) -> dict[str, Any] | None:
-    """`status.startFailure` as it shall be; None when the last guest came up, or only a person starts the VM.
+    """Return the wanted `status.startFailure`; None if the last guest came up, or only a user starts the VM.
 
     Args:
-        status: of the VM, as it is.
-        vmi: the VM's VMI, final or not; None when it has none.
+        status: that of the VM, as it is.
+        vmi: the VM's VMI, final or not; None if it has none.
     """
     known = mapping(status.get("startFailure"))
     if strategy not in _TRACKED or (vmi is not None and _came_up(vmi)):
@@ -49,13 +49,13 @@ def start_failure(
 
 
 def failed_starts(failure: Mapping[str, Any]) -> int:
-    """How many starts in a row have failed, of a `status.startFailure` that anybody may have written."""
+    """Return how many starts in a row have failed, from a `status.startFailure` that any client may have written."""
     count = failure.get("consecutiveFailCount")
     return min(max(count, 0), _MAXIMUM_FAILURES) if isinstance(count, int) else 0
 
 
 def start_not_before(status: Mapping[str, Any], *, now: datetime) -> datetime | None:
-    """The moment before which no VMI is made."""
+    """Return the time before which no VMI is created."""
     retry = parse_time(mapping(status.get("startFailure")).get("retryAfterTimestamp"))
     return min(retry, now + _MAXIMUM) if retry is not None else None
 
@@ -75,7 +75,7 @@ def _came_up(vmi: VirtualMachineInstance) -> bool:
 
 
 def _backoff(failures: int, *, seed: str) -> timedelta:
-    """Jitter from the uid instead of a random number: the same plan from the same view."""
+    """Derive jitter from the uid instead of a random number: equal views give equal plans."""
     seconds = _BASE_SECONDS * failures * failures
     share = hashlib.sha256(seed.encode()).digest()[0] / 255
     return min(timedelta(seconds=seconds * (1 + share / 2)), _MAXIMUM)
@@ -83,8 +83,8 @@ def _backoff(failures: int, *, seed: str) -> timedelta:
 
 # Whether a VM's VMI is to be started, stopped or left alone: a case per run strategy.
 #
-# Pure: everything it looks at is in `RunState`. Knows nothing of names that are taken, refusals and finalizers:
-# those decide in `plan.vm.plan_vm` whether what is wanted can be done now.
+# Pure: its input is `RunState`. Knows nothing of taken names, rejections or finalizers: `plan.vm.plan_vm` checks them
+# and decides whether the action is possible now.
 #
 # Source: KubeVirt 1.9 `vm.go` (`syncRunStrategy`, `isTrimFirstChangeRequestNeeded`); what differs is in
 # docs/differences.md.
@@ -92,13 +92,13 @@ def _backoff(failures: int, *, seed: str) -> timedelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """What the decision depends on.
+    """The input of the decision.
 
     Attributes:
-        recorded: `status.runStrategy`: the strategy under which the VM last had a VMI; "" when it never had one.
-        vmi: the VM's own VMI; None when it has none.
-        requests: what people asked for and what is not done yet; only the first counts.
-        not_before: no start before this moment, because of failed ones.
+        recorded: `status.runStrategy`: the strategy under which the VM last had a VMI; "" if it never had one.
+        vmi: the VM's own VMI; None if it has none.
+        requests: the requests of users that are not done yet; only the first counts.
+        not_before: no start before this time, because of failed ones.
     """
 
     strategy: RunStrategy
@@ -109,22 +109,22 @@ class RunState:
 
     @property
     def start_request(self) -> StateChangeRequest | None:
-        """The request to start that is to be served next."""
+        """The request to start that is served next."""
         first = self.requests[0] if self.requests else None
         return first if first is not None and first.action is StateChange.START else None
 
     @property
     def is_to_stop(self) -> bool:
-        """The VMI is asked to stop; requests for another one have been dropped."""
+        """True if a request to stop the VMI is pending; requests for another VMI have been dropped."""
         return bool(self.requests) and self.requests[0].action is StateChange.STOP
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Make the VMI.
+    """Create the VMI.
 
     Attributes:
-        paused: the guest waits for a person to go on.
+        paused: True if the guest starts paused, until a user unpauses it.
     """
 
     paused: bool = False
@@ -137,31 +137,31 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class RememberStart:
-    """Write down that the VMI is to be recreated, before it goes: nothing else would tell a new leader."""
+    """Record that the VMI is to be recreated, before it is deleted: nothing else would tell a new leader."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnOn:
-    """Set the run strategy to Always: a halted VM was asked to start."""
+    """Set the run strategy to Always: a start of a halted VM was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Start then, because earlier starts have failed."""
+    """Start at that time, because earlier starts have failed."""
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """All is as it shall be, or already on its way."""
+    """Everything is as wanted, or in progress."""
 
 
 Decision = Start | Stop | RememberStart | TurnOn | Wait | Nothing
 
 
 def run_state_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> RunState:
-    """What is known of a VM and its own VMI, as far as starting and stopping goes."""
+    """Return what starting and stopping depends on, from a VM and its own VMI."""
     status = vm.read_status()
     requests = parse_requests(status.get("stateChangeRequests"))
     return RunState(
@@ -176,10 +176,10 @@ def run_state_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now:
 def _pending(
     requests: tuple[StateChangeRequest, ...], *, strategy: RunStrategy, vmi: VirtualMachineInstance | None
 ) -> tuple[StateChangeRequest, ...]:
-    """Without those that are done. Only the first is looked at, as none behind it has been acted on.
+    """Return the requests that are not done. Checks only the first, as later ones have not been acted on.
 
-    A note of ours goes with the strategy that it was made for: KubeVirt's turns a VM on again that was halted while
-    its failed VMI went.
+    nicplug's own record is dropped when the run strategy changes: KubeVirt's starts a VM again that was halted while
+    its failed VMI was being deleted.
     """
     if strategy is not RunStrategy.RERUN_ON_FAILURE:
         requests = tuple(request for request in requests if not request.is_rerun)
@@ -196,10 +196,10 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) ->
 
 
 def decide(run_state: RunState, *, now: datetime) -> Decision:
-    """What is to become of the VMI.
+    """Decide what happens to the VMI.
 
     Args:
-        now: current time, UTC; compared with the moment before which nothing is to be started.
+        now: current time, UTC; compared with the time before which nothing may start.
     """
     if run_state.vmi is not None and run_state.vmi.deleting:
         return Nothing()
@@ -208,17 +208,17 @@ def decide(run_state: RunState, *, now: datetime) -> Decision:
 
 
 def _always(run_state: RunState, now: datetime) -> Decision:
-    """One VMI after the other; a request to stop this one is a request to restart."""
+    """Run one VMI after the other; a request to stop this one is a request to restart."""
     if run_state.vmi is None:
         return _start_or_wait(run_state, now)
     return Stop() if run_state.vmi.is_final or run_state.is_to_stop else Nothing()
 
 
 def _rerun_on_failure(run_state: RunState, now: datetime) -> Decision:
-    """Again after a failure, and not after a guest that ended well or was stopped."""
+    """Run it again after a failure, but not after a guest that ended successfully or was stopped."""
     vmi = run_state.vmi
     if vmi is None:
-        # Coming from another strategy counts as a request to start.
+        # A change from another strategy counts as a request to start.
         is_wanted = run_state.start_request is not None or run_state.recorded != run_state.strategy
         return _start_or_wait(run_state, now) if is_wanted else Nothing()
     is_remembered = any(request.action is StateChange.START for request in run_state.requests)
@@ -228,21 +228,21 @@ def _rerun_on_failure(run_state: RunState, now: datetime) -> Decision:
 
 
 def _manual(run_state: RunState, now: datetime) -> Decision:
-    """On request only; a person who asks again need not wait."""
+    """Start and stop on request only; a request of a user skips the back-off."""
     if run_state.vmi is None:
         return _start(run_state) if run_state.start_request is not None else Nothing()
     return Stop() if run_state.is_to_stop else Nothing()
 
 
 def _halted(run_state: RunState, now: datetime) -> Decision:
-    """Nothing runs; a request to start changes the strategy, as KubeVirt's does."""
+    """Run nothing; a request to start changes the strategy, as in KubeVirt."""
     if run_state.vmi is not None:
         return Stop()
     return TurnOn() if run_state.start_request is not None else Nothing()
 
 
 def _once(run_state: RunState, now: datetime) -> Decision:
-    """Started once, whatever becomes of it."""
+    """Start it once, however it ends."""
     was_started = run_state.vmi is not None or run_state.recorded == run_state.strategy
     return Nothing() if was_started else _start(run_state)
 
@@ -267,10 +267,10 @@ _CASES: dict[RunStrategy, Callable[[RunState, datetime], Decision]] = {
 
 
 def strategy_to_record(run_state: RunState, decision: Decision) -> str:
-    """`status.runStrategy` as it shall be.
+    """Return the wanted `status.runStrategy`.
 
-    It follows the spec once the VM has had a VMI, but not before a start that is still due: to RerunOnFailure and
-    Once it tells that there was none under them.
+    It follows the spec once the VM has had a VMI, but not before a start that is still due: with RerunOnFailure and
+    Once it shows whether a VMI has been started under that strategy.
     """
     if run_state.strategy not in _CASES:
         return run_state.recorded
@@ -280,7 +280,7 @@ def strategy_to_record(run_state: RunState, decision: Decision) -> str:
 
 
 def is_recorded(vm: VirtualMachine) -> bool:
-    """The VM need not see its VMI any more to remember that it was started."""
+    """Report whether the VM has recorded its start, so that it no longer needs its VMI to know."""
     if vm.deleting or vm.run_strategy not in (RunStrategy.ONCE, RunStrategy.RERUN_ON_FAILURE):
         return True
     return text(vm.read_status().get("runStrategy")) == vm.run_strategy

@@ -1,4 +1,4 @@
-"""How a VM gets its VMI: created, with the revision that remembers what it was started from, or adopted."""
+"""How a VM gets its VMI: created, together with the revision that records its template, or adopted."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,7 +27,7 @@ from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 
-# What is created when a VM starts: its VMI, and before it the revision that remembers what it was started from.
+# What is created when a VM starts: its VMI, and before it the revision that records the template.
 #
 # Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 
@@ -38,12 +38,12 @@ _DEFAULT_NETWORK_REMEDY = (
 
 
 def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
-    """The revision, unless it exists; then the VMI.
+    """Create the revision, unless it exists; then the VMI.
 
-    The revision first: a VMI whose beginnings nobody knows could not be compared with its VM.
+    The revision comes first: a VMI of unknown origin could not be compared with its VM.
 
     Args:
-        paused: the guest waits for a person to go on.
+        paused: True if the guest starts paused, until a user unpauses it.
     """
     name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
     has_revision = any(item.key.name == name for item in view.revisions)
@@ -52,10 +52,10 @@ def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
 
 
 def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -> list[Delete]:
-    """The revisions of earlier starts, once the VMI tells in its status which one it was started from.
+    """Delete the revisions of earlier starts, once the status of the VMI names the one that it was started from.
 
-    Not with the start: another leader may have started the VMI at the same time, from an earlier revision than ours.
-    Later ones stay: they may be of a VMI that has not been heard of yet.
+    Not together with the start: another leader may have started the VMI at the same time, from an earlier revision.
+    Later ones stay: they may belong to a VMI that is not in the cache yet.
     """
     named = text(vmi.read_status().get("virtualMachineRevisionName")) if vmi is not None else ""
     current = next((item for item in view.revisions if item.key.name == named), None)
@@ -65,9 +65,9 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
 
 
 def delete_revisions(view: VmView) -> list[Delete]:
-    """All of a VM that ends, if none has been orphaned since.
+    """Delete all revisions of a VM that is ending, unless one has been orphaned since.
 
-    Kubernetes' garbage collector would, too, unless a VM of the same name is created while its watch is broken: it
+    Kubernetes' garbage collector does that too, unless a VM of the same name is created while its watch is broken: it
     then takes the new VM for an update of the old one, whose dependents stay.
     """
     return _delete(view.revisions, as_seen=True)
@@ -99,9 +99,9 @@ def _create_revision(vm: VirtualMachine, name: str) -> Create:
 
 
 def _create_vmi(view: VmView, *, paused: bool) -> Create:
-    """The VMI of a VM: its name, the template's labels, annotations and spec.
+    """Create the VMI of a VM: its name, the template's labels, annotations and spec.
 
-    Both finalizers are there from the start; KubeVirt adds the second one with a write of its own.
+    It has both finalizers from the start; KubeVirt adds the second one with a separate write.
     """
     vm, template = view.vm, view.vm.read_template()
     metadata = mapping(template.get("metadata"))
@@ -129,7 +129,7 @@ def _create_vmi(view: VmView, *, paused: bool) -> Create:
 
 
 def refuse_template(view: VmView) -> Refusal | None:
-    """What KubeVirt's admission refuses as a whole is not started: a template may be older than the rule.
+    """Refuse a template that KubeVirt's admission refuses as a whole: it may be older than the rule.
 
     Source: KubeVirt 1.9 `vms-admitter.go`, `SetDefaultNetworkInterface`; its words.
     """
@@ -147,12 +147,12 @@ def refuse_template(view: VmView) -> Refusal | None:
 
 
 def controller(vm: VirtualMachine) -> ControllerReference:
-    """The VM, as what belongs to it names it."""
+    """Return the ownerReference to the VM for its dependents."""
     return ControllerReference(api_version=KUBEVIRT_API_VERSION, kind=VM_KIND, name=vm.key.name, uid=vm.uid)
 
 
 def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
-    """A VM without any NIC gets one on the pod network, in the VMI and not in the template (KubeVirt 1.2)."""
+    """Add a NIC on the pod network if there is none, in the VMI and not in the template (KubeVirt 1.2)."""
     if not _gets_default_network(spec, view):
         return spec
     devices = mapping(mapping(spec.get("domain")).get("devices"))
@@ -168,19 +168,19 @@ def _gets_default_network(spec: Mapping[str, Any], view: VmView) -> bool:
     return has_none and devices.get("autoattachPodInterface") is not False
 
 
-# Takes over a VMI of the VM's name that nobody controls, such as one whose VM was deleted with `--cascade=orphan`.
+# Adopts a VMI of the VM's name that has no controller, such as one whose VM was deleted with `--cascade=orphan`.
 #
-# Source: KubeVirt 1.9 `pkg/controller/controller_ref_manager.go` (`ClaimVirtualMachineInstanceByName`): the name is
-# all that has to match; neither the VM nor the VMI is being deleted, and another controller's VMI is never touched.
-# Before the patch it asks the API server for the VM once more, since a VMI that loses its owner may do so because
-# that very VM is being deleted: adopted once more, it would be deleted with it.
+# Source: KubeVirt 1.9 `pkg/controller/controller_ref_manager.go` (`ClaimVirtualMachineInstanceByName`): only the name
+# has to match; neither the VM nor the VMI is being deleted, and another controller's VMI is never touched. Before the
+# patch it reads the VM from the API server once more: a VMI may have lost its owner because that very VM is being
+# deleted; adopted again, it would be deleted with it.
 
 
 def adopt_vmi(view: VmView) -> tuple[Action, ...]:
-    """The patches by which a VM that is to stay takes the VMI over; none when there is none, or that was refused.
+    """Return the patches by which a VM that stays adopts the VMI; none if there is none, or that was rejected.
 
-    The VM's finalizer first: with it the VM stays until this planner has seen its end, and does not leave the VMI with
-    an owner that is gone.
+    The VM's finalizer comes first: with it the VM stays until this planner has seen its end, and does not leave the VMI
+    with an owner that is gone.
     """
     vm, vmi = view.vm, view.vmi
     if vmi is None or vmi.owner is not None or vmi.deleting or view.refusal is not None:

@@ -1,4 +1,4 @@
-"""The status of a VM as it shall be, and the events that say the same."""
+"""The wanted status of a VM, and the events that report it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -41,13 +41,13 @@ from nicplug.plan.vm.run_strategy import (
     strategy_to_record,
 )
 
-# What is told of a VM by events, beside its starts and stops: each once, with the status that says it.
+# Events about a VM, besides its starts and stops: each once, together with the status that reports it.
 
 _LONGEST_REQUEST = 80
 
 
 def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """What is wrong with the VM itself; what the API server refused is told when it refuses it.
+    """Report what is wrong with the VM itself; rejections of the API server are reported when they happen.
 
     Args:
         changes: members of the status that are written now.
@@ -61,7 +61,7 @@ def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[
 
 
 def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """Requests that are dropped because nobody can act on them: who made them waits for something."""
+    """Report requests that are dropped because they are invalid: their sender waits for a result."""
     if "stateChangeRequests" not in changes:
         return ()
     dropped = unreadable_requests(view.vm.read_status().get("stateChangeRequests"))
@@ -80,14 +80,14 @@ def _failure(conditions: Any) -> tuple[str, str]:
     return text(row.get("reason")), text(row.get("message"))
 
 
-# The status of a VM as it shall be.
+# The wanted status of a VM.
 #
-# Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` rides along with the next write: a
-# change that reached the VMI live leaves the VM in sync. That of `InterfacesReady` makes a write of its own when
-# nothing else does (docs/differences.md).
+# Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` is included in the next write: a change
+# that reached the VMI live leaves the VM in sync. That of `InterfacesReady` causes a write of its own if nothing else
+# does (docs/differences.md).
 
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
-# Of nicplug's own, the message is what a person reads; of KubeVirt's, a new one alone changes nothing.
+# The message of nicplug's own conditions is for people; that of KubeVirt's alone changes nothing.
 _MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY, OUTDATED_ATTACHMENTS})
 
 
@@ -100,11 +100,11 @@ def plan_vm_status(
     needs_restart: bool = False,
     now: datetime,
 ) -> dict[str, Any]:
-    """The wanted status.
+    """Return the wanted status.
 
     Args:
         failure: what keeps the VM from being what its spec says.
-        needs_restart: the template has changes that its running VMI gets only by a restart.
+        needs_restart: True if the template has changes that its running VMI gets only by a restart.
     """
     vm, vmi, status = view.vm, run_state.vmi, view.vm.read_status()
     theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
@@ -139,9 +139,9 @@ def plan_vm_status(
 def with_observed_generation(
     conditions: Sequence[Mapping[str, Any]], *, vm: VirtualMachine, vmi: VirtualMachineInstance
 ) -> list[dict[str, Any]]:
-    """The conditions, `InterfacesReady` with the VM's generation that it is about.
+    """Return the conditions, `InterfacesReady` with the VM's generation that it describes.
 
-    `kubectl wait` on the VM compares it, and so never takes an older truth for the answer.
+    `kubectl wait` on the VM compares it, and so never accepts an outdated condition.
     """
     rows = [dict(row) for row in conditions]
     for row in rows:
@@ -153,9 +153,9 @@ def with_observed_generation(
 def is_of_earlier_generation(
     told: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
 ) -> bool:
-    """`kubectl wait` on the VM would wait in vain: what was told is of an earlier generation than what is so now.
+    """Report whether `told` has an earlier generation than `now`, so that `kubectl wait` on the VM would wait in vain.
 
-    Without a generation of its own a condition is of `status.observedGeneration`, for kubectl as well.
+    kubectl, too, takes `status.observedGeneration` for a condition without a generation of its own.
     """
     of_vm = vm.read_status().get("observedGeneration")
     before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (told, now))
@@ -163,10 +163,10 @@ def is_of_earlier_generation(
 
 
 def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:
-    """What the VMI says of its NICs is said of what the VM's template asks for by now.
+    """Report whether the VMI's condition describes the NICs of the VM's current template.
 
-    It is not while the VMI has not been looked at since its last change; nor does it know yet of a NIC that is in the
-    template alone, which makes it False (`plan.nic.records`).
+    It does not while the VMI has not been reconciled since its last change; nor does the VMI know of a NIC that only
+    the template has, which makes the condition False (`plan.nic.records`).
     """
     row = find_condition(objects(vmi.read_status().get("conditions")), INTERFACES_READY)
     if row is None or row.get("observedGeneration") != vmi.generation:
@@ -199,7 +199,7 @@ def _conditions(
     failure: Condition | None,
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """Ready and Failure of the VM's own; the rest mirrors the VMI."""
+    """Return the VM's own Ready and Failure; the others mirror the VMI."""
     rows = merge_condition(conditions, _ready(vmi, theirs), now=now)
     theirs = [row for row in theirs if text(row.get("type"))]
     mirrored = {text(row.get("type")) for row in theirs}
@@ -216,7 +216,7 @@ def _conditions(
 
 
 def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | None:
-    """What the API server refuses may be worded differently each time; what is wrong in a spec is as it is."""
+    """Return the condition. A rejection may be worded differently each time; a fault of the spec is constant."""
     if failure is None:
         return None
     return Condition(
@@ -224,7 +224,7 @@ def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | Non
         status=TRUE,
         reason=failure.reason,
         message=failure.message,
-        # Stays after the requests have gone that it tells of, until the template is another one.
+        # Remains after the requests that it reports have gone, until the template changes.
         observed_generation=view.vm.generation if failure.requests else None,
         message_counts=failure != view.refusal,
     )
@@ -248,7 +248,7 @@ def _ready(vmi: VirtualMachineInstance | None, theirs: Sequence[Mapping[str, Any
 
 
 def _copy(row: Mapping[str, Any]) -> Condition:
-    """Without the generation: that of a VMI means nothing on the VM (`with_observed_generation`)."""
+    """Copy it without the generation: that of a VMI means nothing on the VM (`with_observed_generation`)."""
     return Condition(
         type=text(row.get("type")),
         status=text(row.get("status")),
