@@ -332,7 +332,7 @@ async def _read_optional(watch: OptionalWatch, found: Evidence) -> None:
 
 
 def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
-    """Describe the gap: the caller lacks the permission, which nicplug's manifests, named in a log, do not grant."""
+    """Describe the gap. The permission is the caller's own: nicplug's manifests, which a log names, do not grant it."""
     remedy, is_denied = (watch.missing_right, True) if absence is Absence.DENIED else (watch.not_served, False)
     return Unknown(
         kind=watch.resource.plural,

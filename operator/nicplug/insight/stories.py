@@ -1,4 +1,4 @@
-"""Reads the events for the stories of a VM's NICs, and tells the stories."""
+"""Reads the events for the stories of a VM's NICs, and composes these."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

@@ -206,7 +206,7 @@ class NadRules:
 
     @property
     def is_default(self) -> bool:
-        """True if neither `nadPolicy` nor `sharedNamespaces` differs from the default."""
+        """True if `nadPolicy` is not set, and `sharedNamespaces` is the default."""
         return self.origin == _DEFAULT_ORIGIN and self.shared == DEFAULT_SHARED_NAMESPACES
 
 

@@ -86,8 +86,9 @@ def _devices(allocatable: Mapping[str, Any]) -> frozenset[str]:
 # Whether a pod's node selector, required node affinity and tolerations fit a node.
 #
 # Anything unknown (an operator of a later Kubernetes, text instead of a list) counts as fitting: the scheduler decides
-# in the end, and nicplug must not refuse what the scheduler would accept. Source: Kubernetes
-# `component-helpers/scheduling/corev1`.
+# in the end, and nicplug must not refuse what the scheduler would accept.
+#
+# Source: Kubernetes `component-helpers/scheduling/corev1`.
 
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
 _CORDONED = Taint(key="node.kubernetes.io/unschedulable", value="", effect="NoSchedule")

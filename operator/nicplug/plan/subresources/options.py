@@ -11,8 +11,9 @@ from nicplug.plan.subresources.answers import Answer, bad_request
 
 # Options in the body of a request, checked like Go's decoder and with its words.
 #
-# Like that decoder it accepts the name of a member in any case. Source: `encoding/json` of Go, whose errors KubeVirt's
-# API server passes on.
+# Like that decoder it accepts the name of a member in any case.
+#
+# Source: `encoding/json` of Go, whose errors KubeVirt's API server passes on.
 
 DRY_RUN_OPTION = "dryRun"
 _LARGEST_INT64 = 2**63

@@ -99,8 +99,8 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     actions: list[Action | None] = []
     tidy = patch_devices(view.vm, wanted_template_devices(vm=view.vm, vmi=vmi)) if vmi is None or has_gate else None
     if tidy is not None and vmi is not None:
-        # First, as a change of the VMI would make it fail. The VMI may have the NIC that its owner wants removed, by a
-        # write whose response was lost: without the owner's `absent` it would stay indefinitely.
+        # Check first: a change of the VMI would make the check fail. The VMI may have the NIC that its owner wants
+        # removed, by a write whose response was lost: without the owner's `absent` it would stay indefinitely.
         actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
         actions.extend(after_a_look(view, vmi, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)) if is_live else ())

@@ -47,7 +47,7 @@ from nicplug.plan.vm.vm_status import (
 )
 
 _URGENT = frozenset({"ready"})
-# The basis of later decisions, and requests: a user cannot make a second one before the first is gone.
+# Members that later decisions depend on, and requests: a user cannot make a second one before the first is gone.
 _ALWAYS_URGENT = frozenset({"startFailure", "stateChangeRequests", "interfaceRequests"})
 _WHY = frozenset({"conditions", SUMMARY_MEMBER, "desiredGeneration", "observedGeneration"})
 # The most that `kubectl wait` on a VM waits after the NICs are ready. Other reports in that time include the

@@ -66,7 +66,7 @@ class RestartField:
 
 
 POD_NETWORK_ADDED = RestartField(member="pod network", change=RestartChange.ADDED)
-"""True if the record of its NIC says so."""
+"""The record of its NIC reports it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 # Source: KubeVirt 1.9 `vm.go` (`status.startFailure`): 10 s times the square of the failures in a row, plus up to half
 # of it, at most 300 s. Without it a launcher that dies at once is recreated endlessly.
 #
-# No clock is trusted beyond that maximum: a retry that is scheduled later, by any clock, is moved up to it.
+# No clock is trusted beyond that maximum: a retry that is scheduled later, by any clock, is brought forward to it.
 
 _BASE_SECONDS = 10
 _MAXIMUM = timedelta(seconds=300)

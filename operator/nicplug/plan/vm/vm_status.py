@@ -155,7 +155,7 @@ def is_of_earlier_generation(
 ) -> bool:
     """Report whether `told` has an earlier generation than `now`, so that `kubectl wait` on the VM would wait in vain.
 
-    kubectl, too, takes `status.observedGeneration` for a condition without a generation of its own.
+    kubectl also uses `status.observedGeneration` for a condition without a generation of its own.
     """
     of_vm = vm.read_status().get("observedGeneration")
     before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (told, now))
