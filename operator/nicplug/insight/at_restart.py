@@ -23,9 +23,9 @@ class WaitingChange:
 
     Attributes:
         operation: `CHANGE`, or one of `OperationType`.
-        is_new: it did not wait before.
-        is_side_effect: not requested: it follows from a change of other NICs.
-        remedy: what a user can do about it; "" if nothing is to be done.
+        is_new: True if it did not wait before.
+        is_side_effect: True if it was not requested, but follows from a change of other NICs.
+        remedy: what a user can do about it; "" if there is nothing to do.
     """
 
     name: str
@@ -55,7 +55,7 @@ def waiting_changes(
 
     Args:
         before: the fields that waited before the change.
-        interfaces: of VM and VMI.
+        interfaces: those of VM and VMI.
     """
     for name in dict.fromkeys(item.name for item in interfaces):
         if own := [field for field in fields if field.nic == name]:

@@ -24,7 +24,7 @@ def with_requests(
 
     Args:
         raw: a VM, whose template is changed, or a VMI.
-        requests: that the checks accept.
+        requests: requests that the checks accept.
         vmi: the live one; None for a stopped VM.
     """
     spec: Mapping[str, Any] = mapping(raw.get("spec"))

@@ -56,7 +56,7 @@ def coming(
 
     Args:
         forecast: what the operator would do next about the NIC.
-        looks_again_at: when it looks at the VM without a change, for this NIC or another one.
+        looks_again_at: when it reconciles the VM without a change, for this NIC or another one.
     """
     again_at = nic.next_attempt if nic.next_attempt is not None and nic.next_attempt > now else None
     if nic.phase == OperationPhase.MIGRATING:
@@ -71,7 +71,7 @@ def coming(
     if forecast is None:
         return
     if forecast.outcome in _SETTLED:
-        # The VM may be looked at for another NIC, and this NIC retried: neither is a plan for this NIC.
+        # The VM may be reconciled for another NIC, and this NIC retried: neither is a plan for this NIC.
         if again_at is None:
             yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
         return

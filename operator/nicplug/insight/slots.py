@@ -63,9 +63,10 @@ def _takes_none(record: InterfaceOperation) -> bool:
 
 
 def possible_slots(budget: Mapping[str, Any], vmi: VirtualMachineInstance | None) -> int:
-    """How many more NICs than those that have a slot, wait for one or find one free the guest may have room for.
+    """Return how many slots for NICs the guest may have beyond those that are certain, used or reserved.
 
-    `total` counts what is certain, and grows when a NIC beyond it arrives: none has to be free for one to be tried.
+    `total` counts what is certain, and grows when a NIC beyond it arrives: a NIC is tried even if no certain slot is
+    free.
 
     Args:
         budget: `status.pciBudget`.

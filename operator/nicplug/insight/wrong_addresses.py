@@ -1,4 +1,4 @@
-"""Finds invalid MAC addresses in a manifest, also of NICs that nothing is done about now. Pure."""
+"""Finds invalid MAC addresses in a manifest, including those of NICs that nicplug does not act on now. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

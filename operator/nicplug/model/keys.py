@@ -16,63 +16,63 @@ class ObjectKey:
 
 @dataclass(frozen=True, slots=True, order=True)
 class VmKey(ObjectKey):
-    """A VirtualMachine."""
+    """Key of a VirtualMachine."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class VmiKey(ObjectKey):
-    """A VirtualMachineInstance."""
+    """Key of a VirtualMachineInstance."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class MigrationKey(ObjectKey):
-    """A VirtualMachineInstanceMigration."""
+    """Key of a VirtualMachineInstanceMigration."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class PodKey(ObjectKey):
-    """A launcher pod."""
+    """Key of a launcher pod."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RevisionKey(ObjectKey):
-    """A ControllerRevision of a VM."""
+    """Key of a ControllerRevision of a VM."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class KubevirtKey(ObjectKey):
-    """A KubeVirt configuration object."""
+    """Key of a KubeVirt configuration object."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class AttachmentKey(ObjectKey):
-    """A network attachment definition."""
+    """Key of a network attachment definition."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DaemonSetKey(ObjectKey):
-    """A DaemonSet."""
+    """Key of a DaemonSet."""
 
     __str__ = ObjectKey.__str__
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class DisruptionBudgetKey(ObjectKey):
-    """A PodDisruptionBudget."""
+    """Key of a PodDisruptionBudget."""
 
     __str__ = ObjectKey.__str__
 

@@ -15,7 +15,7 @@ from nicplug.model.networks import Binding, Interface, Network, parse_interface,
 # Source: KubeVirt 1.0 `VirtualMachineInterfaceRequest`, `AddInterfaceOptions` and `RemoveInterfaceOptions`.
 
 MEMBER = "interfaceRequests"
-"""The member of the status."""
+"""The member of the status that holds the requests."""
 
 ADD_OPTIONS, REMOVE_OPTIONS = "addInterfaceOptions", "removeInterfaceOptions"
 NETWORK_OPTION, NAME_OPTION = "networkAttachmentDefinitionName", "name"
