@@ -44,6 +44,7 @@ from nicplug.plan.actions import (
     TurnVm,
 )
 from nicplug.plan.reasons import Reason
+from nicplug.reconcile.conclusive import Report, find_report
 from nicplug.reconcile.large_objects import Expander, needs_expansion
 
 log = structlog.get_logger(__name__)
@@ -61,8 +62,13 @@ _RESOURCES: dict[Kind, Resource] = {
 class OnDirty(Protocol):
     """Takes the keys that have to look again."""
 
-    def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None) -> None:
-        """`by`: the key whose pass has changed them by a write."""
+    def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+        """Have them looked at.
+
+        Args:
+            by: the key whose pass has changed them by a write.
+            is_conclusive: a pass over that key would find nothing to do.
+        """
         ...
 
 
@@ -217,6 +223,7 @@ class Executor:
         resource = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         operations = list(action.json_patch())
+        report = find_report(action, by=by, caches=self.caches)
         try:
             if has_elided(operations):
                 answer = await self._expanding().patch(action, operations, resource, by=by)
@@ -227,7 +234,7 @@ class Executor:
         except Gone:
             await self._confirm_gone(action)
             raise
-        self._observe(action.kind, answer, by=by)
+        self._observe(action.kind, answer, by=by, report=report)
 
     def _is_large(self, key: VmiKey) -> bool:
         vmi = self.caches.vmis.get(key)
@@ -260,11 +267,20 @@ class Executor:
             )
             raise Rejected(message, status=404)
 
-    def _observe(self, kind: Kind, answer: Json, *, by: WorkKey | None = None, was_read: bool = False) -> None:
+    def _observe(
+        self,
+        kind: Kind,
+        answer: Json,
+        *,
+        by: WorkKey | None = None,
+        was_read: bool = False,
+        report: Report | None = None,
+    ) -> None:
         if kind is Kind.BUDGET:
             self.on_dirty(self.caches.budgets.observe(answer, lives=was_read), by=by)
-        else:
-            self.on_dirty(self.caches.observe(CachedKind(kind.value), answer), by=by)
+            return
+        keys = self.caches.observe(CachedKind(kind.value), answer)
+        self.on_dirty(keys, by=by, is_conclusive=report is not None and report.is_conclusive(self.caches))
 
     def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
         """It is known to be gone."""

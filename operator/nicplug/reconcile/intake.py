@@ -136,14 +136,28 @@ class Intake:
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 
-    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
-        """An answer has changed these; `by` is the key whose pass has written what was answered."""
-        self.enqueue(keys, by=by)
+    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+        """Have the keys looked at that an answer has changed.
 
-    def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
+        Args:
+            by: the key whose pass has written what was answered.
+            is_conclusive: a pass over that key would find nothing to do (`reconcile.conclusive`).
+        """
+        self.enqueue(keys, by=by, is_conclusive=is_conclusive)
+
+    def enqueue(
+        self,
+        keys: list[WorkKey],
+        *,
+        priority: Priority = Priority.LIVE,
+        by: WorkKey | None = None,
+        is_conclusive: bool = False,
+    ) -> None:
         """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
         is_busy = self.is_busy()
         for key in keys:
+            if is_conclusive and key == by:
+                continue
             if priority is Priority.LIVE:
                 delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches, is_busy=is_busy)
             else:

@@ -112,18 +112,20 @@ class Memory:
         """Since when a report is withheld."""
         return self._pending_since.get(key)
 
-    def planned(self, key: WorkKey, plan: Plan) -> None:
+    def planned(self, key: WorkKey, plan: Plan, *, now: datetime) -> None:
         """Note a plan before it is carried out.
+
+        Args:
+            now: as it was planned for: a report that it withholds is due so long after this moment, and not later.
 
         Raises:
             PlanRepeats: its actions were carried out again and again of late, and have to wait.
         """
         if plan.withholds_report:
-            self._pending_since.setdefault(key, self.clock())
+            self._pending_since.setdefault(key, now)
         if not plan.actions:
             # Not forgotten: what somebody undoes looks done in between.
             return
-        now = self.clock()
         last = self._last.get(key)
         if last is None or last.actions != plan.actions or now - last.last_at > _REPEATS_FORGOTTEN_AFTER:
             self._last[key] = _Planned(plan.actions, 1, now)

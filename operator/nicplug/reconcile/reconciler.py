@@ -193,8 +193,9 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
         owed_at = memory.owed_at(key)
         if owed_at is not None and owed_at > clock():
             return (owed_at - clock()).total_seconds()  # planned now, it would be done a second time
-        plan = memory.take_owed(key) or self.plan(view, now=clock())
-        memory.planned(key, plan)
+        now = clock()
+        plan = memory.take_owed(key) or self.plan(view, now=now)
+        memory.planned(key, plan, now=now)
         if not plan.is_empty:
             log.debug("plan", key=str(key), actions=len(plan.actions), notes=plan.notes)
         await self._carry_out(key, view, plan)

@@ -52,11 +52,11 @@ def test_a_refusal_holds_for_one_generation(memory: Memory) -> None:
 
 
 def test_a_withheld_report_counts_from_its_first_notice(memory: Memory, clock: Clock) -> None:
-    memory.planned(KEY, Plan(withholds_report=True))
+    memory.planned(KEY, Plan(withholds_report=True), now=memory.clock())
     clock.pass_time(0.2)
-    memory.planned(KEY, Plan(withholds_report=True))
+    memory.planned(KEY, Plan(withholds_report=True), now=memory.clock())
     assert memory.pending_since(KEY) == NOW
-    memory.planned(KEY, Plan())
+    memory.planned(KEY, Plan(), now=memory.clock())
     assert memory.pending_since(KEY) == NOW, "its write may fail"
     memory.carried_out(KEY, Plan())
     assert memory.pending_since(KEY) is None
@@ -64,7 +64,7 @@ def test_a_withheld_report_counts_from_its_first_notice(memory: Memory, clock: C
 
 def test_a_key_that_is_gone_leaves_nothing(memory: Memory) -> None:
     memory.refuse(KEY, REFUSAL, generation=1, seconds=600)
-    memory.planned(KEY, Plan(actions=PLAN.actions, withholds_report=True))
+    memory.planned(KEY, Plan(actions=PLAN.actions, withholds_report=True), now=memory.clock())
     memory.failed(KEY, Attempt(generation=4, what="creating pod"))
     memory.forget(KEY)
     assert memory.refusal(KEY, generation=1) is None

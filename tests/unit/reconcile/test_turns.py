@@ -46,9 +46,8 @@ class Site:
         self.queue: WorkQueue[WorkKey] = WorkQueue()
         self.turns = LargeTurns(on_turn=self.queue.add)
         api = cast(Any, self)
-        self.executor = Executor(
-            api, self.caches, lambda _, by=None: None, Expander(api, self.caches, lambda _: None, self.turns)
-        )
+        expander = Expander(api, self.caches, lambda _: None, self.turns)
+        self.executor = Executor(api, self.caches, lambda _, by=None, is_conclusive=False: None, expander)
         gate = asyncio.Event()
         gate.set()
         self.workers = Workers(
@@ -217,6 +216,6 @@ async def test_waiting_for_a_turn_is_no_repetition_of_a_plan() -> None:
     )
     plan = Plan(actions=(Create(kind=Kind.VMI, key=VmiKey("a", "b"), owner_uid="u", body=freeze({})),))
     for _ in range(10):
-        memory.planned(SECOND, plan)
+        memory.planned(SECOND, plan, now=memory.clock())
         with pytest.raises(TurnTaken):
             await reconciler._carry_out(SECOND, nothing, plan)
