@@ -72,5 +72,5 @@ class ApiSettings(MetricsSettings):
         return self
 
     def server_name(self) -> str:
-        """The name by which the API server verifies the serving certificate."""
+        """Return the name against which the API server verifies the serving certificate."""
         return f"{self.service}.{self.namespace}.svc"

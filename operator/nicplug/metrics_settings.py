@@ -1,4 +1,4 @@
-"""Settings of the port of /metrics, /healthz and /readyz, which operator and API have alike."""
+"""Settings of the port of /metrics, /healthz and /readyz, shared by operator and API."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -25,11 +25,11 @@ PATTERNS = {
     SUBDOMAIN: "must consist of lowercase letters, digits, '-' and '.', and begin and end with a letter or digit",
     NO_SPACES: "must not be empty or contain spaces",
 }
-"""The message about a value that does not match, by pattern."""
+"""Messages about values that do not match, by pattern."""
 
 
 class MetricsSettings(BaseSettings):
-    """Both processes have these, each under its own prefix."""
+    """Settings that both processes have, each under its own prefix."""
 
     metrics_port: int = Field(default=8080, ge=0, le=65535)
     """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
@@ -59,7 +59,7 @@ class MetricsSettings(BaseSettings):
 
     @property
     def metrics_tls_files(self) -> tuple[Path, Path] | None:
-        """Certificate and key; None: no TLS."""
+        """Return certificate and key; None without TLS."""
         if self.metrics_tls_cert_file is None or self.metrics_tls_private_key_file is None:
             return None
         return self.metrics_tls_cert_file, self.metrics_tls_private_key_file

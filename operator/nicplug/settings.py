@@ -1,4 +1,4 @@
-"""Settings of one process: frozen, validated once, from the environment and the command line."""
+"""Settings of the operator: frozen, validated once, from the environment and the command line."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -49,7 +49,7 @@ class Settings(MetricsSettings):
     """`json` lines, `console` for people; `auto` looks whether stderr is a terminal."""
 
     def plan_settings(self) -> PlanSettings:
-        """What the planners may know."""
+        """Return the settings that planners need."""
         return PlanSettings(
             report_delay=timedelta(seconds=self.report_delay_seconds),
             first_report_delay=timedelta(seconds=self.report_delay_seconds),
