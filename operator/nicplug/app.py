@@ -303,9 +303,7 @@ class App:
         return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        """End the process if a task has failed: none of them returns by itself, and without one of them a restart is
-        better.
-        """
+        """End the process if a task has failed: none returns by itself, and without one of them a restart is better."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)

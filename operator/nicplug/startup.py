@@ -39,8 +39,7 @@ class BadSetting(StartError):
 
 
 class RivalError(StartError):
-    """Another controller acts on the same objects, or another server serves the same API: nicplug must not run beside
-    it.
+    """Another controller acts on the same objects, or another server serves the same API: nicplug refuses to start.
 
     Attributes:
         remedy: what to do.

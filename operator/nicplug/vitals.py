@@ -88,9 +88,7 @@ class Vitals:
             gauge("nicplug_migration_slots_limit", partial(_allowed, caches, limit), limit)
 
     def _of_leader(self, read: Callable[[], float]) -> float:
-        """Read a gauge of the leader only: the queue of a standby grows while its workers wait for the Lease, delaying
-        nobody.
-        """
+        """Return 0 on a standby: its queue grows while its workers wait for the Lease, which delays no one."""
         return read() if self.may_work() else 0.0
 
     def _nics(self) -> Iterator[Sample]:

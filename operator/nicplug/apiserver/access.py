@@ -113,12 +113,10 @@ class AccessReviews:
         return len(self._verdicts)
 
     async def refuse(self, question: Question) -> Status | None:
-        """Return why the caller is not allowed; None if it is. Without an answer from the API server, no caller is
-        allowed.
+        """Return why the caller is not allowed; None if it is. A missing answer is an error.
 
         The first review covers every object of the namespace (an empty name means all), so that one verdict serves a
-        caller
-        who works through many VMs. If it is denied, a second review covers only this object.
+        caller who works through many VMs. If it is denied, a second review covers only this object.
         """
         try:
             verdict = await self._verdict(replace(question, name=""))

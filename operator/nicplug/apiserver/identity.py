@@ -123,9 +123,7 @@ class Identity:
         return ""
 
     def _switch(self, pair: KeyPair) -> str:
-        """Use the current certificate and CAs for new connections; returns the problem with the front proxy's CAs, or
-        "".
-        """
+        """Use the current pair and CAs for new connections; returns the problem with the front proxy's CAs, or ""."""
         problem = ""
         try:
             context = serving_context(pair, self._trust)

@@ -72,8 +72,7 @@ def answer_review(review: Review, refusal: str) -> Found:
 
 
 def review_token(key: bytes) -> str:
-    """Return the last segment of the webhook's path: it authenticates kube-apiserver, which sends no client
-    certificate.
+    """Return the last segment of the webhook's path, which authenticates kube-apiserver: it sends no certificate.
 
     Args:
         key: private key of the serving certificate, which all replicas share.

@@ -137,9 +137,7 @@ def _extra(trust: FrontProxyTrust, headers: Headers) -> tuple[tuple[str, tuple[s
 
 
 def _is_text(caller: Caller) -> bool:
-    """Report whether all fields are valid UTF-8: others cannot be passed on, and must not turn into another user's
-    name.
-    """
+    """Report whether all fields are valid UTF-8: others must not be passed on, or become another user's name."""
     try:
         repr_of = "\0".join([caller.name, caller.uid, *caller.groups, *(key for key, _ in caller.extra)])
         (repr_of + "\0".join(value for _, values in caller.extra for value in values)).encode()
