@@ -1,3 +1,3 @@
-"""nicplug: gives a running virtual machine a new network interface on Kubernetes."""
+"""nicplug: hot-plugs network interfaces into running virtual machines on Kubernetes."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Any JSON text that Python takes, read by msgspec, which is faster, where that takes it too."""
+"""Parses any JSON that Python accepts; tries msgspec first, which is faster but stricter."""
 
 import json
 from typing import Any
@@ -9,13 +9,13 @@ _decode = msgspec.json.Decoder().decode
 
 
 def parse_json(text: str | bytes) -> Any:
-    """What `json.loads` makes of the text.
+    """Return what `json.loads` returns for the text.
 
     Raises:
-        ValueError: it is not JSON.
+        ValueError: the text is not JSON.
         RecursionError: it is nested too deep.
     """
     try:
         return _decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError):  # half of a surrogate pair, a number out of range
+    except (msgspec.MsgspecError, UnicodeEncodeError):  # a lone surrogate, a number out of range
         return json.loads(text)

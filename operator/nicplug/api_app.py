@@ -41,7 +41,7 @@ EVICTION_WEBHOOK = "nicplug-evictions"
 
 
 def certificate_source(settings: ApiSettings, api: ServerApi) -> CertificateSource:
-    """The files, when they are set, else the Secret."""
+    """Return the certificate files as source if they are set, else the Secret."""
     if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
         return FileCertificate(certificate=settings.tls_cert_file, key=settings.tls_private_key_file)
     bundles = CaBundles(
@@ -70,8 +70,8 @@ async def run_api(settings: ApiSettings) -> None:
     """Serve until SIGTERM.
 
     Raises:
-        ConfigError: the API server cannot be found from what was configured.
-        StartError: a port is taken, somebody else serves the API, or the certificate of metrics cannot be used.
+        ConfigError: the configuration does not lead to an API server.
+        StartError: a port is in use, another server serves the API, or the certificate of metrics cannot be used.
     """
     raise_descriptor_limit()
     metrics = ApiMetrics()
@@ -110,7 +110,7 @@ async def run_api(settings: ApiSettings) -> None:
 
 def _limits(settings: ApiSettings) -> Limits:
     return Limits(
-        # Options are a few dozen bytes; what is parsed takes thirty times its text.
+        # Options are a few dozen bytes; parsed, they take thirty times the size of their text.
         body_bytes=LARGEST_OPTIONS,
         request_seconds=settings.request_seconds,
         concurrent=settings.concurrent_requests,

@@ -1,4 +1,4 @@
-"""The composition root: the only place that wires things together, and their order of start and end."""
+"""The composition root: the only place that wires the parts together, and orders their start and shutdown."""
 
 import asyncio
 import contextlib
@@ -54,17 +54,17 @@ _LINGER_SECONDS = 2.0
 
 
 class ClockChanged(Exception):
-    """The machine's clock has been set for good: only a new process can take its time."""
+    """The machine's clock was changed permanently: only a new process can adopt its time."""
 
 
 class App:
     """One operator process.
 
     Args:
-        settings: of the process.
-        connection: to the API server.
-        metrics: what it counts.
-        exit_soon: called with the exit code when nothing is left but Kopf's own end.
+        settings: settings of the process.
+        connection: connection to the API server.
+        metrics: metrics of the process.
+        exit_soon: called with the exit code when only Kopf's shutdown is left.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class App:
         self._server = self._make_server()
 
     def _take_in_watches(self) -> None:
-        """What the watches bring goes into the caches."""
+        """Route what the watches deliver into the caches."""
         connection = self._connection
         connection.watches.on_restored = self._on_watch_restored
         connection.direct.is_known = self.caches.knows
@@ -197,11 +197,11 @@ class App:
         return self.queue.waiting() > self._settings.workers
 
     async def run(self) -> None:
-        """Run until `stop`, SIGTERM, or an error that Kopf cannot live with.
+        """Run until `stop`, SIGTERM, or an error that Kopf cannot recover from.
 
         Raises:
-            StartError: the port is taken, or the certificate of metrics cannot be used.
-            Exception: whatever ended Kopf, or a part of the operator; the process shall exit and be started again.
+            StartError: the port is in use, or the certificate of metrics cannot be used.
+            Exception: the error that ended Kopf or a part of the operator; the process must exit and be restarted.
         """
         port = await self._listen()
         log.info("nicplug starts", version=__version__, api_server=self._connection.server, metrics_port=port)
@@ -230,11 +230,11 @@ class App:
             raise StartError(f"cannot serve metrics on {address}:{port}: {error}. Try --metrics-port 0.") from error
 
     def stop(self) -> None:
-        """Ask for the end; safe to call from a signal handler."""
+        """Request the shutdown; safe to call from a signal handler."""
         self._stop.set()
 
     async def _wait_for_api(self) -> None:
-        """Give up waiting when the end is asked for."""
+        """Wait for the API server; stops waiting when a shutdown is requested."""
         self._catch_signals()
         waiting = asyncio.create_task(self._look_around())
         stopping = asyncio.create_task(self._stop.wait())
@@ -245,7 +245,7 @@ class App:
             waiting.result()
 
     async def _look_around(self) -> None:
-        """Nothing is written before this is done."""
+        """Check the cluster; nothing is written before these checks have passed."""
         await warn_of_old_kubernetes(self._connection.api)
         await wait_for_api(self._connection.api)
         await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=self._clock())
@@ -264,7 +264,7 @@ class App:
         try:
             await kopf.operator(registry=registry, settings=kopf_settings(), clusterwide=True, stop_flag=ended)
         except Exception:
-            # A request of Kopf's that the end cut off may fail in any way; that is not why we end.
+            # The shutdown may make a pending request of Kopf's fail in any way; that is not why we end.
             if not self._stop.is_set() or self._failure is not None:
                 raise
             log.debug("Kopf ended in an error while it was stopping", exc_info=True)
@@ -272,7 +272,7 @@ class App:
             stopper.cancel()
 
     async def _end_then(self, ended: asyncio.Event) -> None:
-        """First our own work, then the watches: Kopf cancels every task it finds when it ends."""
+        """On shutdown, end our own work before the watches: Kopf cancels all remaining tasks when it ends."""
         await self._stop.wait()
         await self._end_work()
         ended.set()
@@ -293,7 +293,7 @@ class App:
         if not self._stop.is_set():
             log.error("Kopf has failed; the process ends, to be started again", reason="in the lines above")
         await self._end_work()
-        # Kopf lingers for 5 s with watches that it takes for hung, now and then for minutes (measured).
+        # Kopf lingers for 5 s with watches that it considers hung, occasionally for minutes (measured).
         self._exit_soon(0 if self._stop.is_set() and self._failure is None else 1)
 
     def _spawn(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
@@ -303,7 +303,7 @@ class App:
         return task
 
     def _on_task_done(self, task: asyncio.Task[None]) -> None:
-        """None of these ends by itself, though some are ended: a process without one of them is better started anew."""
+        """End the process if a task has failed: none returns by itself, and without one of them a restart is better."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
@@ -322,7 +322,7 @@ class App:
                 asyncio.get_running_loop().add_signal_handler(number, self.stop)
 
     async def _end_work(self) -> None:
-        """Close the gate, let writes in flight finish, give the Lease back."""
+        """Close the gate, let writes in flight finish, release the Lease."""
         self._complete = False
         self._gate.clear()
         with contextlib.suppress(TimeoutError):
@@ -333,10 +333,10 @@ class App:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _become_complete(self) -> None:
-        """Workers start when nothing that exists can look missing; then keep the caches honest."""
+        """Start the workers once no existing object can look missing; then keep the caches correct."""
         await self._completeness.reach()
         self._side_watches.follow_pod_failures()
-        # Kopf has put signal handlers of its own in place by now; ours end the work first, then the watches.
+        # Kopf has installed its own signal handlers in the meantime; ours end the work first, then the watches.
         self._catch_signals()
         self._complete = True
         self.intake.expect_no_more_lists()
@@ -350,7 +350,7 @@ class App:
         return self._complete and leads and not self._stop.is_set()
 
     def _kubevirts_changed(self) -> None:
-        """Not before all are known: the one that counts may be the last to come."""
+        """Report only when all KubeVirt CRs are known: the effective one may arrive last."""
         if self._complete:
             self._ignored_kubevirts.report_soon()
             self._kubevirt_status.wake()
@@ -373,7 +373,7 @@ class App:
         self._gate.clear()
 
     def _on_watch_restored(self) -> None:
-        """What was deleted meanwhile is looked for, and what had to wait is tried now, not when its turn comes."""
+        """Check for missed deletions, and retry what was waiting now rather than when its delay is over."""
         self.intake.relisted.set()
         if self._may_work():
             self.intake.enqueue_all()
@@ -390,7 +390,7 @@ async def run_operator(settings: Settings) -> None:
     """Connect and run one operator.
 
     Raises:
-        ConfigError: the API server cannot be found from what was configured.
+        ConfigError: the configuration does not lead to an API server.
     """
     metrics = OperatorMetrics()
     connection = await connect(

@@ -1,6 +1,6 @@
-"""When decisions may be taken, and how what they stand on is kept honest.
+"""Decides when the caches are complete, and keeps them correct.
 
-Kopf does not tell what was deleted while a watch was broken.
+Kopf does not report deletions that happened while a watch was broken.
 """
 
 import asyncio
@@ -15,24 +15,24 @@ from nicplug.kube.watch_health import WatchHealth
 from nicplug.side_watches import SideWatches
 from nicplug.startup import StartError
 
-# A relist comes in pages; the sweep after it waits until the pages are through.
+# A relist comes in pages; the sweep waits until all of them have arrived.
 _SETTLE_SECONDS = 2.0
-# How long the first decisions wait for the kinds that may be missing; without them nothing is concluded.
+# How long the first decisions wait for optional kinds; nothing is concluded from their absence.
 _OPTIONAL_KINDS_SECONDS = 3.0
-# After a sweep that found more than the watches had brought.
+# After a sweep that found changes which the watches had missed.
 _RECHECK_SECONDS = 10.0
-# Without a single object that is listed.
+# Counts from the last listed object.
 _WATCHES_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:
-    """Of the caches.
+    """Tracks whether the caches are complete.
 
     Attributes:
-        watches: how those fare that Kopf keeps.
-        relisted: set whenever a watch was opened anew, and deletions may have been missed.
+        watches: health of Kopf's watches.
+        relisted: set whenever a watch was reopened and deletions may have been missed.
     """
 
     reaper: Reaper
@@ -42,7 +42,7 @@ class Completeness:
     sweep_interval_seconds: float
 
     async def reach(self) -> None:
-        """Return when nothing that exists can look missing.
+        """Return once no existing object can look missing.
 
         Raises:
             StartError: Kopf does not even try to watch a kind.
@@ -53,7 +53,7 @@ class Completeness:
         settle_garbage_collector()
 
     async def keep(self) -> None:
-        """Compare with the API server every now and then, and soon after a watch was opened anew; never returns."""
+        """Compare the caches with the API server periodically, and soon after a watch was reopened; never returns."""
         while True:
             interval = self.sweep_interval_seconds * random.uniform(0.9, 1.1)
             if self.reaper.has_missed():
@@ -66,7 +66,7 @@ class Completeness:
             settle_garbage_collector()
 
     async def _wait_for_watches(self) -> None:
-        """By then each kind's LIST has been taken in as a whole, and what has changed since then is on its way.
+        """Wait until every watch has opened: each LIST is then stored completely, and later changes are on their way.
 
         Raises:
             StartError: Kopf does not even try to watch a kind; discovery did not show it in time.

@@ -1,8 +1,8 @@
-"""Marks that stand in a record for parts of an object that are too large to be kept (docs/adr/0018).
+"""Marks that replace, in a record, the parts of an object that are too large to keep (docs/adr/0018).
 
-A mark holds a digest of what it stands for and its size: equal marks stand for equal content. Made by `kube.elision`
-when an object is read, filled in again before anything made of the record is sent. No user can write one: whatever in
-an object looks like a mark is elided itself.
+A mark holds a digest and the size of what it replaces: equal marks stand for equal content. `kube.elision` creates
+marks when it reads an object, and fills them in before anything that derives from the record is sent. No user can
+forge a mark: whatever looks like one in an object is itself elided.
 """
 
 import hashlib
@@ -11,29 +11,29 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 ELIDED = "nicplug.io/elided"
-"""The only member of an object that stands for a value."""
+"""The only member of an object that replaces a value."""
 
 ELIDED_MEMBERS = "nicplug.io/elided-members"
-"""A member that stands for members of the object it is in."""
+"""A member that replaces members of the object containing it."""
 
 ELIDED_ENTRIES = "nicplug.io/elided-entries"
-"""The only member of the last entry of a list, which stands for the entries from there on."""
+"""The only member of a list's last entry, which replaces all entries from there on."""
 
 STORED_BYTES = "nicplug.io/stored-bytes"
-"""A member of an object as it was read: the length of its text, where that is above `LARGE_BYTES`."""
+"""A member added to an object on reading: the length of its text, if above `LARGE_BYTES`."""
 
 LARGE_BYTES = 64 * 1024
-"""An object up to this size costs the API server little; a VM with 30 NICs in every state is below it."""
+"""Objects up to this size are cheap for the API server; a VM with 30 NICs in every state stays below it."""
 
 MARKS = frozenset({ELIDED, ELIDED_MEMBERS, ELIDED_ENTRIES})
-# All of them begin with it.
+# All marks begin with it.
 _ANY_MARK = f'"{ELIDED}'
 
 
 def said(value: Any) -> str:
-    """A text, also of a value that is elided: then one that is valid nowhere, but not the empty one of a missing value.
+    """Return the value as text, or "" if it is no text; an elided value yields a text that is valid nowhere.
 
-    No name of Kubernetes, MAC address or the like looks like it.
+    No Kubernetes name, MAC address or the like has that form, and a missing value still differs from an elided one.
     """
     if isinstance(value, dict) and ELIDED in value:
         return f"(too large: {value[ELIDED]})"
@@ -41,46 +41,46 @@ def said(value: Any) -> str:
 
 
 def has_elided(value: Any) -> bool:
-    """Whether any part of the value is elided."""
+    """Report whether any part of the value is elided."""
     if isinstance(value, dict):
         return not MARKS.isdisjoint(value) or any(map(has_elided, value.values()))
     return isinstance(value, list) and any(map(has_elided, value))
 
 
 def may_have_elided(text: str) -> bool:
-    """Whether any part of the JSON may be elided; cheap, where nothing is."""
+    """Report whether any part of the JSON may be elided; a cheap check for the common case that none is."""
     return _ANY_MARK in text
 
 
 MANY_MEMBERS = 256
-"""More members than that get their mark as one text, fewer as the marks of each."""
+"""More members than this get one mark for their text, fewer get a mark of the marks of each."""
 
 _ESCAPES = ((b"<", b"\\u003c"), (b">", b"\\u003e"), (b"&", b"\\u0026"))
 _ESCAPES_OF_LINES = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"))
 
 
 def text_mark(canonical: bytes) -> str:
-    """The mark of a value, by its text as the API server writes it."""
+    """Return the mark of a value, given its text as the API server writes it."""
     return f"{hashlib.sha256(canonical).hexdigest()}/{len(canonical)}"
 
 
 def group_mark(marks: Mapping[str, str]) -> str:
-    """The mark of members, by those of each: so that it can be told of those that are there and those elided."""
+    """Return the mark of members, given the mark of each: it can thus be computed while some of them are elided."""
     return text_mark(_canonical(marks))
 
 
 def go_escaped(text: bytes) -> bytes:
-    """The same JSON with Go's escapes."""
+    """Return the same JSON with Go's escapes."""
     for plain, escaped in _ESCAPES if text.isascii() else (*_ESCAPES, *_ESCAPES_OF_LINES):
         text = text.replace(plain, escaped)
     return text
 
 
 def aligned(one: Any, other: Any) -> tuple[Any, Any]:
-    """The two values, with marks in both for what is elided in one and is the same in the other.
+    """Return both values, with marks in both for what is elided in one and equal in the other.
 
-    The same value may be elided in one object and not in another: what stands beside it counts too. So nothing that
-    is compared may be compared as it stands.
+    A value may be elided in one object and not in another, since that also depends on its siblings. Align values before
+    comparing them.
     """
     if one == other:
         return one, other
@@ -91,9 +91,9 @@ def aligned(one: Any, other: Any) -> tuple[Any, Any]:
 
 
 def _note_holders(value: Any, holders: set[int]) -> bool:
-    """Note all lists and objects with a part that is elided, by identity; whether the value itself is one.
+    """Add the identity of every list and object with an elided part to `holders`; returns whether the value is one.
 
-    Once for the whole value: asked again at each level, a tower of lists would be walked through at each of its levels.
+    Computed once for the whole value: a check per level would traverse nested lists again at each of their levels.
     """
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     is_holder = isinstance(value, dict) and not MARKS.isdisjoint(value)
@@ -124,7 +124,7 @@ def _aligned(one: Any, other: Any, *, holders: Collection[int]) -> tuple[Any, An
 
 
 def _matched(value: Any, marked: Any) -> Any:
-    """The value; with the marks of `marked` for what has the same content."""
+    """Return the value, with the marks of `marked` for parts with equal content."""
     if not isinstance(marked, dict):
         return value
     found = [mark for mark in (ELIDED, ELIDED_MEMBERS) if mark in marked]
@@ -141,7 +141,7 @@ def _matched(value: Any, marked: Any) -> Any:
 
 
 def members_mark(members: Mapping[str, Any]) -> str:
-    """The mark of members together, some of which may be elided themselves."""
+    """Return the mark of several members together, some of which may themselves be elided."""
     return group_mark({name: _mark_of(item) for name, item in members.items()})
 
 
@@ -151,7 +151,7 @@ def _mark_of(value: Any) -> str:
     return text_mark(_canonical(value))
 
 
-# json.dumps makes a new encoder for every call that is not by its defaults.
+# json.dumps creates a new encoder for every call with non-default options.
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 

@@ -1,32 +1,32 @@
-"""The programs' entry points: `nicplug`, `kubectl nic` and `virtctl`."""
+"""Entry points of the programs: `nicplug`, `kubectl nic` and `virtctl`."""
 
 import sys
 
-# As shells count it: 128 and the number of SIGINT.
+# As in shells: 128 plus the number of SIGINT.
 INTERRUPTED = 130
 
 
 def nicplug() -> None:
-    """`nicplug`."""
+    """Run `nicplug`."""
     _run("nicplug")
 
 
 def kubectl_nic() -> None:
-    """`kubectl nic`: the same commands as a plugin of kubectl."""
+    """Run `kubectl nic`: the same commands, as a plugin of kubectl."""
     _run("kubectl nic")
 
 
 def virtctl() -> None:
-    """`virtctl`: the same commands under that name."""
+    """Run `virtctl`: the same commands, under that name."""
     _run("virtctl")
 
 
 def _run(name: str) -> None:
-    # Loading takes longer than a person needs to type Ctrl-C.
+    # The imports take longer than a user needs to press Ctrl-C.
     try:
         from nicplug.cli.imports import leave_out_synchronous_client
 
-        # No command needs it, and the image has none.
+        # No command needs it, and the image does not contain it.
         leave_out_synchronous_client()
         from nicplug.cli.main import main
     except KeyboardInterrupt:

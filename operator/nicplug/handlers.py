@@ -1,7 +1,8 @@
 """Everything that Kopf calls: registration and delegation, no logic.
 
-Only `@kopf.on.event`: it writes nothing to objects. Kopf opens a watch for each kind that has a handler, and hands over
-its deletions; listed objects and changes have gone to the same listener before (`kube.listings`, `kube.direct_lines`).
+Uses only `@kopf.on.event`, which writes nothing to objects. Kopf opens a watch for each kind with a handler and
+delivers its deletions; listed objects and changes have reached the listener before (`kube.listings`,
+`kube.direct_lines`).
 """
 
 from collections.abc import Awaitable, Callable
@@ -13,10 +14,10 @@ from nicplug.cache.caches import CachedKind
 
 
 class Listener(Protocol):
-    """Whoever takes in the events of the watches."""
+    """Receives the events of the watches."""
 
     def hear(self, kind: CachedKind, event: kopf.RawEvent) -> None:
-        """Take in one line of a watch, or one listed object."""
+        """Process one watch event, or one listed object."""
         ...
 
 
@@ -28,7 +29,7 @@ def register(
     on_start: Callable[[], Awaitable[None]],
     on_end: Callable[[], Awaitable[None]],
 ) -> None:
-    """Connect one process to its own registry: nothing is global."""
+    """Register the handlers of one process in its own registry: no global state."""
 
     @kopf.on.login(registry=registry)
     async def on_login(**_: object) -> kopf.AiohttpSession:

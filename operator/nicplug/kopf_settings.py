@@ -1,7 +1,7 @@
-"""Kopf, tuned for an operator that only listens (measurements: docs/adr/0001).
+"""Settings of Kopf, tuned for an operator that only listens (measurements: docs/adr/0001).
 
-Kopf's defaults keep a copy of every object and write annotations; nicplug has a cache of its own and
-writes nothing that Kopf would have to remember, so both storages are null objects.
+By default, Kopf keeps a copy of every object and writes annotations; nicplug has its own cache and needs no state of
+Kopf's, so both storages are null objects.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ _MAXIMUM_BACKOFF_SECONDS = 2.0
 class EndlessBackoff:
     """Delays that grow to two seconds and never end.
 
-    Kopf's own list ends after 54 s, whereupon an unavailable API server ends the operator; and its long
-    last delays made a watch come back 13 s late (measured).
+    Kopf's own list ends after 54 s, after which an unavailable API server ends the operator; its long last delays also
+    made a watch recover 13 s late (measured).
     """
 
     def __iter__(self) -> Iterator[float]:
@@ -31,14 +31,14 @@ class EndlessBackoff:
 
 
 class NullDiffBaseStorage(kopf.DiffBaseStorage):
-    """Remembers nothing: half of the CPU of a listening operator went into copies nobody read."""
+    """Stores nothing: half of a listening operator's CPU time went into copies that nothing read."""
 
     def build(self, **_: Any) -> Any:
-        """An empty essence; None would mean a handler has to be called."""
+        """Return an empty essence; None would mean that a handler must be called."""
         return {}
 
     def fetch(self, **_: Any) -> Any:
-        """Nothing has changed, ever."""
+        """Return an empty essence: nothing has changed, ever."""
         return {}
 
     def store(self, **_: Any) -> None:
@@ -46,31 +46,31 @@ class NullDiffBaseStorage(kopf.DiffBaseStorage):
 
 
 class NullProgressStorage(kopf.ProgressStorage):
-    """Remembers nothing: `on.event` has no progress."""
+    """Stores nothing: `on.event` has no progress."""
 
     def fetch(self, **_: Any) -> None:
-        """No handler is under way."""
+        """Return None: no handler is in progress."""
 
     def store(self, **_: Any) -> None:
         """Write nothing."""
 
     def purge(self, **_: Any) -> None:
-        """Nothing to remove."""
+        """Remove nothing."""
 
     def touch(self, **_: Any) -> None:
         """Write nothing."""
 
     def clear(self, *, essence: Any) -> Any:
-        """Nothing of ours is in there."""
+        """Return the essence unchanged: it contains nothing of ours."""
         return essence
 
 
 def kopf_settings() -> kopf.OperatorSettings:
-    """The settings that Kopf runs with."""
+    """Return Kopf's settings."""
     settings = kopf.OperatorSettings()
     settings.persistence.diffbase_storage = NullDiffBaseStorage()
     settings.persistence.progress_storage = NullProgressStorage()
-    # An idle worker keeps the last body of its object alive: with 5 s a relist held all of them.
+    # An idle worker keeps the last body of its object alive: with 5 s, a relist kept all of them in memory.
     settings.queueing.idle_timeout = 0.2
     settings.queueing.error_delays = EndlessBackoff()
     settings.networking.error_backoffs = EndlessBackoff()
@@ -81,7 +81,7 @@ def kopf_settings() -> kopf.OperatorSettings:
     settings.watching.chunk_size = _CHUNK_SIZE
     settings.watching.label_selectors["v1", "pods"] = LAUNCHER_SELECTOR
     settings.watching.label_selectors["apps", "v1", "controllerrevisions"] = VM_UID_LABEL
-    # No watch of CRDs and namespaces; `startup` waits until the CRDs are there.
+    # No watch of CRDs and namespaces; `startup` waits until the CRDs exist.
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.execution.max_workers = 2

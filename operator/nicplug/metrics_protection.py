@@ -1,4 +1,4 @@
-"""How the port of /metrics is protected, by the settings of its process: TLS from files, and who may read."""
+"""Protects the port of /metrics as configured: TLS from files, and authorization of readers."""
 
 import asyncio
 import ssl
@@ -23,10 +23,10 @@ REFRESH_SECONDS = 10.0
 
 @dataclass(slots=True, kw_only=True)
 class MetricsProtection:
-    """Of one process.
+    """Protection of the metrics of one process.
 
     Attributes:
-        guard: None: whoever reaches the port reads the metrics.
+        guard: decides who may read the metrics; None lets every client read them.
     """
 
     guard: MetricsGuard | None = None
@@ -38,7 +38,7 @@ class MetricsProtection:
 
     @classmethod
     def of(cls, settings: MetricsSettings, api: KubeApi) -> Self:
-        """As the settings say; reads nothing yet."""
+        """Create the protection from the settings; reads no file yet."""
         files = settings.metrics_tls_files
         is_reviewed = settings.metrics_authentication == "token-review"
         return cls(
@@ -49,19 +49,19 @@ class MetricsProtection:
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """What to serve with; None: in the clear."""
+        """Return the TLS context to serve with; None for plain HTTP."""
         return self._context if self._source is not None else None
 
     @property
     def expires(self) -> datetime | None:
-        """When the certificate in use expires; None without one."""
+        """Return when the certificate in use expires; None without one."""
         return self._served.expires if self._served is not None else None
 
     async def load(self) -> None:
         """Read the certificate before the port is opened.
 
         Raises:
-            BadSetting: it cannot be served with; names the variable.
+            BadSetting: it cannot be used; names the variable.
         """
         if self._source is not None:
             try:
@@ -70,7 +70,7 @@ class MetricsProtection:
                 raise BadSetting(f"{self._variable} and its key cannot be used: {error}") from error
 
     async def keep(self, *, every_seconds: float = REFRESH_SECONDS) -> None:
-        """Follow renewals until cancelled; what cannot be used leaves the one in use in use."""
+        """Follow renewals until cancelled; an unusable certificate leaves the current one in use."""
         while True:
             await asyncio.sleep(every_seconds)
             if self._source is None:

@@ -1,4 +1,4 @@
-"""Settings of the port of /metrics, /healthz and /readyz, which operator and API have alike."""
+"""Settings of the port of /metrics, /healthz and /readyz, shared by operator and API."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -25,26 +25,26 @@ PATTERNS = {
     SUBDOMAIN: "must consist of lowercase letters, digits, '-' and '.', and begin and end with a letter or digit",
     NO_SPACES: "must not be empty or contain spaces",
 }
-"""The message about a value that does not match, by pattern."""
+"""Messages about values that do not match, by pattern."""
 
 
 class MetricsSettings(BaseSettings):
-    """Both processes have these, each under its own prefix."""
+    """Settings that both processes have, each under its own prefix."""
 
     metrics_port: int = Field(default=8080, ge=0, le=65535)
-    """Port of /metrics, /healthz and /readyz; 0 takes any free one and logs which."""
+    """Port of /metrics, /healthz and /readyz; 0 selects a free port and logs it."""
 
     metrics_address: NonBlank = "0.0.0.0"
-    """Address to serve them on."""
+    """Address to serve /metrics, /healthz and /readyz on."""
 
     metrics_tls_cert_file: FilePath | None = None
-    """Certificate to serve that port with; needs `metrics_tls_private_key_file`. None: in the clear."""
+    """Certificate for the port of /metrics; needs `metrics_tls_private_key_file`. Default: plain HTTP."""
 
     metrics_tls_private_key_file: FilePath | None = None
-    """Key of `metrics_tls_cert_file`. Both files are read again when they change."""
+    """Key of `metrics_tls_cert_file`. Both files are reloaded when they change."""
 
     metrics_authentication: Literal["none", "token-review"] = "none"
-    """`token-review`: only a bearer token whose user may get the URL /metrics reads it. Needs TLS."""
+    """`token-review`: requires a bearer token whose user may get the URL /metrics. Needs TLS."""
 
     @model_validator(mode="after")
     def _is_protected_as_a_whole(self) -> Self:
@@ -59,7 +59,7 @@ class MetricsSettings(BaseSettings):
 
     @property
     def metrics_tls_files(self) -> tuple[Path, Path] | None:
-        """Certificate and key; None: no TLS."""
+        """Return certificate and key; None without TLS."""
         if self.metrics_tls_cert_file is None or self.metrics_tls_private_key_file is None:
             return None
         return self.metrics_tls_cert_file, self.metrics_tls_private_key_file

@@ -1,4 +1,4 @@
-"""Settings of one process: frozen, validated once, from the environment and the command line."""
+"""Settings of the operator: frozen, validated once, from the environment and the command line."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,27 +14,27 @@ PREFIX = "NICPLUG_"
 
 
 class Settings(MetricsSettings):
-    """Every value can be set by an environment variable `NICPLUG_<NAME>`; the command line wins."""
+    """Each value can be set by the environment variable `NICPLUG_<NAME>`; command-line options take precedence."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     kubeconfig: Path | None = None
-    """File to use; None: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+    """Kubeconfig file. Default: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
 
     namespace: DnsLabel = "nicplug-system"
-    """Where the Lease of the leader lies."""
+    """Namespace of the leader election Lease."""
 
     kubevirt_namespace: DnsLabel = DEFAULT_KUBEVIRT_NAMESPACE
-    """Where the KubeVirt CR lies; one in any other namespace is reported and has no effect."""
+    """Namespace of the KubeVirt CR; CRs in other namespaces are reported and have no effect."""
 
     workers: int = Field(default=16, ge=1, le=256)
-    """Objects that are reconciled at the same time."""
+    """Number of objects reconciled concurrently."""
 
     leader_election: bool = True
-    """Work only while holding the Lease; off only where a second replica can never exist."""
+    """Work only while holding the Lease; disable it only if a second replica can never exist."""
 
     report_delay_seconds: float = Field(default=0.3, ge=0, le=5)
-    """How long a status change that nobody acts on waits for company (docs/adr/0006)."""
+    """How long status changes that no component acts on are batched (docs/adr/0006)."""
 
     sweep_interval_seconds: float = Field(default=600, ge=1)
     """How often the caches are compared with the API server."""
@@ -43,13 +43,13 @@ class Settings(MetricsSettings):
     """Image of the `compute` container of launcher pods."""
 
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
-    """Lowest level that is logged."""
+    """Minimum level of log lines."""
 
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
-    """`json` lines, `console` for people; `auto` looks whether stderr is a terminal."""
+    """`json`, `console`, or `auto`: `console` if stderr is a terminal, else `json`."""
 
     def plan_settings(self) -> PlanSettings:
-        """What the planners may know."""
+        """Return the settings that planners need."""
         return PlanSettings(
             report_delay=timedelta(seconds=self.report_delay_seconds),
             first_report_delay=timedelta(seconds=self.report_delay_seconds),

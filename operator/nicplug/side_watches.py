@@ -1,4 +1,4 @@
-"""The watches that Kopf does not keep: of kinds that may be missing or forbidden, and of what others have named."""
+"""Watches that Kopf does not keep: of kinds that may be missing or forbidden, and of objects named in other objects."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,19 +19,19 @@ class Spawn(Protocol):
     """Starts a task that ends with the process."""
 
     def __call__(self, work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
-        """`name`: for the log."""
+        """Start the task; `name` appears in the log."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideWatches:
-    """What is watched beside Kopf's kinds.
+    """All watches in addition to Kopf's.
 
     Attributes:
-        kinds: that may be missing or forbidden, as a whole.
-        pod_failures: events of pods, which are dropped while the pods are not known.
-        multus: what Multus enforces between namespaces, where the cluster admin says that it may be read.
-        controllers: the dynamic networks controllers.
+        kinds: watches of whole kinds, which may be missing or forbidden.
+        pod_failures: watches of pod events, which are dropped while the pods are unknown.
+        multus: watches of Multus's namespace isolation, where the cluster admin allows nicplug to read it.
+        controllers: watches of the dynamic networks controllers.
     """
 
     kinds: tuple[OptionalWatch, ...]
@@ -42,7 +42,7 @@ class SideWatches:
 
     @classmethod
     def of(cls, api: WatchingApi, *, caches: Caches, intake: Intake, spawn: Spawn) -> "SideWatches":
-        """Made, and what they bring told to the intake; none is begun."""
+        """Create the watches and connect their changes to the intake; starts none."""
         caches.attachments.on_change = intake.attachments_changed
         caches.pod_failures.on_change = intake.pod_failed
         caches.nodes.on_change = intake.nodes_changed
@@ -72,20 +72,20 @@ class SideWatches:
         )
 
     def begin(self) -> None:
-        """All but those that wait for the pods to be known."""
+        """Start all watches except those that need the pods to be known."""
         for watch in self.kinds:
             self.spawn(watch.run(), name=watch.resource.kind)
         self.multus.adjust()
         self.controllers.adjust()
 
     async def settle(self) -> None:
-        """Until each kind is known, or known to be unreadable."""
+        """Wait until each kind has been read, or is known to be unreadable."""
         for watch in self.kinds:
             await watch.settled.wait()
         await self.controllers.settle()
         await self.multus.settle()
 
     def follow_pod_failures(self) -> None:
-        """Not before the pods are known."""
+        """Watch pod events; call it once the pods are known."""
         for watch in self.pod_failures:
             self.spawn(watch.run(), name="pod events")

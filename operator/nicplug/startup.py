@@ -1,4 +1,4 @@
-"""What must be true before the watches open: the API server answers, the CRDs are ours, nobody else acts on them."""
+"""Startup checks before the watches open: the API server answers, the CRDs are ours, no other controller uses them."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,15 @@ _WATCHED = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANC
 
 
 class StartError(Exception):
-    """The operator cannot start as it is configured; the text says what to change."""
+    """The operator cannot start with this configuration; the text says what to change."""
 
 
 class BadSetting(StartError):
-    """A setting is wrong in a way that only shows when it is used; the text names its variable."""
+    """A setting turns out to be wrong only when it is used; the text names its variable."""
 
 
 class RivalError(StartError):
-    """Somebody else acts on the same objects, or serves the same API: nicplug must not run beside it.
+    """Another controller acts on the same objects, or another server serves the same API: nicplug refuses to start.
 
     Attributes:
         remedy: what to do.
@@ -54,13 +54,13 @@ _BESIDE = 'docs/install.md, "Beside KubeVirt".'
 
 
 async def refuse_rivals(api: KubeApi, *, namespace: str, now: datetime) -> None:
-    """Look for another controller at work in this cluster.
+    """Check that no other controller is active in this cluster.
 
     Args:
-        namespace: nicplug's own, whose Lease is no rival's.
+        namespace: nicplug's own namespace, whose Lease is not a rival's.
 
     Raises:
-        RivalError: there is one.
+        RivalError: another controller is active.
     """
     for name in rivals.LEASES:
         for rival in rivals.rivals(await _leases(api, name), namespace=namespace, now=now):
@@ -68,7 +68,7 @@ async def refuse_rivals(api: KubeApi, *, namespace: str, now: datetime) -> None:
 
 
 async def _leases(api: KubeApi, name: str) -> list[Mapping[str, Any]]:
-    """Those of that name in all namespaces; waits while the API server does not answer."""
+    """Return the Leases of that name in all namespaces; waits while the API server does not answer."""
     delay = _FIRST_DELAY_SECONDS
     while True:
         try:
@@ -76,7 +76,7 @@ async def _leases(api: KubeApi, name: str) -> list[Mapping[str, Any]]:
         except (Unavailable, Throttled) as error:
             log.warning("waiting", problem=f"cannot look for other controllers: {error}")
         except ApiError as error:
-            # The rights of an older installation: nicplug worked with them.
+            # The permissions of an older installation, with which nicplug still works.
             log.warning("cannot look for other controllers", lease=name, error=str(error))
             return []
         else:
@@ -86,20 +86,20 @@ async def _leases(api: KubeApi, name: str) -> list[Mapping[str, Any]]:
 
 
 async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace: str, service: str) -> None:
-    """Look whether somebody else serves these APIServices.
+    """Check that no other server serves these APIServices.
 
     Args:
-        namespace: of nicplug's own Service.
-        service: its name.
+        namespace: namespace of nicplug's own Service.
+        service: name of nicplug's own Service.
 
     Raises:
-        RivalError: somebody does.
+        RivalError: another server serves one of them.
     """
     for name in names:
         try:
             found = await api.get(API_SERVICES, name=name)
         except ApiError:
-            continue  # not registered yet, or cert-manager writes the CA and nicplug has no right to look
+            continue  # not registered yet, or cert-manager writes the CA and nicplug may not read it
         serves = mapping(mapping(found.get("spec")).get("service"))
         where = (text(serves.get("namespace")), text(serves.get("name")))
         if serves and where != (namespace, service):
@@ -108,17 +108,17 @@ async def refuse_other_servers(api: KubeApi, *, names: Sequence[str], namespace:
 
 
 async def warn_of_old_kubernetes(api: ServerApi) -> None:
-    """Say so where the API server is older than any that takes nicplug's CRDs: then they cannot be installed."""
+    """Warn if the API server is older than any that accepts nicplug's CRDs, which then cannot be installed."""
     try:
         version = text((await api.version()).get("gitVersion"))
     except ApiError:
-        return  # nothing depends on it, and who waits for the API server says why it does not answer
+        return  # nothing depends on it, and `wait_for_api` reports why the API server does not answer
     if is_too_old(version):
         log.warning("Kubernetes is too old", version=version, oldest=OLDEST_KUBERNETES, remedy=TOO_OLD_REMEDY)
 
 
 async def wait_for_api(api: KubeApi) -> None:
-    """Wait until every watched CRD is established, and as new as nicplug; says what is missing whenever that changes.
+    """Wait until every watched CRD is established and as new as nicplug; logs what is missing whenever that changes.
 
     Raises:
         RivalError: a CRD is KubeVirt's own.

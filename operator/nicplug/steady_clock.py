@@ -1,8 +1,8 @@
-"""The time by which the operator decides: nobody can set it (docs/adr/0037).
+"""The clock for all decisions of the operator, which nobody can set (docs/adr/0037).
 
-The wall clock as it was when the process began, and from then on a clock that only goes forwards. What a process has
-written, what it remembers and what it compares these with are of one time then, whatever happens to the machine's
-clock meanwhile. When that has differed for long, the process is to begin again, with the machine's time.
+It starts at the wall-clock time of process start and advances with a monotonic clock. What a process has written, what
+it remembers and what it compares these with are thus on one time scale, whatever happens to the machine's clock. If the
+two differ for long, the process must restart to adopt the machine's time.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 TOLERANCE_SECONDS = 10.0
-"""What the two may differ by: less than a person notices, more than time synchronisation steps by once it works."""
+"""Allowed difference: too small for people to notice, larger than the steps of a working time synchronisation."""
 PATIENCE_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 
 
 def _ticks() -> float:
-    """Seconds of a clock that nobody sets; on Linux it counts while the machine is suspended, as others' clocks do."""
+    """Return monotonic seconds; on Linux they include the time in suspend, as clocks of other machines do."""
     boot_time = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot_time is None else time.clock_gettime(boot_time)
 
@@ -27,11 +27,11 @@ def _wall() -> datetime:
 
 
 class SteadyClock:
-    """Call it for the current time, UTC.
+    """A callable that returns the current time, UTC.
 
     Args:
-        wall: the machine's time, UTC.
-        ticks: seconds of a clock that nobody sets.
+        wall: returns the machine's time, UTC.
+        ticks: returns monotonic seconds.
     """
 
     def __init__(self, *, wall: Callable[[], datetime] = _wall, ticks: Callable[[], float] = _ticks) -> None:
@@ -39,18 +39,18 @@ class SteadyClock:
         self._began, self._first_tick = wall(), ticks()
 
     def __call__(self) -> datetime:
-        """Now."""
+        """Return the current time, UTC."""
         return self._began + timedelta(seconds=self._ticks() - self._first_tick)
 
     def behind_seconds(self) -> float:
-        """How much the machine's clock is ahead of it; negative when that has been set back."""
+        """Return how far the machine's clock is ahead of this one; negative if that was set back."""
         return (self._wall() - self()).total_seconds()
 
     async def until_wrong(self) -> float:
-        """Wait until it has differed from the machine's for a minute without a break.
+        """Wait until this clock has differed from the machine's for a minute without interruption.
 
         Returns:
-            `behind_seconds`.
+            The difference, as `behind_seconds` returns it.
         """
         differs_for = 0.0
         while differs_for < PATIENCE_SECONDS:

@@ -1,4 +1,4 @@
-"""What probes and gauges say of one process: whether it lives, whether it is ready, how full its parts are."""
+"""Probes and gauges of one process: liveness, readiness, and the sizes of its parts."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from nicplug.reconcile.queue import Priority, WorkQueue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vitals:
-    """Of the parts that the process is made of.
+    """Reads the state of the process from its parts.
 
     Attributes:
-        is_complete: the caches are.
-        may_work: it leads, and nothing keeps it from working.
+        is_complete: returns whether the caches are complete.
+        may_work: returns whether the process leads and nothing prevents it from working.
         clock: current time, UTC.
     """
 
@@ -41,26 +41,26 @@ class Vitals:
     clock: Callable[[], datetime]
 
     def healthy(self) -> str:
-        """The event loop answers, or this would not run; and no watch has gone silent."""
+        """Return which watches have gone silent; "" if none has. The event loop works, or this would not run."""
         dead = [kind.value for kind in self.reaper.dead_watches() if not self._is_known_broken(kind)]
         return f"no news by the watch of {', '.join(dead)}" if dead else ""
 
     def _is_known_broken(self, kind: CachedKind) -> bool:
-        """The API server refuses that watch, as the log says: a new process would fare no better."""
+        """Report whether the API server rejects that watch, which the log shows: a restart would not help."""
         return self.watches.is_broken(plural_of(kind))
 
     def _watch_works(self, kind: CachedKind) -> float:
         return 0.0 if self._is_known_broken(kind) else 1.0
 
     def ready(self) -> str:
-        """The caches hold everything that there is, on a standby too."""
+        """Return why the caches are incomplete; "" if they hold every object, on a standby too."""
         if self.is_complete():
             return ""
         problem = self.watches.problem()
         return "the caches are not complete yet" + (f": {problem}" if problem else "")
 
     def export(self, instruments: Instruments) -> None:
-        """Have the gauges read whenever somebody scrapes them."""
+        """Register the gauges, which are read at scrape time."""
         gauge, caches = instruments.gauge, self.caches
         for priority in Priority:
             depth = partial(self.queue.depth, priority)
@@ -88,14 +88,14 @@ class Vitals:
             gauge("nicplug_migration_slots_limit", partial(_allowed, caches, limit), limit)
 
     def _of_leader(self, read: Callable[[], float]) -> float:
-        """A standby queues what changes, and its workers wait for the Lease: nobody is served late."""
+        """Return 0 on a standby: its queue grows while its workers wait for the Lease, which delays no one."""
         return read() if self.may_work() else 0.0
 
     def _nics(self) -> Iterator[Sample]:
         yield from self.caches.operations.by_phase_and_reason().items()
 
     def _stuck(self) -> Iterator[Sample]:
-        """Every series, also those of 0: an alert that has fired has to end."""
+        """Return every series, including those that are 0: an alert that has fired must resolve."""
         limits = [format_micro_time(self.clock() - timedelta(seconds=seconds)) for seconds in STUCK_AGES.values()]
         found = self.caches.operations.waiting_since(limits)
         for phase in WAITING_PHASE.values:
@@ -108,7 +108,7 @@ def _count_migrations(caches: Caches, *, is_running: bool) -> int:
 
 
 def _is_running(migration: Migration, caches: Caches) -> bool:
-    """A standby, which grants no slots, goes by the target pod."""
+    """Report whether a migration is running; a standby, which grants no slots, infers it from the target pod."""
     return migration.uid in caches.slots.entries or migration.has_target or migration.is_between_targets
 
 

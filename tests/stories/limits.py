@@ -12,7 +12,7 @@ from tests.stories.telling import story
 def limit_of_the_cluster() -> Stage:
     """Three VMs are migrated, and one may be under way at a time
 
-    The queue goes by priority, then by age; each that waits says who is in front.
+    The queue goes by priority, then by age; each waiting migration names those ahead of it.
     """
     stage = _three_vms()
     set_limits(stage.cluster, 1, 1, 1)

@@ -1,7 +1,7 @@
-"""Whether a caller may do what it asks for: by SubjectAccessReviews, remembered for seconds.
+"""Authorizes callers by SubjectAccessReviews, and caches the verdicts for seconds.
 
-The API server has asked the same before it hands a request on. It is asked again, since anyone who reaches this port
-with a front-proxy certificate would otherwise need no right at all.
+The API server has already authorized the request that it proxies. nicplug reviews it again, since any client that
+reaches this port with a front-proxy certificate would otherwise need no permission at all.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ LARGEST_CACHE = 2048
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """May this caller do this? All that the answer depends on, and nothing else."""
+    """An access check: may this caller do this? Contains exactly what the verdict depends on."""
 
     caller: Caller
     verb: str
@@ -46,7 +46,7 @@ class Question:
 
     @classmethod
     def of(cls, call: Call) -> "Question":
-        """What a call asks for."""
+        """Return the access check for a call."""
         return cls(
             caller=call.caller,
             verb=call.verb,
@@ -57,7 +57,7 @@ class Question:
         )
 
     def body(self) -> dict[str, Any]:
-        """The review to create."""
+        """Return the SubjectAccessReview to create."""
         attributes = {
             "group": GROUP,
             "version": self.version,
@@ -71,7 +71,7 @@ class Question:
 
 
 def review_of(caller: Caller, attributes: Mapping[str, str]) -> dict[str, Any]:
-    """The SubjectAccessReview that asks whether the caller may do this to a resource."""
+    """Return the SubjectAccessReview for this caller and these resource attributes."""
     spec: dict[str, Any] = {"user": caller.name, "resourceAttributes": dict(attributes)}
     if caller.uid:
         spec["uid"] = caller.uid
@@ -83,7 +83,7 @@ def review_of(caller: Caller, attributes: Mapping[str, str]) -> dict[str, Any]:
 
 
 def is_allowed(status: Mapping[str, Any]) -> bool:
-    """What the status of a review says; an explicit refusal wins, as in the API server."""
+    """Report whether a review allows the request; an explicit denial wins, as in the API server."""
     return status.get("allowed") is True and status.get("denied") is not True
 
 
@@ -95,11 +95,11 @@ class _Verdict:
 
 
 class AccessReviews:
-    """Asks the API server, at most once at a time per question.
+    """Creates access reviews in the API server, at most one per question at a time.
 
     Args:
-        api: whose account may create SubjectAccessReviews.
-        clock: seconds that never go back.
+        api: client whose account may create SubjectAccessReviews.
+        clock: monotonic seconds.
     """
 
     def __init__(self, api: KubeApi, *, clock: Callable[[], float], largest: int = LARGEST_CACHE) -> None:
@@ -113,10 +113,10 @@ class AccessReviews:
         return len(self._verdicts)
 
     async def refuse(self, question: Question) -> Status | None:
-        """Why the caller may not; None when it may. Without an answer nobody may.
+        """Return why the caller is not allowed; None if it is. A missing answer is an error.
 
-        The first question is about every object of the namespace ("" as a name means all of them), so that one answer
-        serves a caller who works through many VMs; where that is denied, the second is about the one object.
+        The first review covers every object of the namespace (an empty name means all), so that one verdict serves a
+        caller who works through many VMs. If it is denied, a second review covers only this object.
         """
         try:
             verdict = await self._verdict(replace(question, name=""))
@@ -143,18 +143,18 @@ class AccessReviews:
         return verdict
 
     async def _ask(self, question: Question) -> _Verdict:
-        """Wait for the review that is under way, or start one: a burst of one user's costs one request."""
+        """Wait for the review in progress, or start one: a burst of requests from one user costs one review."""
         task = self._asking.get(question)
         if task is None:
             task = self._asking[question] = asyncio.create_task(self._review(question))
             task.add_done_callback(lambda done: self._forget(question, done))
-        # Shielded: others may wait for it when this request has ended.
+        # Shielded: other requests may wait for the review after this one has ended.
         return await asyncio.shield(task)
 
     def _forget(self, question: Question, done: asyncio.Task[_Verdict]) -> None:
         del self._asking[question]
         if not done.cancelled():
-            done.exception()  # Reported by those who waited, or by nobody when all of them are gone.
+            done.exception()  # Retrieved so that asyncio does not log it: requests that still wait report it.
 
     async def _review(self, question: Question) -> _Verdict:
         answer = await self._api.create(SUBJECT_ACCESS_REVIEWS, question.body())
@@ -171,7 +171,7 @@ class AccessReviews:
 
 
 def _forbidden(question: Question, reason: str) -> Status:
-    """As the API server words it."""
+    """Return the 403 as the API server words it."""
     message = (
         f'User "{question.caller.name}" cannot {question.verb} resource "{question.subresource}"'
         f' in API group "{GROUP}" in the namespace "{question.namespace}"'

@@ -1,6 +1,6 @@
-"""The body of a request: which kinds are taken, how much of it, and what it says.
+"""The body of a request: accepted content types, size limits, and decoding.
 
-`kubectl replace --raw` sends it chunked, virtctl without Content-Type; both are taken, as KubeVirt takes them.
+`kubectl replace --raw` sends a chunked body, virtctl one without Content-Type; both are accepted, as in KubeVirt.
 """
 
 import json
@@ -18,7 +18,7 @@ JSON_TYPE = "application/json"
 _TYPES = (JSON_TYPE, "application/yaml", "application/x-yaml", "text/yaml")
 _ADVERTISED = (JSON_TYPE, "application/yaml")
 _DEEPEST = 32
-# The parser takes a second for each 200 KB, in which nobody else is served.
+# The parser takes a second per 200 KB, during which no other request is served.
 _LONGEST_YAML = 64 * 1024
 
 
@@ -27,11 +27,11 @@ class BadBody(ValueError):
 
 
 def refuse_type(*, content_type: str, content_encoding: str) -> Status | None:
-    """Why a body of this type is not taken; None when it is. No type at all is taken, its content decides."""
+    """Return why a body of this type is rejected, or None. Without a Content-Type, the content decides."""
     essence = content_type.partition(";")[0].strip().lower()
     if essence and essence not in _TYPES:
         return statuses.unsupported_media_type(_ADVERTISED)
-    # A compressed body may become a thousand times larger.
+    # A compressed body may expand to a thousand times its size.
     if content_encoding.strip().lower() not in ("", "identity"):
         return statuses.unsupported_media_type(_ADVERTISED)
     return None
@@ -39,20 +39,20 @@ def refuse_type(*, content_type: str, content_encoding: str) -> Status | None:
 
 @dataclass(slots=True)
 class BodyBudget:
-    """How much all bodies together may hold in memory."""
+    """Limits the memory that all bodies use together."""
 
     limit: int
     held: int = 0
 
     def fits(self, size: int) -> bool:
-        """Whether so much more may be held."""
+        """Report whether a body of this size fits."""
         return self.held + size <= self.limit
 
 
 async def read(chunks: AsyncIterator[bytes], *, limit: int, budget: BodyBudget) -> bytes | Status:
-    """Read a body; more than `limit` bytes are refused, and so is what does not fit into the budget.
+    """Read a body; rejects more than `limit` bytes, and anything that does not fit into the budget.
 
-    What was read stays counted in `budget.held` until the caller takes the length of the result off it.
+    The size stays counted in `budget.held` until the caller subtracts the length of the result.
     """
     parts: list[bytes] = []
     size = 0
@@ -74,12 +74,12 @@ async def read(chunks: AsyncIterator[bytes], *, limit: int, budget: BodyBudget) 
 
 
 def decode(body: bytes) -> Any:
-    """The JSON value that a body holds, written as JSON or YAML; an empty one holds `{}`, as KubeVirt reads it.
+    """Return the JSON value of a body in JSON or YAML; an empty body is `{}`, as in KubeVirt.
 
-    What kind of value it must be is for the handler to say.
+    The handler decides which kind of value it accepts.
 
     Raises:
-        BadBody: it is neither, or uses what options never need (aliases, deep nesting).
+        BadBody: the body is neither, or uses what options never need (aliases, deep nesting).
     """
     if not body.strip():
         return {}
@@ -101,12 +101,12 @@ def _from_json(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise ValueError("the text is not UTF-8") from None
     except json.JSONDecodeError:
-        # YAML in flow style begins with a brace, too.
+        # YAML in flow style begins with a brace too.
         return _from_yaml(body)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without aliases: a few hundred bytes with them may stand for gigabytes."""
+    """YAML without aliases: with them, a few hundred bytes may expand to gigabytes."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -122,7 +122,7 @@ def _from_yaml(body: bytes) -> Any:
 
 
 def _is_json(value: Any, *, levels: int) -> bool:
-    """YAML has more: dates, sets, keys that are not strings, numbers that are none."""
+    """Report whether YAML produced a JSON value: no dates, sets, non-string keys, NaN or infinity."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, str | int | None):
@@ -135,7 +135,7 @@ def _is_json(value: Any, *, levels: int) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    """Of YAML's errors the rest quotes the text."""
+    """Return the first line of an error: the other lines of YAML's errors quote the text."""
     if isinstance(error, RecursionError):
         return "nested too deep"
     if isinstance(error, yaml.MarkedYAMLError):

@@ -1,6 +1,6 @@
-"""One call of a subresource, as the handlers of the aggregated API get and answer it.
+"""A subresource call, as the handlers of the aggregated API receive and answer it.
 
-Knows nothing of HTTP: who called has been authenticated and may do it before a handler sees the call.
+Knows nothing of HTTP: the caller is authenticated and authorized before a handler sees the call.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ READ = "get"
 METHODS: Mapping[str, str] = {UPDATE: "PUT", READ: "GET"}
 """The HTTP method of each verb that a subresource may have."""
 
-# The kinds that subresources may belong to, by the plural of the path.
+# The kinds that may have subresources, by the plural in the path.
 KINDS: Mapping[str, str] = {
     "virtualmachines": "VirtualMachine",
     "virtualmachineinstances": "VirtualMachineInstance",
@@ -26,10 +26,10 @@ KINDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, as the front proxy has authenticated it.
+    """The user who sent the request, as authenticated by the front proxy.
 
     Attributes:
-        extra: more of what the authenticator said, sorted by key, each with its values.
+        extra: further fields from the authenticator, sorted by key, each with its values.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Subresource:
     """A subresource that can be served: `addinterface` of `virtualmachines`.
 
     Attributes:
-        verb: by which it is served, as RBAC names it.
+        verb: the RBAC verb it is served for.
     """
 
     resource: str
@@ -59,11 +59,11 @@ class Call:
     """A request for one object.
 
     Attributes:
-        verb: as RBAC names it; PUT is `update`.
-        namespace: valid as the name of a namespace.
-        name: valid as the name of an object.
-        query: names and values behind the `?`, in their order.
-        body: as it was sent, JSON or YAML, possibly empty; `bodies.decode` reads it.
+        verb: the RBAC verb; `update` for PUT.
+        namespace: a valid namespace name.
+        name: a valid object name.
+        query: names and values of the query string, in their order.
+        body: the raw body, JSON or YAML, possibly empty; `bodies.decode` parses it.
     """
 
     verb: str
@@ -77,18 +77,18 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """The kind of the object that the subresource belongs to."""
+        """Return the kind of the object that the subresource belongs to."""
         return KINDS[self.subresource.resource]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Done, or recorded to be done: 202 with an empty body."""
+    """Done, or recorded for later: 202 with an empty body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was asked for: 200 with JSON."""
+    """The requested answer: 200 with JSON."""
 
     content: Mapping[str, Any]
 
@@ -97,12 +97,12 @@ Answer = Accepted | Found | Status
 
 
 class Handler(Protocol):
-    """Carries out calls of one subresource. What it raises is answered with 500 and logged as a bug."""
+    """Handles calls of one subresource. An exception is answered with 500 and logged as a bug."""
 
     async def __call__(self, call: Call, /) -> Answer:
-        """Carry out one call, within the time limit of a request."""
+        """Handle one call, within the time limit of a request."""
         ...
 
 
-# What is served: routes and discovery have these subresources and no others.
+# The served subresources: routes and discovery contain exactly these.
 Handlers = Mapping[Subresource, Handler]

@@ -1,6 +1,6 @@
-"""Where the serving certificate comes from: a Secret that the servers keep, or files that others keep.
+"""Provides the serving certificate: from a Secret that the replicas maintain, or from files that others maintain.
 
-Both are asked again every few seconds; neither has a watch, since a certificate changes a few times a year.
+Both are read every few seconds; neither is watched, since a certificate changes a few times a year.
 """
 
 import base64
@@ -33,31 +33,31 @@ _WEBHOOK_REMEDY = f"{MANIFESTS} give the right; until then a drain waits, and mo
 
 
 class CertificateSource(Protocol):
-    """Knows the certificate to serve with."""
+    """Provides the serving certificate."""
 
     async def current(self) -> KeyPair:
-        """The certificate as it is now.
+        """Return the current certificate.
 
         Raises:
-            UnusableKeyPair: there is none that could be served with.
-            ApiError: it cannot be asked for.
+            UnusableKeyPair: there is no usable certificate.
+            ApiError: it cannot be read.
         """
         ...
 
     def review_token(self, pair: KeyPair) -> str:
-        """What the path of the webhook ends with while that pair is served with; "" for nothing."""
+        """Return the last segment of the webhook's path while this pair is in use; "" for none."""
         ...
 
 
 @dataclass(slots=True, kw_only=True)
 class FileCertificate:
-    """A pair of files, as cert-manager mounts them."""
+    """A certificate and key in files, as cert-manager mounts them."""
 
     certificate: Path
     key: Path
 
     async def current(self) -> KeyPair:
-        """Read both; a pair that does not fit together, half written, is refused."""
+        """Read both files; rejects a pair that does not match, such as one that is half written."""
         try:
             pair = KeyPair(certificate=self.certificate.read_bytes(), key=self.key.read_bytes())
         except OSError as error:
@@ -66,17 +66,17 @@ class FileCertificate:
         return pair
 
     def review_token(self, pair: KeyPair) -> str:
-        """None: nicplug does not write the registration of the webhook, so its path is the same everywhere."""
+        """Return "": nicplug does not write this webhook's registration, so its path never changes."""
         return ""
 
 
 @dataclass(slots=True, kw_only=True)
 class SecretCertificate:
-    """A certificate of our own making, shared by all replicas in a Secret, and made known to the API server.
+    """A self-made certificate that all replicas share in a Secret; its CA is registered with the API server.
 
     Attributes:
         names: DNS names of the Service.
-        announce: writes the CAs into the registrations; before the certificate is served with.
+        announce: writes the CAs into the registrations, before the certificate is used.
     """
 
     api: ServerApi
@@ -87,12 +87,12 @@ class SecretCertificate:
     clock: Callable[[], datetime]
 
     async def current(self) -> KeyPair:
-        """Read the Secret; make or renew what is in it when that is due."""
+        """Read the Secret; issue or renew the certificate if due."""
         for _ in range(_ATTEMPTS):
             try:
                 issued = await self._read_or_issue()
             except (AlreadyExists, Stale) as error:
-                # Another replica was faster: its certificate is as good.
+                # Another replica was faster; its certificate is as good.
                 log.debug("the certificate has been written by another replica", error=str(error))
                 continue
             await self.announce(issued)
@@ -100,7 +100,7 @@ class SecretCertificate:
         raise UnusableKeyPair(f"Secret {self.namespace}/{self.name} changes all the time")
 
     def review_token(self, pair: KeyPair) -> str:
-        """Of the key that all replicas share."""
+        """Derive the token from the key that all replicas share."""
         return review_token(pair.key)
 
     async def _read_or_issue(self) -> Issued:
@@ -149,9 +149,9 @@ def _issued_of(data: Mapping[str, Any]) -> Issued | None:
 
 @dataclass(slots=True, kw_only=True)
 class CaBundles:
-    """Tells the API server by which CAs to know us.
+    """Writes our CAs into the APIServices, so that the API server trusts us.
 
-    Only in APIServices that name our own Service: where KubeVirt's virt-api serves the group, its CA stays.
+    Writes only to APIServices that reference our own Service: where KubeVirt's virt-api serves the group, its CA stays.
     """
 
     api: ServerApi
@@ -193,9 +193,9 @@ class CaBundles:
 
 @dataclass(slots=True, kw_only=True)
 class EvictionWebhook:
-    """Tells the API server where and by which CAs to reach the webhook for evictions.
+    """Registers URL path and CAs of the eviction webhook with the API server.
 
-    Only in a configuration that names our own Service. That it cannot be written keeps nobody from being served:
+    Writes only to webhooks that reference our own Service. A failed write does not stop the server from serving:
     evictions are then judged by budgets alone.
     """
 
@@ -206,7 +206,7 @@ class EvictionWebhook:
     _problem: str = ""
 
     async def write(self, issued: Issued) -> None:
-        """Write CA and path where they differ; raises nothing that the API server answers."""
+        """Write CA and path where they differ; API errors are logged, not raised."""
         try:
             await self._write(issued)
         except ApiError as error:

@@ -1,6 +1,6 @@
-"""The HTTP connections: how many there may be, how many headers they send, how long they are silent.
+"""HTTP connections, with limits on their number, on the headers of a request, and on silence.
 
-Uses aiohttp's low-level server: its router reads decoded paths, and its errors are texts with parts of the request.
+Uses aiohttp's low-level server: its router decodes paths, and its error pages quote the request.
 """
 
 import asyncio
@@ -22,24 +22,24 @@ from nicplug.apiserver.rendering import response
 
 log = structlog.get_logger(__name__)
 
-# Go's client closes an idle connection after 90 s. It must be the first: a request that meets our end fails.
+# Go's client closes an idle connection after 90 s. It must close first: a request sent while we close fails.
 _KEEP_ALIVE_SECONDS = 120.0
-# For requests that did not end in time; 0 would wait for them without a limit.
+# For requests that did not end in time; 0 would wait without a limit.
 _CANCEL_SECONDS = 0.5
-# A client that is still sending a body that was refused gets to read the answer.
+# Lets a client that is still sending a rejected body read the answer.
 _LINGER_SECONDS = 5.0
 _LONGEST_LINE = 8190
-# Each group of a user is a header of its own.
+# Each group of a user is a separate header.
 _MOST_HEADERS = 512
 
-# Not once per connection: anybody who reaches the port could fill the log.
+# Not once per connection: any client that reaches the port could fill the log.
 _WARNING_SECONDS = 10.0
 
 OnRequest = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Connection(web.RequestHandler):
-    """One connection; what is no HTTP is refused with a Status, and not logged: anybody can send it."""
+    """One connection; input that is not HTTP is answered with a Status and not logged: any client can send it."""
 
     __slots__ = ("_admission",)
 
@@ -48,14 +48,14 @@ class Connection(web.RequestHandler):
         self._admission = admission
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The handshake is over."""
+        """Admit or abort the connection after its handshake."""
         super().connection_made(transport)
         if not self._admission.admit(self, transport) and isinstance(transport, asyncio.WriteTransport):
-            # No polite end, which takes seconds when the other side does not answer.
+            # No orderly shutdown, which takes seconds if the peer does not answer.
             transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Either side has closed it."""
+        """Forget a connection that either side has closed."""
         self._admission.forget(self)
         super().connection_lost(exc)
 
@@ -82,12 +82,12 @@ class Connection(web.RequestHandler):
 
 @dataclass(slots=True, kw_only=True)
 class Admission:
-    """How many connections there may be, those in their handshake aside.
+    """Limits the number of connections, excluding those in their handshake.
 
     Attributes:
-        most: in all.
-        anonymous: of these, those without a client certificate, so that strangers do not shut the front proxy out.
-        clock: seconds that never go back.
+        most: limit for all connections.
+        anonymous: limit for those without a client certificate, so that they cannot lock out the front proxy.
+        clock: monotonic seconds.
     """
 
     most: int
@@ -101,7 +101,7 @@ class Admission:
         return len(self._known)
 
     def admit(self, connection: web.RequestHandler, transport: asyncio.BaseTransport) -> bool:
-        """Count a connection; False when it is one too many."""
+        """Count a connection; returns False if a limit is exceeded."""
         tls = transport.get_extra_info("ssl_object")
         is_stranger = tls is None or not tls.getpeercert()
         if len(self._known) >= self.most or (is_stranger and self._strangers >= self.anonymous):
@@ -112,7 +112,7 @@ class Admission:
         return True
 
     def forget(self, connection: web.RequestHandler) -> None:
-        """It is gone."""
+        """Stop counting a closed connection."""
         self._strangers -= self._known.pop(connection, False)
 
     def _warn(self, **counts: int) -> None:
@@ -124,7 +124,7 @@ class Admission:
 
 @dataclass(slots=True)
 class Silence:
-    """Ends connections that say nothing after the handshake, or never come to the end of a first request."""
+    """Closes connections that send nothing after the handshake, or never complete a first request."""
 
     server: web.Server
     seconds: float
@@ -133,11 +133,11 @@ class Silence:
     _heard: set[web.RequestHandler] = field(default_factory=set)
 
     def broken_by(self, request: web.BaseRequest) -> None:
-        """A request has come on this connection."""
+        """Record that a request arrived on its connection."""
         self._heard.add(request.protocol)
 
     def sweep(self) -> None:
-        """End those that have been silent for too long; forget those that are gone."""
+        """Close connections that have been silent for too long, and forget closed ones."""
         now, alive = self.clock(), set(self.server.connections)
         self._heard &= alive
         self._since = {connection: self._since.get(connection, now) for connection in alive - self._heard}
@@ -147,13 +147,13 @@ class Silence:
 
 
 class Listener:
-    """Listens with TLS and hands requests on.
+    """Listens with TLS and passes requests on.
 
     Args:
         on_request: answers a request; raises nothing.
-        silence_seconds: how long a connection may take for its first request.
-        admission: how many connections there may be.
-        handshakes: how many there may be at the same time.
+        silence_seconds: time limit for the first request of a connection.
+        admission: limits the number of connections.
+        handshakes: maximum number of concurrent handshakes.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Listener:
         """Listen; returns the port.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         loop = asyncio.get_running_loop()
         server = self._server = web.Server(self._hear, handler_cancellation=False)
@@ -210,7 +210,7 @@ class Listener:
         return int(listening.getsockname()[1])
 
     async def stop(self, *, grace_seconds: float) -> None:
-        """Accept no more, and wait for requests under way."""
+        """Stop accepting connections, and wait for requests in flight."""
         if self._listening is None or self._server is None:
             return
         for task in self._tasks:
@@ -218,7 +218,7 @@ class Listener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._listening.close()
         self.close_idle()
-        # Not aiohttp's own shutdown, which first stops reading the bodies that it waits for.
+        # Not aiohttp's own shutdown: it first stops reading the bodies that it waits for.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_seconds):
                 while self._busy:
@@ -227,7 +227,7 @@ class Listener:
         await self._server.shutdown(_CANCEL_SECONDS)
 
     def close_idle(self) -> None:
-        """Close connections as soon as nothing is under way on them; new ones are not affected."""
+        """Close each connection as soon as it has no request in flight; new connections are not affected."""
         self._closings += 1
         connections = self._server.connections if self._server is not None else []
         for connection in connections:

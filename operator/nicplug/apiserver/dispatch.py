@@ -1,6 +1,6 @@
-"""What happens to one request, in this order: who, what, whether it may, how much of it, and then its handler.
+"""Handles a request step by step: path, authentication, authorization, body, handler.
 
-Nothing of a request is read before its caller is known, and no body before its caller may do what it asks for.
+Nothing but the path is parsed before the caller is authenticated, and no body is read before the caller is authorized.
 """
 
 import asyncio
@@ -30,27 +30,27 @@ log = structlog.get_logger(__name__)
 
 _READING = ("GET", "HEAD")
 _WARNING_SECONDS = 10.0
-# Less than the API server waits for the webhook.
+# Shorter than the API server's timeout for the webhook.
 _REVIEW_SECONDS = 4.0
-# Whose requests reviews count as; no user has an empty name.
+# Reviews are counted for this user; no real user has an empty name.
 _REVIEWS = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What requests may cost.
+    """Limits on what requests may cost.
 
     Attributes:
-        body_bytes: of one body; kube-apiserver's own limit.
-        bodies_bytes: of all bodies in memory together.
-        request_seconds: for everything, a body that does not come included.
-        concurrent: requests for subresources under way at the same time.
+        body_bytes: size of one body; kube-apiserver's own limit.
+        bodies_bytes: size of all bodies in memory together.
+        request_seconds: duration of a request, including the wait for its body.
+        concurrent: concurrent requests for subresources.
         concurrent_of_one: of these, those of one user.
-        carried_out: requests that are carried out at the same time; others wait for their turn.
-        connections: open at the same time.
+        carried_out: requests that handlers process concurrently; others wait for their turn.
+        connections: open connections.
         anonymous_connections: of these, those without a client certificate: probes have none.
-        handshakes: of TLS, under way at the same time; one more ends the oldest.
-        silence_seconds: for the first request of a connection.
+        handshakes: concurrent TLS handshakes; one more aborts the oldest.
+        silence_seconds: time for the first request of a connection.
     """
 
     body_bytes: int = 3 * 1024 * 1024
@@ -69,10 +69,10 @@ class Dispatcher:
     """Answers requests; raises nothing.
 
     Args:
-        handlers: what is served.
-        health: of the API server, for `healthz` of the group.
-        problem: what keeps the process from serving, for /readyz; "" for nothing.
-        reviewer: answers the webhook for evictions; None serves none.
+        handlers: the served subresources.
+        health: health of the API server, for `healthz` of the group.
+        problem: returns why the process cannot serve, for /readyz; "" if it can.
+        reviewer: answers the eviction webhook; None disables it.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Dispatcher:
 
     @property
     def under_way(self) -> int:
-        """Requests for subresources that are not answered yet."""
+        """Return the number of subresource requests in flight."""
         return self._under_way.total
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -123,7 +123,7 @@ class Dispatcher:
         return response(outcome)
 
     def _label(self, asked: object) -> str:
-        """A subresource that is served, or the one that the webhook reviews; never what a client has made up."""
+        """Return the served subresource, or the one that the webhook reviews; never client input."""
         if isinstance(asked, ReviewPath):
             return REVIEWED
         is_served = isinstance(asked, Target) and asked.subresource in self._handlers
@@ -149,7 +149,7 @@ class Dispatcher:
                 return asked
 
     def _warn(self, why: str, **fields: object) -> None:
-        """Not once per request: anybody who reaches the port could fill the log."""
+        """Log at most once per interval: any client that reaches the port could fill the log."""
         now = time.monotonic()
         if now - self._warned.get(why, -_WARNING_SECONDS) >= _WARNING_SECONDS:
             self._warned[why] = now
@@ -197,7 +197,7 @@ class Dispatcher:
             return statuses.timed_out()
 
     async def _review(self, request: web.BaseRequest, asked: ReviewPath) -> Outcome:
-        """Nobody vouches for the caller here: the path itself is what only the API server knows."""
+        """Answer the webhook. The caller has no verified identity here: only the API server knows the path."""
         token = self._identity.review_token
         if self._reviewer is None or token is None or not hmac.compare_digest(asked.token.encode(), token.encode()):
             self._warn("a review at a path that is not the webhook's", peer=request.remote)

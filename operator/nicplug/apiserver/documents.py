@@ -1,4 +1,4 @@
-"""What is served for reading: discovery in both forms, OpenAPI, version. Made once, from the subresources served.
+"""Read-only documents: discovery in both forms, OpenAPI, version. Built once, from the served subresources.
 
 Pure.
 """
@@ -20,19 +20,19 @@ _AGGREGATED_TYPE = ";".join([_JSON, *(f"{key}={value}" for key, value in _AGGREG
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One answer to a GET."""
+    """The answer to a GET of a document."""
 
     content: bytes = field(repr=False)
     content_type: str = _JSON
 
     @property
     def etag(self) -> str:
-        """A digest: the API server asks for OpenAPI again every minute."""
+        """Return a digest of the content: the API server requests OpenAPI again every minute."""
         return f'"{hashlib.sha256(self.content).hexdigest().upper()}"'
 
 
 class Documents:
-    """Every document of one server."""
+    """All documents of one server."""
 
     def __init__(self, served: Iterable[Subresource], *, version: str) -> None:
         subresources = tuple(sorted(served, key=str))
@@ -52,7 +52,7 @@ class Documents:
         self._documents["/openapi/v3"] = _document(self._openapi_index())
 
     def find(self, path: str, *, accept: str) -> Document | None:
-        """The document at a path, in the form that is asked for; None when there is none."""
+        """Return the document at a path, in the requested form; None if there is none."""
         path = path.rstrip("/")
         if path == "/apis" and wants_aggregated(accept):
             return self._aggregated
@@ -68,7 +68,7 @@ class Documents:
 
 
 def wants_aggregated(accept: str) -> bool:
-    """Whether aggregated discovery comes first among what a client accepts."""
+    """Report whether a client prefers aggregated discovery."""
     for media_range in accept.split(","):
         essence, *parameters = (part.strip() for part in media_range.split(";"))
         if essence != _JSON:
@@ -128,7 +128,7 @@ def _group_discovery_list(subresources: tuple[Subresource, ...]) -> dict[str, An
 
 
 def _discovered(subresources: Iterable[Subresource], *, version: str) -> list[dict[str, Any]]:
-    """Subresources below their resources, which are served elsewhere and thus have no verbs here."""
+    """Group subresources by resource. The resources have no verbs: they are served by another API group."""
     by_resource: dict[str, list[dict[str, Any]]] = {}
     for subresource in subresources:
         kind = {"group": GROUP, "version": version, "kind": KINDS[subresource.resource]}
@@ -137,7 +137,7 @@ def _discovered(subresources: Iterable[Subresource], *, version: str) -> list[di
     return [
         {
             "resource": resource,
-            # Not null: clients of Kubernetes 1.26 read its members without looking.
+            # Not null: clients of Kubernetes 1.26 dereference it without a check.
             "responseKind": {"group": "", "version": "", "kind": ""},
             "scope": "Namespaced",
             "singularResource": "",
@@ -149,7 +149,7 @@ def _discovered(subresources: Iterable[Subresource], *, version: str) -> list[di
 
 
 def _version(version: str) -> dict[str, str]:
-    """As `virtctl version` reads it, and after an error every command of virtctl."""
+    """Return the version as `virtctl version` parses it; after an error every command of virtctl reads it."""
     major, minor = KUBEVIRT_API.split(".")[:2]
     return {
         "major": major,

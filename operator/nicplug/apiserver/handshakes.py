@@ -1,7 +1,7 @@
-"""Accepts connections and has them go through the TLS handshake, a bounded number of them at a time.
+"""Accepts connections and performs their TLS handshakes, a bounded number at a time.
 
-Not asyncio's own server: it begins a handshake for whatever is in the backlog, and each holds a file descriptor until
-its time is up.
+Replaces asyncio's own server, which starts a handshake for the whole backlog; each holds a file descriptor until its
+timeout.
 """
 
 import asyncio
@@ -18,20 +18,20 @@ log = structlog.get_logger(__name__)
 HANDSHAKE_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 5.0
 _BACKLOG = 1024
-# As asyncio's own server does when there are no file descriptors left.
+# As in asyncio's own server when no file descriptors are left.
 _PAUSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshakes:
-    """Turns what a listening socket accepts into connections of `connection`.
+    """Turns accepted sockets into connections.
 
-    One handshake too many ends the oldest: that of the front proxy takes milliseconds, that of a client which says
-    nothing is sooner or later the oldest.
+    One handshake too many aborts the oldest: the front proxy's takes milliseconds, that of a silent client sooner or
+    later becomes the oldest.
 
     Attributes:
-        most: at the same time.
-        connection: makes the protocol of a connection.
+        most: maximum number of concurrent handshakes.
+        connection: creates the protocol of a connection.
     """
 
     tls: ssl.SSLContext
@@ -40,7 +40,7 @@ class Handshakes:
     _under_way: dict[asyncio.Task[None], None] = field(default_factory=dict)
 
     async def accept(self, listening: socket.socket) -> None:
-        """Accept connections until cancelled; handshakes under way end then."""
+        """Accept connections until cancelled, which aborts handshakes in progress."""
         loop = asyncio.get_running_loop()
         try:
             while True:
@@ -51,7 +51,7 @@ class Handshakes:
                     await asyncio.sleep(_PAUSE_SECONDS)
                     continue
                 self._begin(accepted)
-                # `sock_accept` does not wait while there is a backlog.
+                # `sock_accept` does not yield while there is a backlog.
                 await asyncio.sleep(0)
         finally:
             for task in self._under_way:
@@ -67,7 +67,7 @@ class Handshakes:
         task.add_done_callback(lambda done: self._under_way.pop(done, None))
 
     async def _shake_hands(self, accepted: socket.socket) -> None:
-        # A failure is the client's to hear: anybody who reaches the port could fill the log.
+        # Failures are not logged: any client that reaches the port could fill the log.
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
                 self.connection,
@@ -79,10 +79,10 @@ class Handshakes:
 
 
 async def listen(*, address: str, port: int) -> socket.socket:
-    """A socket for `Handshakes.accept`.
+    """Return a listening socket for `Handshakes.accept`.
 
     Raises:
-        OSError: the port is taken, or the address does not belong to this machine.
+        OSError: the port is in use, or the address does not belong to this machine.
     """
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,6 +1,6 @@
-"""`healthz` of a version of the group: whether the API server answers nicplug api, as KubeVirt's virt-api says it.
+"""`healthz` of a version of the group: reports, as KubeVirt's virt-api does, whether the API server answers nicplug.
 
-Not a probe of this process: that is /healthz, which needs no certificate, and /readyz.
+Not a probe of this process: those are /healthz and /readyz, which need no certificate.
 """
 
 import asyncio
@@ -11,12 +11,12 @@ from typing import Any
 from nicplug.kube.errors import ApiError
 
 FRESH_SECONDS = 1.0
-"""However many ask, the API server is asked no more often than that."""
+"""Minimum interval between requests to the API server, however many clients ask."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connectivity:
-    """One look at the API server: 200 or 500 with JSON."""
+    """One result of the check: 200 or 500 with JSON."""
 
     is_healthy: bool
     content: Mapping[str, Any]
@@ -24,12 +24,12 @@ class Connectivity:
 
 @dataclass(slots=True, kw_only=True)
 class ServerHealth:
-    """Asks the API server for its version, once at a time.
+    """Requests the API server's version, at most one request at a time.
 
     Attributes:
-        read_version: what the API server answers at /version.
-        config_version: resourceVersion of the KubeVirt CR; "" when there is none.
-        clock: seconds that never go back.
+        read_version: returns the API server's answer at /version.
+        config_version: returns the resourceVersion of the KubeVirt CR; "" if there is none.
+        clock: monotonic seconds.
 
     Source: KubeVirt 1.0 `pkg/healthz/healthz.go`, which remembers the version until a watch breaks.
     """
@@ -42,11 +42,11 @@ class ServerHealth:
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def look(self) -> Connectivity:
-        """What is known for a second at the most."""
+        """Return a result that is at most one second old."""
         async with self._turn:
             if self._until <= self.clock():
                 self._last = await self._ask()
-                # Counted from the answer: those who waited for a slow one do not ask again.
+                # Counted from the answer: requests that waited for a slow one do not repeat it.
                 self._until = self.clock() + FRESH_SECONDS
             server = self._last
         content = {"apiserver": server, "config-resource-version": self.config_version()}

@@ -1,6 +1,6 @@
-"""What the server is at this moment: its certificate, and the front proxy that it believes. Kept up to date.
+"""Keeps the server's identity up to date: its certificate, and the front proxy that it trusts.
 
-What cannot be read for a while stays as it was. What can be read, and says that nobody is to be believed, counts.
+A failed read keeps the previous state. A successful read that trusts no front proxy takes effect.
 """
 
 import asyncio
@@ -43,10 +43,10 @@ _TRUST_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """A request that nobody vouches for.
+    """A request from an unauthenticated caller.
 
     Attributes:
-        why: for the log; the answer says only that it is unauthorized.
+        why: for the log; the answer only says that the request is unauthorized.
     """
 
     why: str
@@ -57,10 +57,10 @@ class Identity:
     """The TLS side of one server.
 
     Attributes:
-        tls: what the server listens with.
-        on_switch: called when connections made so far no longer count.
+        tls: TLS context to listen with.
+        on_switch: called when the existing connections are no longer trusted.
         now: seconds since the epoch.
-        problem: what keeps the server from believing anybody, or from serving; "" for nothing.
+        problem: why the server cannot serve or trusts no front proxy; "" if all is well.
     """
 
     api: ServerApi
@@ -76,12 +76,12 @@ class Identity:
 
     @property
     def review_token(self) -> str | None:
-        """What the path of the webhook ends with; None while there is no certificate to serve with."""
+        """Return the last segment of the webhook's path; None while there is no serving certificate."""
         return self.source.review_token(self._pair) if self._pair is not None else None
 
     @property
     def expires(self) -> datetime | None:
-        """When the certificate that is served with expires; None while there is none."""
+        """Return when the serving certificate expires; None while there is none."""
         return self._served[0].expires if self._served is not None else None
 
     async def keep(self, *, every_seconds: float) -> None:
@@ -91,7 +91,7 @@ class Identity:
             await self.refresh()
 
     async def refresh(self) -> None:
-        """Read the certificate and the front proxy's description again, and switch to what has changed."""
+        """Read the certificate and the front proxy's description, and switch to them if they have changed."""
         trust_problem = await self._read_trust()
         pair_problem = await self._read_pair()
         if self._pair is not None and self._served != (self._pair, self._trust):
@@ -103,7 +103,7 @@ class Identity:
         self.problem = unserved or untrusted
 
     async def _read_trust(self) -> str:
-        """Update `_trust`; what is wrong with it."""
+        """Update `_trust`; returns the problem, or ""."""
         try:
             content = await self.api.read(CONFIG_MAPS, name=TRUST_CONFIG_MAP, namespace=TRUST_NAMESPACE)
             self._trust = parse_trust(mapping(json.loads(content).get("data")))
@@ -115,7 +115,7 @@ class Identity:
         return ""
 
     async def _read_pair(self) -> str:
-        """Update `_pair`; what is wrong with it."""
+        """Update `_pair`; returns the problem, or ""."""
         try:
             self._pair = await self.source.current()
         except (UnusableKeyPair, ApiError) as error:
@@ -123,7 +123,7 @@ class Identity:
         return ""
 
     def _switch(self, pair: KeyPair) -> str:
-        """Serve new connections with what is known now; what is wrong with the front proxy's CAs."""
+        """Use the current pair and CAs for new connections; returns the problem with the front proxy's CAs, or ""."""
         problem = ""
         try:
             context = serving_context(pair, self._trust)
@@ -136,13 +136,13 @@ class Identity:
         return problem
 
     def _report(self, part: str, problem: str, *, remedy: str) -> None:
-        """Once per problem, not once per refresh."""
+        """Log each problem once, not at every refresh."""
         if problem and self._reported.get(part) != problem:
             log.warning("cannot be used", part=part, error=problem, remedy=remedy)
         self._reported[part] = problem
 
     def identify(self, transport: asyncio.BaseTransport | None, headers: Headers) -> Caller | Stranger:
-        """Who asks on this connection."""
+        """Return the user who sends requests on this connection."""
         tls = transport.get_extra_info("ssl_object") if transport is not None else None
         trust = self._served[1] if self._served else None
         if not isinstance(tls, ssl.SSLObject) or trust is None:

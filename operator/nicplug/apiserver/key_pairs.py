@@ -1,7 +1,7 @@
-"""A certificate and its key, and the TLS context that serves with them and asks for the front proxy's.
+"""A certificate and its key, and the TLS context that serves with them and verifies the front proxy's certificate.
 
-Certificate, key and CAs may change while the server runs: `SwitchingContext` gives each new connection what is
-current. A connection that was made before is recognized by its context.
+Certificate, key and CAs may change while the server runs: `SwitchingContext` gives each new connection the current
+ones. An earlier connection is recognized by its context.
 """
 
 import os
@@ -19,19 +19,19 @@ from nicplug.apiserver.trust import FrontProxyTrust, UnusableTrust
 
 
 class UnusableKeyPair(ValueError):
-    """Certificate and key cannot be served with; the text says why, without quoting them."""
+    """Certificate and key cannot be used; the text says why, without quoting them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPair:
-    """What the server proves its identity with, as PEM."""
+    """The server's certificate and key, as PEM."""
 
     certificate: bytes = field(repr=False)
     key: bytes = field(repr=False)
 
     @property
     def expires(self) -> datetime | None:
-        """When it can no longer be verified: the first expiry in its chain; None when that cannot be read."""
+        """Return the first expiry in the certificate chain; None if it cannot be parsed."""
         try:
             chain = x509.load_pem_x509_certificates(self.certificate)
         except ValueError:
@@ -40,16 +40,16 @@ class KeyPair:
 
 
 class SwitchingContext(ssl.SSLContext):
-    """Hands each new connection to the current context.
+    """Passes each new connection to the current context.
 
-    The context itself has no certificate: a connection that came past `wrap_bio` would fail, not be served with
-    yesterday's CA.
+    This context itself has no certificate: a connection that bypassed `wrap_bio` would fail, rather than be served with
+    an outdated CA.
     """
 
     current: ssl.SSLContext | None = None
 
     def __new__(cls) -> "SwitchingContext":
-        """An empty one."""
+        """Create a context without a certificate."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
@@ -60,12 +60,12 @@ class SwitchingContext(ssl.SSLContext):
 
 
 def serving_context(pair: KeyPair, trust: FrontProxyTrust | None) -> ssl.SSLContext:
-    """TLS 1.2 or newer; a client certificate is optional, as probes have none, but must be of the trusted CAs.
+    """Create a context for TLS 1.2 or newer that verifies client certificates; they are optional, as probes have none.
 
-    Without trust every client certificate is refused.
+    Without trust, every client certificate is rejected.
 
     Raises:
-        UnusableKeyPair: the pair is none.
+        UnusableKeyPair: the pair is not valid.
         UnusableTrust: the CAs are not certificates.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -75,7 +75,7 @@ def serving_context(pair: KeyPair, trust: FrontProxyTrust | None) -> ssl.SSLCont
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     context.verify_mode = ssl.CERT_OPTIONAL
-    # As Go: whatever is in the bundle is trusted, be it self-signed or not.
+    # As in Go: every certificate in the bundle is trusted, self-signed or not.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if trust is not None:
         try:
@@ -87,7 +87,7 @@ def serving_context(pair: KeyPair, trust: FrontProxyTrust | None) -> ssl.SSLCont
 
 
 def check(pair: KeyPair) -> None:
-    """Find out whether the key belongs to the certificate.
+    """Check that the key belongs to the certificate.
 
     Raises:
         UnusableKeyPair: it does not.
@@ -109,7 +109,7 @@ def _load(context: ssl.SSLContext, pair: KeyPair) -> None:
 
 @contextmanager
 def _readable_file(content: bytes) -> Iterator[str]:
-    """A file for OpenSSL to read, in memory where the system can: a key should not touch a disk."""
+    """Provide a file for OpenSSL to read, in memory if the system supports it: a key should not touch a disk."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("nicplug")
         try:

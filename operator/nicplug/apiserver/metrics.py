@@ -1,4 +1,4 @@
-"""Who counts the requests to the aggregated API server."""
+"""Interface to the metrics of the aggregated API server."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -6,18 +6,18 @@ from typing import Protocol
 
 
 class RequestMetrics(Protocol):
-    """Counts requests; `obs.metrics` has one."""
+    """Counts requests; `obs.metrics` implements it."""
 
     def answered(self, *, subresource: str, code: int, seconds: float) -> None:
-        """One request has been answered; `subresource` is empty for anything but a subresource that is served."""
+        """Count an answered request; `subresource` is empty for anything but a served subresource."""
         ...
 
     def failed_by_bug(self) -> None:
-        """A request ended in an error that is nicplug's own."""
+        """Count a request that failed because of a bug in nicplug."""
         ...
 
     def watch(self, *, under_way: Callable[[], float], remembered: Callable[[], float]) -> None:
-        """Export how many requests are under way, and how many access reviews are remembered."""
+        """Export the number of requests in flight and of cached access reviews."""
         ...
 
     def export_expiry(self, certificate: str, expires: Callable[[], datetime | None]) -> None:

@@ -1,6 +1,6 @@
 """OpenAPI of the subresources, versions 2 and 3. Pure.
 
-The bodies are described as objects without members: what may be in them is the handlers' to say.
+Describes bodies as objects without properties: the handlers decide what they accept.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _CONSUMED = ("*/*",)
 
 
 def v2(subresources: Iterable[Subresource], *, version: str) -> dict[str, Any]:
-    """The Swagger document of all versions of the group."""
+    """Return the Swagger document of all versions of the group."""
     subresources = tuple(subresources)
     paths = {
         _path(subresource, api_version): {
@@ -30,7 +30,7 @@ def v2(subresources: Iterable[Subresource], *, version: str) -> dict[str, Any]:
 
 
 def v3(subresources: Iterable[Subresource], *, api_version: str, version: str) -> dict[str, Any]:
-    """The document of one version of the group."""
+    """Return the document of one version of the group."""
     paths = {
         _path(subresource, api_version): {
             _method(subresource): _operation(subresource, api_version) | _consumed_v3(subresource),

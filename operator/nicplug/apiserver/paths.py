@@ -1,7 +1,7 @@
-"""From the target of a request line to what is asked for. Pure; decides nothing about who may ask.
+"""Parses the target of a request line. Pure; knows nothing of authorization.
 
-Reads the raw target: a percent-encoded slash, a NUL or a `..` must not change which object is meant, neither here
-nor in a path that is made of the name later.
+Parses the raw target: a percent-encoded slash, a NUL or a `..` must not change which object is meant, neither here
+nor in a path built from the name later.
 """
 
 import re
@@ -18,14 +18,14 @@ _NAMESPACE = re.compile(_LABEL)
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 _LONGEST_NAMESPACE = 63
 _LONGEST_NAME = 253
-# A message quotes so much of a name.
+# Messages quote at most this much of a name.
 _QUOTED_CHARACTERS = 64
 _MOST_PARAMETERS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A health check, which anybody may ask for."""
+    """A health check, open to every client."""
 
     path: str
 
@@ -37,7 +37,7 @@ class HealthPath:
 
 @dataclass(frozen=True, slots=True)
 class DocumentPath:
-    """Anything else but a subresource; there may be no document at it."""
+    """Any other path that is not a subresource; a document may not exist there."""
 
     path: str
 
@@ -47,7 +47,7 @@ class Target:
     """A subresource of one object; it may not be served.
 
     Attributes:
-        query: as it was sent, without its `?`.
+        query: the raw query string, without its `?`.
     """
 
     version: str
@@ -59,10 +59,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ReviewPath:
-    """The webhook for evictions.
+    """The eviction webhook.
 
     Attributes:
-        token: what stands behind it, which only the API server knows; "" for nothing.
+        token: last segment of the path, known only to the API server; "" if missing.
     """
 
     token: str
@@ -72,7 +72,7 @@ Asked = Probe | ReviewPath | HealthPath | DocumentPath | Target | Status
 
 
 def parse(target: str) -> Asked:
-    """Find out what `target`, path and query as they were sent, asks for; a Status refuses it."""
+    """Parse `target`, a raw path with its query; a Status rejects it."""
     path, _, query = target.partition("?")
     if path in PROBES:
         return Probe(path)
@@ -103,7 +103,7 @@ def _target(version: str, namespace: str, subresource: Subresource, name: str, *
 
 
 def parse_query(query: str) -> tuple[tuple[str, str], ...] | Status:
-    """The parameters of a query; a Status refuses it."""
+    """Return the parameters of a query; a Status rejects it."""
     try:
         return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="strict"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""From what was decided to an HTTP response. The only place that knows headers of answers."""
+"""Turns an outcome into an HTTP response. The only place that knows response headers."""
 
 import json
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ _JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The answer of a probe; "" for healthy."""
+    """The result of a probe; "" if healthy."""
 
     problem: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unchanged:
-    """The client has this document already."""
+    """The client already has this document."""
 
     etag: str
 
 
 @dataclass(frozen=True, slots=True)
 class NotAllowed:
-    """A method that is not served here, and those that are."""
+    """The method is not served here; `allow` lists those that are."""
 
     status: Status
     allow: str
@@ -39,7 +39,7 @@ Outcome = Accepted | Found | Status | Document | Health | Connectivity | Unchang
 
 
 def code_of(outcome: Outcome) -> int:
-    """The HTTP status of an outcome."""
+    """Return the HTTP status code of an outcome."""
     match outcome:
         case Accepted():
             return 202
@@ -56,7 +56,7 @@ def code_of(outcome: Outcome) -> int:
 
 
 def response(outcome: Outcome) -> web.Response:
-    """The response; a caller that nobody vouches for loses its connection."""
+    """Render an outcome; 401, 413 and 504 also close the connection."""
     headers = {"Cache-Control": "no-cache, private", "Server": "nicplug", "X-Content-Type-Options": "nosniff"}
     body: bytes | None = None
     match outcome:

@@ -1,6 +1,6 @@
-"""Admission reviews: what kube-apiserver asks a validating webhook, and what it is answered.
+"""Admission reviews: parses what kube-apiserver sends to a validating webhook, and builds the answer.
 
-Pure. Knows one resource, `pods/eviction`, and nothing of whose pod it is.
+Pure. Knows one resource, `pods/eviction`, and nothing of the pod's owner.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ _TOKEN_CHARACTERS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Review:
-    """One eviction.
+    """The review of one eviction.
 
     Attributes:
-        uid: of the review, which the answer repeats.
-        is_dry_run: nothing may be written for it.
+        uid: uid of the review, which the answer repeats.
+        is_dry_run: the review must have no side effects.
     """
 
     uid: str
@@ -38,15 +38,15 @@ class Review:
 
 
 class Reviewer(Protocol):
-    """Answers reviews. What it raises lets the API server go on without an answer."""
+    """Answers reviews. If it raises, the API server continues without an answer."""
 
     async def __call__(self, review: Review, /) -> str | Status:
-        """Why it is refused for now; "" to let it pass; a Status when there is no answer."""
+        """Return why the eviction is denied for now; "" to allow it; a Status if it cannot be decided."""
         ...
 
 
 def parse_review(body: bytes) -> Review | Status:
-    """Read the body of a request; a Status refuses it."""
+    """Parse the body of a request; a Status rejects it."""
     try:
         content = mapping(decode(body))
     except BadBody as error:
@@ -63,7 +63,7 @@ def parse_review(body: bytes) -> Review | Status:
 
 
 def answer_review(review: Review, refusal: str) -> Found:
-    """The answer: it passes, or is refused with 429, so that whoever evicts comes back."""
+    """Return the answer: allowed, or denied with 429, so that the client retries."""
     response: dict[str, Any] = {"uid": review.uid, "allowed": not refusal}
     if refusal:
         response["status"] = {"code": _TOO_MANY_REQUESTS, "reason": "TooManyRequests", "message": refusal}
@@ -72,9 +72,9 @@ def answer_review(review: Review, refusal: str) -> Found:
 
 
 def review_token(key: bytes) -> str:
-    """What the path of the webhook ends with: kube-apiserver shows no client certificate by which to know it.
+    """Return the last segment of the webhook's path, which authenticates kube-apiserver: it sends no certificate.
 
     Args:
-        key: the private key of the serving certificate, which all replicas share.
+        key: private key of the serving certificate, which all replicas share.
     """
     return hmac.new(key, WEBHOOK_PATH.encode(), hashlib.sha256).hexdigest()[:_TOKEN_CHARACTERS]

@@ -1,7 +1,7 @@
-"""The certificate that the server makes for itself: a CA of its own, and what that signs.
+"""Issues the server's own certificate: a CA, and a serving certificate that it signs.
 
-Pure but for the keys' randomness: when something is due is decided from the certificates and `now`.
-A new CA is added to the old one in the bundle, so that replicas that still serve with the old certificate are believed.
+Pure but for the randomness of keys: renewal depends only on the certificates and `now`.
+A new CA joins the old one in the bundle, so that replicas that still serve with the old certificate remain trusted.
 """
 
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ CERTIFICATE_RENEWAL = timedelta(days=30)
 AUTHORITY_LIFE = timedelta(days=3650)
 # Longer than a certificate lives, so that none outlives its CA.
 AUTHORITY_RENEWAL = timedelta(days=365)
-# Clocks of nodes differ.
+# Tolerates clock skew between nodes.
 _BACKDATED = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A certificate and what it can be verified with.
+    """A certificate and the CAs to verify it with.
 
     Attributes:
-        authorities: CAs to believe, PEM, the current one first.
-        authority_key: of the current CA.
+        authorities: trusted CAs, PEM, the current one first.
+        authority_key: key of the current CA.
     """
 
     authorities: bytes = field(repr=False)
@@ -39,7 +39,7 @@ class Issued:
 
 
 def due(issued: Issued, *, names: tuple[str, ...], now: datetime) -> str:
-    """Why another certificate is needed; "" while this one is good."""
+    """Return why a new certificate is due; "" if none is."""
     try:
         check(issued.pair)
         authority, leaf = _authority(issued), x509.load_pem_x509_certificate(issued.pair.certificate)
@@ -61,7 +61,7 @@ def due(issued: Issued, *, names: tuple[str, ...], now: datetime) -> str:
 
 
 def issue(*, names: tuple[str, ...], now: datetime, previous: Issued | None = None) -> Issued:
-    """Make a certificate, signed by the CA of `previous` while that is good, else by a new one."""
+    """Issue a certificate, signed by the CA of `previous` while that is valid, else by a new one."""
     authorities, key = _signer(now=now, previous=previous)
     authority, leaf_key = authorities[0], ec.generate_private_key(ec.SECP256R1())
     leaf = (
@@ -81,7 +81,7 @@ def issue(*, names: tuple[str, ...], now: datetime, previous: Issued | None = No
 
 
 def _signer(*, now: datetime, previous: Issued | None) -> tuple[list[x509.Certificate], ec.EllipticCurvePrivateKey]:
-    """The CAs to believe, the signing one first, and its key."""
+    """Return the trusted CAs, the signing one first, and its key."""
     known = _known_authorities(previous, now=now)
     if previous is not None and known and known[0].not_valid_after_utc - now >= AUTHORITY_RENEWAL:
         try:
@@ -99,7 +99,7 @@ def _signer(*, now: datetime, previous: Issued | None) -> tuple[list[x509.Certif
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    # The one before, and no more: a bundle must not grow with the years.
+    # Only the preceding CA, so that the bundle does not grow over the years.
     return [authority, *known[:1]], key
 
 
@@ -120,7 +120,7 @@ def _authority(issued: Issued) -> x509.Certificate:
 def _builder(
     subject: x509.Name | str, *, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, life: timedelta
 ) -> x509.CertificateBuilder:
-    # The common name is of 64 characters at most; nobody verifies it any more.
+    # A common name has at most 64 characters; clients no longer verify it.
     if isinstance(subject, str):
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject[:64])])
     return (

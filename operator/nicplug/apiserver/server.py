@@ -1,4 +1,4 @@
-"""The aggregated API server as one thing: listener, identity, access, dispatch."""
+"""The aggregated API server as a whole: wires listener, identity, access and dispatch."""
 
 import time
 from collections.abc import Callable
@@ -26,21 +26,21 @@ def _nothing() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Binding:
-    """Where to listen; port 0 takes any free one."""
+    """Address to listen on; port 0 selects any free port."""
 
     address: str
     port: int
 
 
 class AggregatedApiServer:
-    """Serves the subresources that it has handlers for, and no others.
+    """Serves exactly the subresources that it has handlers for.
 
     Args:
-        api: to read the front proxy's description and to review access with.
-        source: of the serving certificate.
-        handlers_problem: what keeps the handlers from answering; "" for nothing.
-        config_version: resourceVersion of the KubeVirt CR, for `healthz`; "" when there is none.
-        reviewer: answers the webhook for evictions; None serves none.
+        api: client to read the front proxy's description and to create access reviews.
+        source: provides the serving certificate.
+        handlers_problem: returns why the handlers cannot answer; "" if they can.
+        config_version: returns the resourceVersion of the KubeVirt CR, for `healthz`; "" if there is none.
+        reviewer: answers the eviction webhook; None disables it.
     """
 
     def __init__(
@@ -77,28 +77,28 @@ class AggregatedApiServer:
             admission=Admission(most=limits.connections, anonymous=limits.anonymous_connections),
             handshakes=limits.handshakes,
         )
-        # Their next requests would be refused: better the front proxy connects again.
+        # Their next requests would be rejected, so make the front proxy reconnect.
         self.identity.on_switch = self._listener.close_idle
         metrics.watch(under_way=lambda: self._dispatcher.under_way, remembered=lambda: len(self._reviews))
         metrics.export_expiry("aggregated-api", lambda: self.identity.expires)
 
     def problem(self) -> str:
-        """What keeps the server from serving; "" for nothing."""
+        """Return why the server cannot serve; "" if it can."""
         return self.identity.problem or self._handlers_problem()
 
     async def start(self, binding: Binding) -> int:
-        """Read what is needed and listen; returns the port. What cannot be read yet is tried again by `keep`.
+        """Read certificate and trust, and listen; returns the port. `keep` retries what cannot be read yet.
 
         Raises:
-            OSError: the port is taken.
+            OSError: the port is in use.
         """
         await self.identity.refresh()
         return await self._listener.start(address=binding.address, port=binding.port)
 
     async def keep(self, *, every_seconds: float) -> None:
-        """Follow certificate and front proxy until cancelled."""
+        """Follow changes of certificate and front proxy until cancelled."""
         await self.identity.keep(every_seconds=every_seconds)
 
     async def stop(self) -> None:
-        """Accept no more requests, and let those under way end."""
+        """Stop accepting requests, and let those in flight finish."""
         await self._listener.stop(grace_seconds=_STOP_SECONDS)

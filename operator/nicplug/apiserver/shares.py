@@ -1,4 +1,4 @@
-"""Nobody's requests keep the others' waiting: a share of what is under way for each user, and turns round the users."""
+"""Fairness between users: a limit on each user's requests in flight, and round-robin between users who wait."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, kw_only=True)
 class UnderWay:
-    """How many requests are under way, in all and of each user.
+    """Counts requests in flight, in total and per user.
 
     Attributes:
-        most: in all.
-        of_one: of one user.
+        most: limit in total.
+        of_one: limit per user.
     """
 
     most: int
@@ -22,7 +22,7 @@ class UnderWay:
     _by_user: Counter[str] = field(default_factory=Counter)
 
     def has_room(self, user: str) -> bool:
-        """Whether one more request of the user may begin."""
+        """Report whether another request of the user may begin."""
         return self.total < self.most and self._by_user[user] < self.of_one
 
     @contextmanager
@@ -40,8 +40,9 @@ class UnderWay:
 
 
 class RoundRobin:
-    """Lets so many requests be carried out at once. A place that becomes free goes to the next user, not to the next
-    request: who has sent two hundred waits for them, and nobody else does.
+    """Limits concurrent execution. A free slot goes to the next user, not to the next request.
+
+    A user who sends two hundred requests delays only their own.
     """
 
     def __init__(self, places: int) -> None:
@@ -50,7 +51,7 @@ class RoundRobin:
 
     @asynccontextmanager
     async def place(self, user: str) -> AsyncIterator[None]:
-        """Wait for a place, and hold it."""
+        """Wait for a slot, and hold it."""
         await self._enter(user)
         try:
             yield
@@ -73,7 +74,7 @@ class RoundRobin:
             raise
 
     def _leave(self) -> None:
-        """Hand the place on; not to a request that has been given up and has not noticed yet."""
+        """Pass the slot on; skips requests that are cancelled but have not noticed yet."""
         while self._waiting:
             user, queue = self._waiting.popitem(last=False)
             given = queue.popleft()

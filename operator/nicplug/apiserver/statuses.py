@@ -12,14 +12,14 @@ from nicplug.kube.go_json import escaped
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One of the causes in the details: a field that is wrong, or an error that was met."""
+    """A cause in the details: an invalid field, or an error that occurred."""
 
     message: str
     reason: str = ""
     field: str = ""
 
     def body(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the cause as JSON."""
         return _without_empty({"reason": self.reason, "message": self.message, "field": self.field})
 
 
@@ -34,7 +34,7 @@ class Details:
     retry_after_seconds: int = 0
 
     def body(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the details as JSON."""
         causes = [cause.body() for cause in self.causes]
         return _without_empty(
             {
@@ -49,11 +49,11 @@ class Details:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A request that failed.
+    """A failed request.
 
     Attributes:
         code: HTTP status.
-        reason: from the list of Kubernetes, which has none for some codes.
+        reason: one of Kubernetes' reasons, which do not cover every code.
     """
 
     code: int
@@ -63,11 +63,11 @@ class Status:
 
     @property
     def retry_after_seconds(self) -> int:
-        """What the header Retry-After says; 0 for no such header."""
+        """Return the value of the header Retry-After; 0 for no header."""
         return self.details.retry_after_seconds if self.details else 0
 
     def encode(self) -> bytes:
-        """The body of the answer, byte for byte as Go writes it."""
+        """Return the body of the answer, byte for byte as Go writes it."""
         body: dict[str, Any] = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
         body |= _without_empty({"message": self.message, "reason": self.reason})
         if self.details is not None:
@@ -82,17 +82,17 @@ def _without_empty(members: dict[str, Any]) -> dict[str, Any]:
 
 
 def bad_request(message: str) -> Status:
-    """400."""
+    """Return a 400."""
     return Status(code=400, reason="BadRequest", message=message)
 
 
 def unauthorized() -> Status:
-    """401; says nothing about what was missing."""
+    """Return a 401, which does not reveal what was missing."""
     return Status(code=401, reason="Unauthorized", message="Unauthorized")
 
 
 def forbidden(message: str, *, group: str, resource: str, name: str) -> Status:
-    """403; `message` is the sentence after `is forbidden:`."""
+    """Return a 403; `message` is the sentence after `is forbidden:`."""
     return Status(
         code=403,
         reason="Forbidden",
@@ -102,13 +102,13 @@ def forbidden(message: str, *, group: str, resource: str, name: str) -> Status:
 
 
 def no_such_path() -> Status:
-    """404 for a path that nothing is served at."""
+    """Return a 404 for a path that is not served."""
     message = "the server could not find the requested resource"
     return Status(code=404, reason="NotFound", message=message, details=Details())
 
 
 def method_not_supported(method: str, *, group: str, resource: str) -> Status:
-    """405 for a subresource."""
+    """Return a 405 for a subresource."""
     return Status(
         code=405,
         reason="MethodNotAllowed",
@@ -118,51 +118,51 @@ def method_not_supported(method: str, *, group: str, resource: str) -> Status:
 
 
 def method_not_allowed() -> Status:
-    """405 for a document."""
+    """Return a 405 for a document."""
     message = "the server does not allow this method on the requested resource"
     return Status(code=405, reason="MethodNotAllowed", message=message, details=Details())
 
 
 def too_large(limit: int) -> Status:
-    """413."""
+    """Return a 413."""
     message = f"Request entity too large: limit is {limit}"
     return Status(code=413, reason="RequestEntityTooLarge", message=message)
 
 
 def unsupported_media_type(accepted: tuple[str, ...]) -> Status:
-    """415."""
+    """Return a 415."""
     message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
     return Status(code=415, reason="UnsupportedMediaType", message=message)
 
 
 def too_many_requests() -> Status:
-    """429, to be tried again in a second."""
+    """Return a 429, to be retried after a second."""
     message = "Too many requests, please try again later."
     return Status(code=429, reason="TooManyRequests", message=message, details=Details(retry_after_seconds=1))
 
 
 def headers_too_large() -> Status:
-    """431; Kubernetes has no reason for it."""
+    """Return a 431; Kubernetes has no reason for it."""
     return Status(code=431, message="Request header fields too large")
 
 
 def internal_error(message: str) -> Status:
-    """500."""
+    """Return a 500."""
     details = Details(causes=(Cause(message=message),))
     return Status(code=500, reason="InternalError", message=f"Internal error occurred: {message}", details=details)
 
 
 def service_unavailable(message: str) -> Status:
-    """503, to be tried again in a second."""
+    """Return a 503, to be retried after a second."""
     return Status(code=503, reason="ServiceUnavailable", message=message, details=Details(retry_after_seconds=1))
 
 
 def timed_out() -> Status:
-    """504; whether the request has been carried out is not known."""
+    """Return a 504; the request may or may not have been carried out."""
     message = "Timeout: request did not complete within the allotted timeout"
     return Status(code=504, reason="Timeout", message=message, details=Details())
 
 
 def _quoted(text: str) -> str:
-    """As Go's %q."""
+    """Quote a text like Go's %q."""
     return json.dumps(text, ensure_ascii=False)

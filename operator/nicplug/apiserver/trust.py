@@ -1,8 +1,9 @@
-"""Whom to believe about who is calling: the front proxy, by what `extension-apiserver-authentication` says.
+"""Decides whether to trust a caller's identity: only through the front proxy that the API server describes.
 
-Pure. The API server authenticates a user, and names it in headers; they count only on a connection whose client
-certificate is of the front proxy's CA and carries an allowed name. Without the second check every certificate of
-that CA could be anybody (CVE-2025-64432).
+Pure. The ConfigMap `extension-apiserver-authentication` describes the front proxy. The API server authenticates a user
+and passes the name in headers; they count only on a connection whose client certificate is signed by the front proxy's
+CA and carries an allowed name. Without the second check, any certificate of that CA could impersonate any user
+(CVE-2025-64432).
 """
 
 import json
@@ -16,18 +17,18 @@ from nicplug.apiserver.calls import Caller
 
 
 class UnusableTrust(ValueError):
-    """The configuration names nobody who could be believed; the text says what is wrong with it."""
+    """The configuration contains no front proxy to trust; the text says what is wrong with it."""
 
 
 class Headers(Protocol):
-    """The headers of a request, case-insensitive, each possibly several times."""
+    """The headers of a request, case-insensitive, each possibly repeated."""
 
     def getall(self, key: str, default: list[str], /) -> list[str]:
-        """The values of one header."""
+        """Return the values of one header."""
         ...
 
     def items(self) -> Iterable[tuple[str, str]]:
-        """All headers."""
+        """Return all headers."""
         ...
 
 
@@ -37,8 +38,8 @@ class FrontProxyTrust:
 
     Attributes:
         authorities: certificates of its CAs, PEM.
-        allowed_names: common names of its client certificates; none allows any.
-        username_headers: the first of them that is there names the user.
+        allowed_names: common names of its client certificates; an empty set allows any.
+        username_headers: the first of them that is present contains the user.
     """
 
     authorities: str = field(repr=False)
@@ -50,7 +51,7 @@ class FrontProxyTrust:
 
 
 def parse_trust(data: Mapping[str, Any]) -> FrontProxyTrust:
-    """Read the `data` of the ConfigMap.
+    """Parse the `data` of the ConfigMap.
 
     Raises:
         UnusableTrust: there is no CA, no header for the user, or a member is not a list of names.
@@ -82,16 +83,16 @@ def _names(data: Mapping[str, Any], member: str) -> tuple[str, ...]:
 
 
 def refuse_certificate(trust: FrontProxyTrust, certificate: Mapping[str, Any] | None, *, now: float) -> str:
-    """Why a peer is not the front proxy; "" when it is.
+    """Return why a peer is not the front proxy; "" if it is.
 
     Args:
-        trust: what the connection's certificate was verified with.
-        certificate: of the peer, as `ssl` gives it once it has verified the chain; None or empty for none.
+        trust: the trust that the connection's certificate was verified with.
+        certificate: the peer's, as `ssl` returns it after verifying the chain; None or empty for none.
         now: seconds since the epoch.
     """
     if not certificate:
         return "no client certificate"
-    # Verified when the connection was made, which may be a while ago.
+    # It was verified when the connection was made, which may be a while ago.
     if now >= _expiry(certificate):
         return "the client certificate has expired"
     names = [value for rdn in certificate.get("subject", ()) for key, value in rdn if key == "commonName"]
@@ -108,7 +109,7 @@ def _expiry(certificate: Mapping[str, Any]) -> float:
 
 
 def caller_of(trust: FrontProxyTrust, headers: Headers) -> Caller | None:
-    """The user that the headers name; None when they name nobody. Only for a peer that is the front proxy."""
+    """Return the user that the headers name, or None. Call it only for a peer that is the front proxy."""
     name = _first(headers, trust.username_headers)
     if not name:
         return None
@@ -129,14 +130,14 @@ def _extra(trust: FrontProxyTrust, headers: Headers) -> tuple[tuple[str, tuple[s
     for header, value in headers.items():
         for prefix in trust.extra_prefixes:
             if (lower := header.lower()).startswith(prefix):
-                # Encoded by the API server, since a key may have characters that a header's name may not have.
+                # Percent-encoded by the API server, since header names do not allow every character of a key.
                 found.setdefault(unquote(lower.removeprefix(prefix)), []).append(value)
                 break
     return tuple((key, tuple(values)) for key, values in sorted(found.items()))
 
 
 def _is_text(caller: Caller) -> bool:
-    """Bytes that are not UTF-8 cannot be handed on as they are, and must not become somebody else's name."""
+    """Report whether all fields are valid UTF-8: others must not be passed on, or become another user's name."""
     try:
         repr_of = "\0".join([caller.name, caller.uid, *caller.groups, *(key for key, _ in caller.extra)])
         (repr_of + "\0".join(value for _, values in caller.extra for value in values)).encode()

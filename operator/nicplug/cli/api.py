@@ -15,18 +15,18 @@ from nicplug.cli.settings_help import ApiCommand
 
 
 @click.command(cls=ApiCommand)
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
-@click.option("--namespace", help="Where the Service and the certificate's Secret lie.")
-@click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")
-@click.option("--service", help="Service that the APIServices point to.")
-@click.option("--port", type=int, help="Port of the API; 0 = any free one.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig file; in a pod: the service account.")
+@click.option("--namespace", help="Namespace of the Service and the certificate's Secret.")
+@click.option("--kubevirt-namespace", help="Namespace of the KubeVirt CR; CRs in other namespaces have no effect.")
+@click.option("--service", help="Service that the APIServices reference.")
+@click.option("--port", type=int, help="Port of the API; 0 selects a free port.")
 @click.option(
     "--tls-cert-file",
     type=click.Path(path_type=Path),
     help="Certificate that another program renews, such as cert-manager.",
 )
 @click.option("--tls-private-key-file", type=click.Path(path_type=Path), help="Key of that certificate.")
-@click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 = any free one.")
+@click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 selects a free port.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 def api(**options: Any) -> None:

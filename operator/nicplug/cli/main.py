@@ -135,10 +135,10 @@ def sandbox() -> None:
 
 
 @main.command(cls=RunCommand)
-@click.option("--kubeconfig", type=click.Path(path_type=Path), help="File to use; in a pod: the service account.")
-@click.option("--namespace", help="Where the Lease of the leader lies.")
-@click.option("--kubevirt-namespace", help="Where the KubeVirt CR lies; any other one has no effect.")
-@click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 = any free one.")
+@click.option("--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig file; in a pod: the service account.")
+@click.option("--namespace", help="Namespace of the leader election Lease.")
+@click.option("--kubevirt-namespace", help="Namespace of the KubeVirt CR; CRs in other namespaces have no effect.")
+@click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 selects a free port.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--log-format", type=click.Choice(["auto", "json", "console"]))
 @click.option("--leader-election/--no-leader-election", default=None, help="Work only while holding the Lease.")

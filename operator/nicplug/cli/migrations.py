@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-A", "--all-namespaces", is_flag=True, help="Those of every namespace.")
-@click.option("-a", "--all", "with_ended", is_flag=True, help="Those that have ended, too.")
+@click.option("-A", "--all-namespaces", is_flag=True, help="Show the migrations of all namespaces.")
+@click.option("-a", "--all", "with_ended", is_flag=True, help="Show ended migrations too.")
 @with_kubevirt_namespace
 @with_operator_namespace
 @with_output
@@ -33,10 +33,9 @@ async def migrations(
     operator_namespace: str,
     output: str,
 ) -> int | None:
-    """Show the queue of live migrations, and who is in front.
+    """Show the queue of live migrations, in order.
 
-    First those under way, then those that wait, in the order of the queue; then those that have ended,
-    the latest first.
+    Running migrations come first, then waiting ones in the order of the queue, then ended ones, the latest first.
     """
     from nicplug.cli.machines import now
     from nicplug.cli.operator_health import no_operator, note_of

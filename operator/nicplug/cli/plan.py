@@ -26,7 +26,7 @@ with_kubevirt_namespace = click.option(
     show_default=True,
     envvar="NICPLUG_KUBEVIRT_NAMESPACE",
     show_envvar=True,
-    help="Where the KubeVirt CR lies.",
+    help="Namespace of the KubeVirt CR.",
 )
 with_operator_namespace = click.option(
     "--operator-namespace",
@@ -34,7 +34,7 @@ with_operator_namespace = click.option(
     show_default=True,
     envvar=OPERATOR_NAMESPACE,
     show_envvar=True,
-    help="Where the operator runs.",
+    help="Namespace of the operator.",
 )
 
 

@@ -34,8 +34,8 @@ async def only_requested(session: Session, *, vm: str, nic: str) -> CommandError
 
     Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending.
     """
-    message = f'NIC "{nic}" of VM {vm} is requested and not added yet: a pending request cannot be taken back'
-    told = f"Remove it once it has been added; what the request waits for: nicplug status {vm}"
+    message = f'NIC "{nic}" of VM {vm} is requested but not added yet: a pending request cannot be withdrawn'
+    told = f"Remove it once it has been added. To see what the request waits for, run nicplug status {vm}"
     remedy = f"{told} --namespace {session.namespace}.{await _nobody_works(session)}"
     return CommandError(message, remedy=remedy, code=Exit.REFUSED)
 

@@ -1,1 +1,1 @@
-"""What an operator on call looks at: metrics, logs, probes."""
+"""Observability: metrics, logs and probes."""

@@ -1,6 +1,6 @@
-"""Every family of metrics that nicplug exports, and every label: docs/metrics.md is generated from it (`make docs`).
+"""Catalogue of all metrics that nicplug exports, with their labels; docs/metrics.md is generated from it (`make docs`).
 
-Nothing else can be exported: `obs.instruments` makes the families of this list and no others.
+Nothing else can be exported: `obs.instruments` creates only the families listed here.
 """
 
 from http import HTTPStatus
@@ -24,7 +24,7 @@ _HOTPLUG_BUCKETS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 STUCK_AGES = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600}
-"""The values of `age`, with their seconds."""
+"""Values of the label `age`, mapped to seconds."""
 
 _UNSETTLED = tuple(phase for phase in OperationPhase if phase is not OperationPhase.READY)
 

@@ -1,17 +1,17 @@
-"""What a family of metrics is: its name, its type, what it means, and every value that its labels may have.
+"""Describes a family of metrics: its name, its type, its meaning, and the allowed values of its labels.
 
-A label value that is not declared is counted as `other`: no user, object or client can make a series of its own.
+An undeclared label value is counted as `other`, so that no user, object or client can create additional series.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 
 OTHER = "other"
-"""What a label says instead of a value that is not declared."""
+"""Replaces undeclared label values."""
 
 
 class MetricType(StrEnum):
-    """Of Prometheus; the words of its text format."""
+    """Metric types, named as in the Prometheus text format."""
 
     COUNTER = "counter"
     GAUGE = "gauge"
@@ -19,7 +19,7 @@ class MetricType(StrEnum):
 
 
 class Process(Enum):
-    """Who exports a family."""
+    """Processes that export metrics."""
 
     OPERATOR = "operator"
     API = "api"
@@ -33,8 +33,8 @@ class Label:
     """One label.
 
     Attributes:
-        values: all that it may have, beside `other`.
-        meaning: for the documentation; "" where the values say it.
+        values: all declared values, excluding `other`.
+        meaning: text for the documentation; "" if the values are self-explanatory.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Label:
         object.__setattr__(self, "_known", frozenset(self.values))
 
     def bounded(self, value: str) -> str:
-        """The value, when it is a declared one."""
+        """Return the value if it is declared, else `other`."""
         return value if value in self._known else OTHER
 
 
@@ -55,10 +55,10 @@ class Family:
     """One family of metrics.
 
     Attributes:
-        name: as it is scraped: a counter's with `_total`.
+        name: the scraped name; a counter's ends with `_total`.
         text: what it counts or measures, with its unit.
-        buckets: upper bounds, of a histogram.
-        processes: who exports it.
+        buckets: upper bounds of a histogram.
+        processes: the processes that export it.
     """
 
     name: str
@@ -69,12 +69,12 @@ class Family:
     processes: frozenset[Process] = frozenset({Process.OPERATOR})
 
     def bounded(self, values: tuple[str, ...]) -> tuple[str, ...]:
-        """Values of all labels, in their order, each a declared one or `other`."""
+        """Return the values of all labels, in their order, each declared or `other`."""
         return tuple(label.bounded(value) for label, value in zip(self.labels, values, strict=True))
 
     @property
     def sample_names(self) -> tuple[str, ...]:
-        """The names that a query may use."""
+        """Return the names to use in queries."""
         if self.type is MetricType.HISTOGRAM:
             return tuple(f"{self.name}_{suffix}" for suffix in ("bucket", "sum", "count"))
         return (self.name,)

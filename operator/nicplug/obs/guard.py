@@ -1,7 +1,7 @@
-"""Who may read /metrics, where it is protected: a bearer token that the API server knows, with the right to get it.
+"""Protects /metrics: only a bearer token that the API server accepts, with permission to get /metrics, may read it.
 
-As Kubernetes' own components do it: a TokenReview says whose the token is, a SubjectAccessReview whether that may `get`
-the non-resource URL `/metrics`. Verdicts are remembered by a digest of the token; no token is kept or logged.
+As in Kubernetes' own components, a TokenReview identifies the user, and a SubjectAccessReview decides whether that user
+may `get` the non-resource URL `/metrics`. Verdicts are cached by a digest of the token; no token is kept or logged.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ ACCESS_REVIEWS = Resource(
     kind="SubjectAccessReview",
     namespaced=False,
 )
-# Those of kube-rbac-proxy and controller-runtime, shortened: a right that is taken away ends within a minute.
+# As in kube-rbac-proxy and controller-runtime, but shorter: a revoked permission stops working within a minute.
 ALLOWED_SECONDS = 60.0
 DENIED_SECONDS = 10.0
-# So long a token that was allowed is let in while the API server does not answer: that is when metrics are needed.
+# How long a token that was allowed stays valid while the API server does not answer: metrics matter most then.
 OUTAGE_SECONDS = 600.0
-# Whoever reaches the port could have the API server asked about made-up tokens without end.
+# Without a limit, any client that reaches the port could cause endless reviews of made-up tokens.
 STRANGERS_PER_SECOND = 5
 _LARGEST_CACHE = 256
 _LONGEST_TOKEN = 8192
@@ -47,7 +47,7 @@ _REMEDY = "bind ClusterRole nicplug-metrics-reviewer to the account: deploy/kust
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer instead of the metrics."""
+    """The response to a request that may not read the metrics."""
 
     status: int
     text: str
@@ -55,16 +55,16 @@ class Refusal:
 
 @dataclass(slots=True, kw_only=True)
 class MetricsGuard:
-    """Asks the API server, at most once at a time for a token.
+    """Reviews tokens with the API server, at most one review per token at a time.
 
     Attributes:
-        api: whose account may create TokenReviews and SubjectAccessReviews.
-        clock: seconds that never go back.
+        api: client whose account may create TokenReviews and SubjectAccessReviews.
+        clock: monotonic seconds.
     """
 
     api: KubeApi
     clock: Callable[[], float]
-    # When each was said, by digest. Apart, so that made-up tokens push no scraper out.
+    # Time of each verdict, by digest. Kept apart, so that made-up tokens do not evict a scraper.
     _allowed: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
     _refused: OrderedDict[bytes, tuple[float, Refusal]] = field(default_factory=OrderedDict)
     _asking: dict[bytes, asyncio.Task[Refusal | None]] = field(default_factory=dict)
@@ -72,10 +72,12 @@ class MetricsGuard:
     _warned: dict[str, float] = field(default_factory=dict)
 
     async def refuse(self, authorization: str) -> Refusal | None:
-        """Why the caller gets no metrics; None when it does. Without an answer of the API server no stranger does.
+        """Return why the caller may not read the metrics; None if it may.
+
+        While the API server does not answer, unknown tokens are refused.
 
         Args:
-            authorization: the header of that name; "" for none.
+            authorization: value of the Authorization header; "" if it is missing.
         """
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
@@ -106,7 +108,7 @@ class MetricsGuard:
         if task is None:
             task = self._asking[digest] = asyncio.create_task(self._review(digest, token))
             task.add_done_callback(lambda _: self._asking.pop(digest, None))
-        # Shielded: others may wait for it when this request has been given up.
+        # Shielded: other requests may wait for the review after this one is cancelled.
         return await asyncio.shield(task)
 
     async def _review(self, digest: bytes, token: str) -> Refusal | None:
@@ -143,7 +145,7 @@ class MetricsGuard:
         return Refusal(403, f'user "{name}" cannot get path "{PATH}"')
 
     def _warn(self, message: str, **fields: object) -> None:
-        """Not once per request: a scraper comes every few seconds."""
+        """Log at most once per interval, not once per request: a scraper sends one every few seconds."""
         now = self.clock()
         if now - self._warned.get(message, -_WARNING_SECONDS) >= _WARNING_SECONDS:
             self._warned[message] = now
@@ -157,7 +159,7 @@ def _remember(verdicts: OrderedDict[bytes, V], digest: bytes, verdict: V) -> Non
 
 
 def _review_of(user: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether the user that a TokenReview has named may get /metrics."""
+    """Build a SubjectAccessReview: may the user that a TokenReview identified get /metrics?"""
     named = {"user": user.get("username"), "uid": user.get("uid")}
     named |= {"groups": user.get("groups"), "extra": user.get("extra")}
     present = {member: value for member, value in named.items() if value}

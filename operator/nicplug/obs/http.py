@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz on one port; /metrics may be protected, the probes never are."""
+"""Serves /metrics, /healthz and /readyz on one port; /metrics may be protected, the probes never are."""
 
 import ssl
 from collections.abc import Callable
@@ -12,18 +12,18 @@ from nicplug.obs.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """What the probes ask; each returns "" for yes, else what is wrong."""
+    """Checks behind the probes; each returns "" if it passes, else the problem."""
 
     healthy: Callable[[], str]
     ready: Callable[[], str]
 
 
 class ObservabilityServer:
-    """The HTTP server of one process.
+    """HTTP server of one process.
 
     Args:
-        guard: decides who gets the metrics; None: whoever reaches the port.
-        tls: what to serve with; None: in the clear.
+        guard: decides who may read the metrics; None lets every client read them.
+        tls: TLS context to serve with; None serves plain HTTP.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ObservabilityServer:
         self._runner: web.AppRunner | None = None
 
     async def start(self, *, address: str, port: int) -> int:
-        """Listen, and return the port (which one, when asked for any)."""
+        """Listen, and return the port (the chosen one if `port` is 0)."""
         app = web.Application()
         app.router.add_get("/metrics", self._on_metrics)
         app.router.add_get("/healthz", self._on_healthz)

@@ -1,7 +1,7 @@
-"""The families of one process, made from the catalogue in a registry of their own.
+"""Creates the metrics of one process from the catalogue, in a registry of their own.
 
 Tests and several operators in one process never share counters, and nothing is exported that the catalogue does not
-declare: neither a family nor a label value.
+declare, neither a family nor a label value.
 """
 
 from collections import defaultdict
@@ -18,11 +18,11 @@ from prometheus_client.registry import Collector
 from nicplug.obs.catalogue import FAMILIES
 from nicplug.obs.families import Family, MetricType, Process
 
-# A series more for each counter and each histogram, which nobody reads. The library has one switch for all.
+# Otherwise each counter and histogram exports another series, which is of no use. The library has one switch for all.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 Sample = tuple[tuple[str, ...], float]
-"""Values of the labels, in the order of the catalogue, and the value."""
+"""Label values, in the order of the catalogue, and the value."""
 
 
 _Series = tuple[str, tuple[str, ...]]
@@ -30,7 +30,7 @@ _M = TypeVar("_M", Counter, Histogram)
 
 
 class Instruments:
-    """Counts, observes and exports; a name that the process does not export is a `KeyError`."""
+    """Counts, observes and exports; raises KeyError for a name that the process does not export."""
 
     def __init__(self, process: Process) -> None:
         self.registry = CollectorRegistry()
@@ -40,14 +40,14 @@ class Instruments:
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         self._gauges: dict[str, Gauge] = {}
-        # The library looks a series up under a lock, by a tuple that it makes of words that it has made of values.
+        # The library looks up a series under a lock, by a tuple that it builds from stringified values.
         self._counting: dict[_Series, Counter] = {}
         self._observing: dict[_Series, Histogram] = {}
         for family in self.families.values():
             self._make(family)
 
     def _make(self, family: Family) -> None:
-        """Those that only count; a gauge is made when somebody says where to read it."""
+        """Create a counter or histogram; a gauge is created when its callback is registered."""
         names = tuple(label.name for label in family.labels)
         if family.type is MetricType.COUNTER:
             self._counters[family.name] = Counter(family.name, family.text, names, registry=self.registry)
@@ -57,7 +57,7 @@ class Instruments:
             )
 
     def count(self, name: str, *values: str, by: float = 1) -> None:
-        """Add to a counter; `values` are those of its labels, in their order."""
+        """Add to a counter; `values` are its label values, in their order."""
         series = name, self.families[name].bounded(values)
         if (child := self._counting.get(series)) is None:
             child = self._counting[series] = _child(self._counters[name], series[1])
@@ -71,7 +71,7 @@ class Instruments:
         child.observe(seconds)
 
     def gauge(self, name: str, read: Callable[[], float], *values: str) -> None:
-        """Export a value that is read when it is scraped."""
+        """Export a gauge whose value is read at scrape time."""
         family = self.families[name]
         if name not in self._gauges:
             names = [label.name for label in family.labels]
@@ -80,16 +80,16 @@ class Instruments:
         (gauge.labels(*family.bounded(values)) if values else gauge).set_function(read)
 
     def samples(self, name: str, read: Callable[[], Iterable[Sample]]) -> None:
-        """Export a gauge whose series come and go: only those that `read` has when it is scraped."""
+        """Export a gauge with a changing set of series: those that `read` returns at scrape time."""
         self.registry.register(_Sampled(self.families[name], read))
 
     def constant(self, name: str, labels: Mapping[str, str]) -> None:
-        """Export a gauge that is always 1, for its labels: of the process itself, never of an object."""
+        """Export a gauge that is always 1; its labels describe the process, never an object."""
         family = self.families[name]
         Gauge(name, family.text, list(labels), registry=self.registry).labels(**labels).set(1)
 
     def render(self) -> bytes:
-        """The text format that Prometheus scrapes."""
+        """Render the metrics in the Prometheus text format."""
         return generate_latest(self.registry)
 
 
@@ -102,7 +102,7 @@ class _Sampled(Collector):
         self._family, self._read = family, read
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The series of this moment; undeclared values are added up."""
+        """Return the current series; the values of undeclared labels are summed."""
         found: defaultdict[tuple[str, ...], float] = defaultdict(float)
         for values, value in self._read():
             found[self._family.bounded(values)] += value

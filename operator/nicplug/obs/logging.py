@@ -1,4 +1,4 @@
-"""Structured logs on stderr: a constant message and fields, JSON for machines, colours for a terminal."""
+"""Structured logs on stderr: constant messages with fields, as JSON for machines or coloured for a terminal."""
 
 import logging
 import sys
@@ -6,19 +6,19 @@ from typing import TextIO
 
 import structlog
 
-# Kopf logs every handler call at INFO; what nicplug does is in its own lines.
+# Kopf logs every handler call at INFO; nicplug logs its own effects.
 _QUIET = ("kopf.objects", "kopf.activities", "kopf._core.engines.activities", "aiohttp.access")
-# A line per try of every watch, four every two seconds in an outage: `kube.watch_health` says it once.
+# One line per attempt of every watch, four every two seconds in an outage; `kube.watch_health` reports it once.
 _RETRY_LINE = "Request attempt #"
 _TRACE_END_CHARACTERS = 4_000
 
 
 def configure_logging(*, level: str, format_: str, stream: TextIO | None = None) -> None:
-    """Send structlog's and the standard library's lines through one formatter.
+    """Send the lines of structlog and of the standard library through one formatter.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
-        format_: `json`, `console`, or `auto` for console on a terminal.
+        format_: `json`, `console`, or `auto` (`console` on a terminal).
     """
     target = stream if stream is not None else sys.stderr
     shared: list[structlog.typing.Processor] = [
@@ -58,14 +58,14 @@ def _is_no_retry_line(record: logging.LogRecord) -> bool:
 
 def _renderers(stream: TextIO, format_: str) -> list[structlog.typing.Processor]:
     if format_ == "console" or (format_ == "auto" and stream.isatty()):
-        # The default prints the local variables of each frame: objects of users, with whatever is in them.
+        # The default prints the local variables of each frame, which contain users' objects.
         plain = structlog.dev.plain_traceback
         return [structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)]
     return [structlog.processors.format_exc_info, _cut_trace, structlog.processors.JSONRenderer(sort_keys=True)]
 
 
 def _cut_trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """The trace of an endless recursion has 250 KiB, and says everything at its two ends."""
+    """Truncate long tracebacks: one of infinite recursion has 250 KiB, and only its two ends matter."""
     trace = event.get("exception")
     if isinstance(trace, str) and len(trace) > 2 * _TRACE_END_CHARACTERS:
         event["exception"] = f"{trace[:_TRACE_END_CHARACTERS]}\n  ...\n{trace[-_TRACE_END_CHARACTERS:]}"

@@ -1,4 +1,4 @@
-"""What each process counts, by the words of those who count it. The families are in `obs.catalogue`."""
+"""Metrics of each process, with a method per fact that its components report. `obs.catalogue` declares the families."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -12,7 +12,7 @@ from nicplug.plan.outcome import Completion, Measure, MigrationEnded, PathTaken,
 
 
 class Metrics:
-    """What both processes count: requests to the API server, bugs, and how late the event loop is."""
+    """Metrics of both processes: requests to the API server, bugs, and the lag of the event loop."""
 
     def __init__(self, process: Process) -> None:
         self.instruments = Instruments(process)
@@ -23,27 +23,27 @@ class Metrics:
 
     @property
     def registry(self) -> CollectorRegistry:
-        """Where the families are."""
+        """Return the registry of all families."""
         return self.instruments.registry
 
     def requested(self, *, verb: str, resource: str, code: int, seconds: float) -> None:
-        """One request to the API server has been answered, or has not."""
+        """Count a request to the API server, answered or not."""
         self.instruments.count("nicplug_api_requests_total", verb, resource, str(code))
         self.instruments.observe("nicplug_api_request_duration_seconds", seconds, verb)
 
     def failed_by_bug(self) -> None:
-        """Something ended by a bug."""
+        """Count an error that is a bug in nicplug."""
         self.instruments.count("nicplug_bugs_total")
 
     def lagged(self, seconds: float) -> None:
-        """The event loop came back so much too late."""
+        """Observe how much too late the event loop resumed."""
         self.instruments.observe("nicplug_event_loop_lag_seconds", seconds)
 
     def export_ready(self, problem: Callable[[], str]) -> None:
         """Export whether the process is ready.
 
         Args:
-            problem: what keeps it from that; "" for nothing.
+            problem: returns why it is not ready; "" if it is.
         """
         self.instruments.gauge("nicplug_ready", lambda: float(not problem()), self._process.value)
 
@@ -52,7 +52,7 @@ class Metrics:
 
         Args:
             certificate: which one; a value of the catalogue's label.
-            expires: of the one that is served with at that moment; None while there is none.
+            expires: returns the expiry of the certificate in use; None if there is none.
         """
         self._expiries[certificate] = expires
 
@@ -62,25 +62,25 @@ class Metrics:
                 yield (self._process.value, certificate), moment.timestamp()
 
     def render(self) -> bytes:
-        """The text format that Prometheus scrapes."""
+        """Render the metrics in the Prometheus text format."""
         return self.instruments.render()
 
 
 class OperatorMetrics(Metrics):
-    """What the operator counts beside that."""
+    """Metrics of the operator."""
 
     def __init__(self) -> None:
         super().__init__(Process.OPERATOR)
-        for urgent in ("true", "false"):  # from the beginning, for rates and alerts
+        for urgent in ("true", "false"):  # exported from the start, for rates and alerts
             self.instruments.count("nicplug_dropped_events_total", urgent, by=0)
 
     def reconciled(self, *, kind: str, outcome: str, seconds: float) -> None:
-        """One pass over a key has ended."""
+        """Count a finished pass over a key."""
         self.instruments.count("nicplug_reconcile_total", kind, outcome)
         self.instruments.observe("nicplug_reconcile_duration_seconds", seconds, kind)
 
     def measured(self, measure: Measure) -> None:
-        """A plan that has been carried out says what to count."""
+        """Record a measurement from an executed plan."""
         match measure:
             case Completion(operation=operation, path=path, seconds=seconds):
                 self.instruments.observe("nicplug_hotplug_duration_seconds", seconds, operation, path)
@@ -92,23 +92,23 @@ class OperatorMetrics(Metrics):
                 self.instruments.count("nicplug_migrations_ended_total", phase, reason)
 
     def event_dropped(self, is_urgent: bool) -> None:
-        """One event was given up."""
+        """Count a dropped Event."""
         self.instruments.count("nicplug_dropped_events_total", str(is_urgent).lower())
 
 
 class ApiMetrics(Metrics):
-    """What `nicplug api` counts beside that. No label says what a client has made up, and none names an object."""
+    """Metrics of `nicplug api`. No label contains client input or the name of an object."""
 
     def __init__(self) -> None:
         super().__init__(Process.API)
 
     def answered(self, *, subresource: str, code: int, seconds: float) -> None:
-        """One request has been answered."""
+        """Count an answered request."""
         self.instruments.count("nicplug_subresource_requests_total", subresource, str(code))
         if subresource:
             self.instruments.observe("nicplug_subresource_request_duration_seconds", seconds, subresource)
 
     def watch(self, *, under_way: Callable[[], float], remembered: Callable[[], float]) -> None:
-        """Export values that are read when they are scraped."""
+        """Export gauges that are read at scrape time."""
         self.instruments.gauge("nicplug_subresource_requests_under_way", under_way)
         self.instruments.gauge("nicplug_access_reviews_remembered", remembered)

@@ -1,4 +1,4 @@
-"""Events on the objects that people look at."""
+"""Emits Events on the objects that users look at."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import BudgetView, MigrationView, VmiView, VmView
 
-# What happens to a NIC, or keeps the guest from starting, interests the owner of the VM as well.
+# A change to a NIC, or a guest that cannot start, matters to the owner of the VM as well.
 _ALSO_ON_VM = frozenset(
     {
         "InterfaceMigrating",
@@ -23,28 +23,28 @@ _ALSO_ON_VM = frozenset(
         "FailedCreatePodSandBox",
     }
 )
-# Requests that were carried out: one event is enough, on the object that was edited for it. The record says it, too.
+# Completed requests: one Event is enough, on the object that the user edited. The record reports them too.
 _ON_VM_ONLY = frozenset({"InterfacePlugged", "InterfaceLinkSet", "InterfaceUnplugged"})
 
 
 class Recorder(Protocol):
-    """Whoever turns announcements into Event objects, without ever blocking or raising."""
+    """Turns announcements into Event objects; never blocks or raises."""
 
     def event(
         self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
     ) -> None:
-        """Record one event; an urgent one before all others."""
+        """Record one Event; urgent ones go first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Announcer:
-    """Finds the object an announcement is about."""
+    """Finds the object that an announcement is about."""
 
     recorder: Recorder
 
     def announce(self, view: VmView | VmiView | MigrationView | BudgetView, announcement: Announcement) -> None:
-        """Record the event on its object; what happens to a NIC of a VM on the VM too, its good end only there."""
+        """Record the Event on its object; about a VM's NIC also on the VM, and only there if a request is complete."""
         if isinstance(view, VmView):
             self._record(_vm_reference(view.vm), announcement)
             return

@@ -1,6 +1,6 @@
-"""Which reports need no second pass: their answer shows an object about which nothing is left to say or to do.
+"""Decides which reports need no second pass: their answer shows an object that is reported in full and needs nothing.
 
-A pass looks again at what its own write has changed, since a report may lead to the next step. A report that every NIC
+A pass reconciles again what its own write has changed, as a report may lead to the next step. A report that every NIC
 of a running guest is ready leads to none: a pass over its answer finds nothing to do, and costs as much CPU as one that
 does. `tests/sim` plans again after each such answer, and fails if anything is left.
 """

@@ -1,4 +1,4 @@
-"""How long a key waits until it is looked at, or tried again."""
+"""Decides how long a key waits before it is reconciled or retried."""
 
 import random
 from dataclasses import dataclass, field
@@ -11,40 +11,40 @@ from nicplug.model.vmi import VmiPhase
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.memory import PlanRepeats
 
-# How long a key waits until it is looked at, so that one pass serves events that follow each other closely.
+# Delays before a pass, so that one pass serves events in quick succession.
 #
-# A hot-plug on a running VM is some ten events within a tenth of a second, and each makes VM and VMI look again. What
-# people wait for is never delayed: the object itself looks at once when somebody else has changed it, and so does
-# what starts, stops or moves a guest. Figures are in docs/performance.md.
+# A hot-plug on a running VM causes some ten events within a tenth of a second, each of which affects VM and VMI. What
+# users wait for is never delayed: an object that another client has changed is reconciled at once, and so is
+# everything that starts, stops or migrates a guest. Figures are in docs/performance.md.
 
-# A pass over a neighbour would run in front of the write that matters, and often be repeated a moment later.
+# A pass over a neighbour would precede the write that matters, and often be repeated a moment later.
 NEIGHBOUR_SECONDS = 0.003
-# Of a hundred migrations made at once, those that come within so long of each other cost one write of the ledger.
+# Of a hundred migrations created at once, those within this time of each other share one write of the ledger.
 SLOTS_SECONDS = 0.005
-# A pass that only confirms what its own write has answered; within this time the node side has mostly answered, too.
+# A pass that only confirms the answer to its own write; within this time the node side has usually answered too.
 ECHO_SECONDS = 0.02
-# The VM that repeats in its status what its instance says: one pass for a whole hot-plug.
+# A VM whose status only repeats what its instance reports: one pass for a whole hot-plug.
 REPORT_SECONDS = 0.1
-# The same while more keys wait than there are workers: the events of one hot-plug come further apart, and a pass that
-# finds nothing to do keeps others waiting.
+# As above, while more keys wait than there are workers: the events of one hot-plug are then further apart, and a pass
+# that finds nothing to do delays other keys.
 BUSY_ECHO_SECONDS = 0.2
 BUSY_REPORT_SECONDS = 1.0
-# The VM whose pass has written its instance's spec: the events of the instance, which carries it out, come before.
+# A VM whose pass has written its instance's spec: the instance's events arrive earlier, as it carries out the change.
 CARRIED_OUT_SECONDS = 1.0
 _REQUESTS = ("stateChangeRequests", INTERFACE_REQUESTS)
 
 
 def never_busy() -> bool:
-    """Be the `is_busy` of those without a queue."""
+    """Report that no keys wait: the default `is_busy` without a queue."""
     return False
 
 
 def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Caches, is_busy: bool = False) -> float:
-    """How long the key may wait.
+    """Return how long the key may wait, in seconds.
 
     Args:
-        of: the key of the object that has changed.
-        by: the key whose pass has changed it; None when somebody else has, or a pass has found it changed.
+        of: the key of the changed object.
+        by: the key whose pass changed it; None if another client did, or if a pass found it changed.
         is_busy: more keys wait than there are workers.
     """
     if key == SLOTS:
@@ -60,7 +60,7 @@ def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Cach
 
 
 def is_steady(key: VmiKey, caches: Caches) -> bool:
-    """Its guest runs, and nothing ends or moves it: what there is to do next comes with an event of its own."""
+    """Report whether the guest runs and nothing stops or migrates it: any further work is triggered by an event."""
     vmi = caches.vmis.get(key)
     if vmi is None or vmi.deleting or vmi.phase is not VmiPhase.RUNNING:
         return False
@@ -68,7 +68,7 @@ def is_steady(key: VmiKey, caches: Caches) -> bool:
 
 
 def has_only_to_report(key: VmKey, caches: Caches) -> bool:
-    """It runs as it shall, and says so, and nothing that it was asked for waits for its instance."""
+    """Report whether the VM runs and reports so, and none of its requests waits for its instance."""
     vm = caches.vms.get(key)
     if vm is None or vm.deleting or not is_steady(VmiKey(key.namespace, key.name), caches):
         return False
@@ -76,7 +76,7 @@ def has_only_to_report(key: VmKey, caches: Caches) -> bool:
     return status.get("ready") is True and not any(status.get(member) for member in _REQUESTS)
 
 
-# When to try again: one error class, one meaning (docs/architecture.md, "Errors").
+# When to retry: one error class, one meaning (docs/architecture.md, "Errors").
 
 MAXIMUM_STALE_IN_A_ROW = 5
 _STALE_SECONDS = 0.01
@@ -85,10 +85,10 @@ _UNAVAILABLE_BASE_SECONDS = 0.05
 _UNAVAILABLE_CAP_SECONDS = 30.0
 _FIRST_DENIED_SECONDS = 0.5
 _DENIED_BASE_SECONDS = 5.0
-# A person who has granted the right is looking at the screen.
+# A user who has just granted the permission is watching.
 _DENIED_CAP_SECONDS = 30.0
 _BUG_BASE_SECONDS = 1.0
-# Nobody tells when somebody else's pod of our name is gone.
+# No event reports the deletion of a foreign pod with our name.
 _NAME_TAKEN_SECONDS = 10.0
 RESYNC_SECONDS = 600.0
 # Beyond this the cap is reached anyway, and 2**n would overflow a float at n = 1024.
@@ -97,7 +97,7 @@ _MAXIMUM_EXPONENT = 30
 
 @dataclass(slots=True)
 class RetryPolicy:
-    """Counts failures in a row per key and turns the next one into a delay."""
+    """Counts consecutive failures per key and computes the delay before the next attempt."""
 
     randomness: random.Random = field(default_factory=random.Random)
     _failures: dict[WorkKey, int] = field(default_factory=dict)
@@ -105,10 +105,10 @@ class RetryPolicy:
     _told: dict[WorkKey, str] = field(default_factory=dict)
 
     def succeeded(self, key: WorkKey) -> list[WorkKey]:
-        """The key was reconciled: its next failure is a first one.
+        """Reset the failures of a reconciled key.
 
         Returns:
-            Keys that were denied something, when this one was too: the permission may have been given.
+            All other denied keys if this one had been denied too: the permission may have been granted.
         """
         self._failures.pop(key, None)
         self._told.pop(key, None)
@@ -118,7 +118,7 @@ class RetryPolicy:
         return list(self._denied)
 
     def delay_seconds(self, key: WorkKey, error: Exception) -> float:
-        """How long to wait before the key is looked at again; 0 for at once."""
+        """Count a failure; returns the seconds until the key is reconciled again, 0 for immediately."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         if isinstance(error, Denied):
@@ -127,7 +127,7 @@ class RetryPolicy:
             case Throttled() | PlanRepeats():
                 return error.after
             case Stale() | AlreadyExists() | Gone():
-                # The watch line that made it stale is on its way and brings the key back sooner.
+                # The watch event that made it stale is on its way and triggers a pass sooner.
                 if failures < MAXIMUM_STALE_IN_A_ROW:
                     return _STALE_SECONDS * 2.0**failures
                 return self._backoff(_STALE_BASE_SECONDS, failures)
@@ -146,19 +146,19 @@ class RetryPolicy:
                 return self._backoff(_BUG_BASE_SECONDS, failures)
 
     def is_worth_telling(self, key: WorkKey, error: Exception) -> bool:
-        """The object's status shall say it; asked after `delay_seconds` has counted the error.
+        """Report whether the object's status must show the error; call it after `delay_seconds` has counted the error.
 
-        Not the first denial: a kube-apiserver that has just started denies everything until it has read its roles.
+        Excludes the first denial: a kube-apiserver that has just started denies everything until it has read its roles.
         """
         return isinstance(error, Rejected) or (isinstance(error, Denied) and self._failures.get(key, 0) > 1)
 
     def is_news(self, key: WorkKey, error: Exception) -> bool:
-        """A person has not been told yet; from now on he has."""
+        """Report whether this error is new for the key, and remember it."""
         is_news = self._told.get(key) != str(error)
         self._told[key] = str(error)
         return is_news
 
     def _backoff(self, base_seconds: float, failures: int) -> float:
-        """Exponential with full jitter, so that a thousand keys do not come back together."""
+        """Return an exponential delay with full jitter, so that a thousand keys do not retry at the same time."""
         limit = min(base_seconds * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _UNAVAILABLE_CAP_SECONDS)
         return self.randomness.uniform(0, limit)

@@ -1,6 +1,6 @@
-"""Carry out one action against the API server; the answer is an event like any other.
+"""Executes one action against the API server; the response is handled like a watch event.
 
-The body of a 2xx goes into the caches at once, so that the next plan never acts on our own past.
+The body of a 2xx goes into the caches at once, so that the next plan never acts on a state before our own write.
 Decides nothing: guards are in the actions, retries in the worker.
 """
 
@@ -60,14 +60,14 @@ _RESOURCES: dict[Kind, Resource] = {
 
 
 class OnDirty(Protocol):
-    """Takes the keys that have to look again."""
+    """Takes keys to reconcile."""
 
     def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
-        """Have them looked at.
+        """Enqueue the keys.
 
         Args:
             by: the key whose pass has changed them by a write.
-            is_conclusive: a pass over that key would find nothing to do.
+            is_conclusive: a pass over that key would find nothing to do (`reconcile.conclusive`).
         """
         ...
 
@@ -77,8 +77,8 @@ class Executor:
     """Sends actions.
 
     Attributes:
-        on_dirty: called after an answer.
-        expander: sends what has marks; without it nothing may have any.
+        on_dirty: called with the keys to reconcile after a response.
+        expander: sends writes that contain marks; None if there are never any.
     """
 
     api: KubeApi
@@ -90,11 +90,11 @@ class Executor:
         """Send one action.
 
         Args:
-            by: the key whose pass this is.
+            by: the key of the current pass.
 
         Raises:
-            TurnTaken: something large has to wait for its turn; nothing has been done.
-            ApiError: any class of `kube.errors`; the action may be sent again, all are idempotent.
+            TurnTaken: a large object must wait for its turn; nothing has been done.
+            ApiError: any class of `kube.errors`; the action may be sent again, as all actions are idempotent.
         """
         match action:
             case Create():
@@ -139,10 +139,10 @@ class Executor:
         return self.expander
 
     def _find_namesake(self, action: Create, answer: Json, error: AlreadyExists) -> None:
-        """A pod has the name. If it is ours it was out of sight, since it has lost its label; else another name is due.
+        """Store our own pod of that name, which was missed because it lost its label; else another name is needed.
 
         Raises:
-            Stale: it is somebody else's, or nobody knows whose.
+            Stale: the pod is not ours, or its owner is unknown.
         """
         metadata = mapping(answer.get("metadata"))
         owner, uid = controller_reference(metadata), text(metadata.get("uid"))
@@ -150,7 +150,7 @@ class Executor:
             self.on_dirty(self.caches.launchers.put(parse_pod(answer), lives=True))
             if self.caches.launchers.is_own(uid, vmi=VmiKey(action.key.namespace, owner.name)):
                 return
-        else:  # the caches keep the others, and hear of their end
+        else:  # the caches hold owned pods, and observe their deletion
             key = PodKey(action.key.namespace, action.key.name)
             self.caches.launchers.made.note_taken(key, needed_by=action.made_for or action.owner_uid)
         message = f'a pod "{action.key}" exists that nicplug has not made'
@@ -159,7 +159,7 @@ class Executor:
     async def _delete(self, action: Delete, by: WorkKey) -> None:
         resource = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
-        if action.unrecorded_of:  # before it is sent: the answer may get lost
+        if action.unrecorded_of:  # before the request is sent: the response may get lost
             self.caches.launchers.made.note_discarded(action.uid, vmi_uid=action.unrecorded_of)
         try:
             answer = await self.api.delete(
@@ -168,12 +168,12 @@ class Executor:
         except Gone:
             self.on_dirty(self._forget(action))
             return
-        # A pod or an object with finalizers is answered as it is now; one that is gone by a Status.
+        # The response is the object if it is a pod or has finalizers, or a Status if it is already deleted.
         if mapping(answer.get("metadata")).get("uid") == action.uid:
             self._observe(action.kind, answer, by=by)
 
     async def _confirm_pod(self, action: ConfirmPod) -> None:
-        """Alive and ours: the cache has it again. When none is: the VMI has no pod, and that is known now."""
+        """Read the VMI's pods: store one that the watch missed, or record that the VMI has no pod."""
         alive: list[PodKey] = []
         for key in action.keys:
             was_in_sight = self.caches.launchers.store.get(key) is not None
@@ -183,14 +183,14 @@ class Executor:
                 self.on_dirty([action.owner])
                 return
             alive.append(key)
-        # One that was in sight is no news; but its line may have come since, and told that it has lost its label.
+        # A pod that was stored is no news; but an event may have removed it since, because it lost its label.
         if all(self.caches.launchers.store.get(key) is not None for key in alive):
             self.on_dirty(self.caches.launchers.confirm_podless(action.owner, uid=action.owner_uid))
         else:
             self.on_dirty([action.owner])
 
     async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
-        """The VMI has a pod of that name, which is in sight now."""
+        """Report whether the VMI has a pod of that name; stores the pod."""
         known = self.caches.launchers.store.get(key)
         try:
             answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
@@ -204,7 +204,7 @@ class Executor:
         return owner is not None and owner.uid == action.owner_uid and _is_one_of(action.uids, answer)
 
     async def _find_pod(self, action: FindPod) -> None:
-        """In sight again, or known to be gone; a pod of that name that the VMI does not own is none of its."""
+        """Read the pod: store it, or record that it is gone, also if the pod of that name is not the VMI's."""
         known = self.caches.launchers.store.get(action.key)
         try:
             answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
@@ -241,7 +241,7 @@ class Executor:
         return vmi is not None and vmi.stored_bytes > 0
 
     async def _check_nics(self, action: CheckNics) -> None:
-        """By a read: of a megabyte it takes the API server a tenth of the time that a patch takes it."""
+        """Check by a read: for a megabyte, it takes the API server a tenth of the time of a patch."""
         resource = _RESOURCES[action.kind]
         try:
             answer = await self.api.get(resource, name=action.key.name, namespace=action.key.namespace)
@@ -253,7 +253,7 @@ class Executor:
             raise Stale(f"{resource.plural} {action.key} has changed since it was looked at", status=409)
 
     async def _confirm_gone(self, action: Patch) -> None:
-        """A ghost is forgotten at once; a 404 for a subresource that is not served is a wrong CRD."""
+        """Forget a deleted object at once; raises Rejected if only the subresource is missing, due to a wrong CRD."""
         resource = _RESOURCES[action.kind]
         try:
             answer = await self.api.get(resource, name=action.key.name, namespace=action.key.namespace)
@@ -283,7 +283,7 @@ class Executor:
         self.on_dirty(keys, by=by, is_conclusive=report is not None and report.is_conclusive(self.caches))
 
     def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
-        """It is known to be gone."""
+        """Remove a deleted object from the caches; returns the keys to reconcile."""
         match action.key:
             case DisruptionBudgetKey() as key:
                 return self.caches.budgets.forget(key, uid=action.uid)
@@ -296,7 +296,7 @@ def _is_one_of(uids: frozenset[str] | None, answer: Json) -> bool:
 
 
 def _log_effect(key: WorkKey, action: Action) -> None:
-    """INFO for what changes a VM, DEBUG for what only reports."""
+    """Log changes to a VM at INFO, reports at DEBUG."""
     match action:
         case Create() | Delete():
             log.info(f"{type(action).__name__.lower()}d", kind=action.kind.value, object=str(action.key), key=str(key))

@@ -1,4 +1,4 @@
-"""Views for the planners, from the caches only: gathering never asks the API server."""
+"""Builds the views for the planners, from the caches only: gathering sends no request to the API server."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,24 +22,24 @@ from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
 from nicplug.reconcile.delays import never_busy
 from nicplug.reconcile.memory import Memory
 
-# The spec of a migration never changes, so what was refused stays refused until its time has come.
+# The spec of a migration never changes, so a refusal applies until its retry time.
 MIGRATION_GENERATION = 1
 
-# In a burst a NIC needs several times as long, and each would cost three reports on the way; with these
-# waiting longer, 200 at once were through in two thirds of the time (docs/performance.md).
+# In a burst a NIC takes several times as long, and each would cost three intermediate reports; with longer delays for
+# these, 200 NICs at once finished in two thirds of the time (docs/performance.md).
 _BUSY_VMI_FACTOR = 10
-# What a VM's status says on the way is said by its VMI as well, and sooner.
+# Intermediate reports in a VM's status repeat what its VMI reports sooner.
 _BUSY_VM_FACTOR = 20
-# Whoever asks for a NIC hears of it within a second, whatever else there is to do.
+# Even under load, a request for a NIC is acknowledged within a second.
 _BUSY_FIRST_REPORT = timedelta(milliseconds=800)
 
 
 @dataclass(frozen=True, slots=True)
 class Gatherer:
-    """Puts together what is known about one object.
+    """Collects what is known about one object.
 
     Attributes:
-        is_busy: more keys wait than there are workers: reports then wait longer for company.
+        is_busy: returns whether more keys wait than there are workers; reports are then batched for longer.
     """
 
     caches: Caches
@@ -48,7 +48,7 @@ class Gatherer:
     is_busy: Callable[[], bool] = never_busy
 
     def vm_view(self, key: VmKey) -> VmView | None:
-        """The view of a VM; None when it is gone."""
+        """Return the view of a VM; None if it is deleted."""
         vm = self.caches.vms.get(key)
         if vm is None:
             return None
@@ -67,7 +67,7 @@ class Gatherer:
         )
 
     def vmi_view(self, key: VmiKey) -> VmiView | None:
-        """The view of a VMI; None when it is gone."""
+        """Return the view of a VMI; None if it is deleted."""
         vmi = self.caches.vmis.get(key)
         if vmi is None:
             return None
@@ -105,7 +105,7 @@ class Gatherer:
         )
 
     def migration_view(self, key: MigrationKey) -> MigrationView | None:
-        """The view of a migration; None when it is gone."""
+        """Return the view of a migration; None if it is deleted."""
         migration = self.caches.migrations.get(key)
         if migration is None:
             return None
@@ -140,7 +140,7 @@ class Gatherer:
         )
 
     def budget_view(self, key: BudgetKey) -> BudgetView | None:
-        """The view of the disruption budget of a VMI; None when the VMI is gone."""
+        """Return the view of a VMI's disruption budget; None if the VMI is deleted."""
         vmi_key = VmiKey(key.namespace, key.name)
         vmi = self.caches.vmis.get(vmi_key)
         if vmi is None:
@@ -162,7 +162,7 @@ class Gatherer:
         )
 
     def nics_of(self, key: WorkKey) -> int:
-        """How many NICs a pass over the key looks at; 0 when it is gone, or holds a slot that others wait for."""
+        """Return how many NICs a pass processes; 0 if the object is deleted, or holds a slot that others wait for."""
         match key:
             case VmKey():
                 vm = self.caches.vms.get(key)
@@ -177,9 +177,9 @@ class Gatherer:
                 return 0
 
     def _note_foreign(self, pods: Iterable[LauncherPod], *, first: PodKey, needed_by: str, migration_uid: str) -> None:
-        """Those that were heard of before the object that needs them; from now on they are given time.
+        """Record pods that were seen before the object that needs them, which starts their grace period.
 
-        Their names stay taken when they are gone: a POST whose answer got lost has to meet its pod when it is repeated.
+        Their names stay taken after they are deleted: a repeated POST whose response was lost must find its own pod.
         """
         made, now = self.caches.launchers.made, self.memory.clock()
         for pod in pods:
@@ -194,7 +194,7 @@ class Gatherer:
         return tuple(failure for failure in failures if failure is not None)
 
     def _policy(self, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> HotplugPolicy:
-        """The cluster's, then the VMI's annotations, which are those of the VM's template, then the VM's."""
+        """Return the cluster's policy, overridden by the VMI's annotations (from the VM's template), then the VM's."""
         config = self.caches.config()
         policy = config.hotplug if config is not None else HotplugPolicy()
         objects = ((VMI_KIND, vmi), (VM_KIND, vm))
@@ -208,7 +208,7 @@ class Gatherer:
         )
 
     def _refusal_of(self, vm: VirtualMachine) -> Refusal | None:
-        """What keeps its spec from being carried out; a request that was refused ends, and keeps nothing."""
+        """Return the refusal that blocks the VM's spec; excludes refused requests, which end and block nothing."""
         refusal = self.memory.refusal(vm.key, generation=vm.generation)
         return refusal if refusal is not None and not refusal.requests else None
 
@@ -222,7 +222,7 @@ class Gatherer:
         )
 
     def _orphans(self, vmi: VirtualMachineInstance, records: Sequence[PodRecord]) -> tuple[LauncherPod, ...]:
-        """Those of nicplug's that have lost their owner; where none is recorded, by name and label."""
+        """Return nicplug's pods that have lost their owner; matches by name and label if none is recorded."""
         uids = {record.uid for record in records}
         keys = known_pods(vmi, self.caches.migrations_of(vmi.key), records)
         named = map(self.caches.launchers.store.get, keys)

@@ -1,4 +1,4 @@
-"""From events to dirty keys: the only way into the caches and the queue."""
+"""Turns events into keys to reconcile: the only way into the caches and the queue."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -16,21 +16,22 @@ from nicplug.reconcile.queue import Priority, WorkQueue
 
 log = structlog.get_logger(__name__)
 
-# One edit of one definition may concern every VM of the cluster.
+# An edit of a single definition may affect every VM of the cluster.
 _MOST_LIVE_KEYS = 64
 
 
 @dataclass(slots=True)
 class Intake:
-    """Takes in watch lines and answers.
+    """Processes watch events and responses.
 
     Attributes:
         relisted: set whenever a kind is listed again, and with each object of such a list: its list or its watch was
             broken, and deletions may have been missed.
-        is_busy: more keys wait than there are workers: what only reports or confirms then waits longer for company.
-        on_bug: called for an object that could not be taken in.
-        on_kubevirts: called when a KubeVirt CR came, went or changed.
-        on_installation: called when nodes, controllers, or what is known of Multus and its networks have changed.
+        is_busy: returns whether more keys wait than there are workers; reports and confirmations are then batched for
+            longer.
+        on_bug: called for an object that could not be processed.
+        on_kubevirts: called when a KubeVirt CR is created, deleted or changed.
+        on_installation: called when nodes, controllers, or the knowledge of Multus and its networks have changed.
     """
 
     caches: Caches
@@ -44,28 +45,28 @@ class Intake:
     _problems: tuple[str, ...] = ()
 
     def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
-        """Take in one line of a watch."""
+        """Process one watch event."""
         self.enqueue(self._learn(kind, event))
 
     def hear_directly(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Take in one line of a watch.
+        """Process one watch event.
 
         Args:
-            kind: as the API names it.
+            kind: the API's name of the kind.
         """
         self.hear(CachedKind(kind), event)
 
     def hear_listed(self, kind: str, raw: Mapping[str, Any]) -> None:
-        """Take in an object that a LIST has shown, before a watch of its kind was opened.
+        """Process an object of a LIST, before the watch of its kind opens.
 
         Args:
-            kind: as the API names it.
+            kind: the API's name of the kind.
         """
         keys = self._learn(CachedKind(kind), {"type": "ADDED", "object": raw})
         if self._is_complete:
             self.relisted.set()
             self.enqueue(keys, priority=Priority.SWEEP)
-        # Everything is looked at when the caches are complete, and this first: somebody has been waiting for it.
+        # All keys are reconciled once the caches are complete; this one first, as a user has been waiting for it.
         elif _has_changed_unreported(raw):
             self.enqueue(keys)
 
@@ -77,7 +78,7 @@ class Intake:
         return keys
 
     def _take_in(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
-        """The object of one tenant, whatever it is, must not keep the others from being served."""
+        """Update the caches; an error is contained, so that no tenant's object can block the others."""
         raw = event["object"]
         try:
             if event["type"] == "DELETED":
@@ -92,7 +93,7 @@ class Intake:
             return []
 
     def _tell_of_problems(self) -> None:
-        """Our CRD refuses such values; under another one, or from before, they have no effect."""
+        """Warn of invalid policy values: our CRD rejects them, but with another or an older CRD they have no effect."""
         config = self.caches.config()
         problems = config.problems if config is not None else ()
         if problems and problems != self._problems:
@@ -100,9 +101,9 @@ class Intake:
         self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
-        """Network attachment definitions came, went or changed; None for all of them.
+        """Enqueue the keys affected by changed network attachment definitions; None for all definitions.
 
-        A definition that very many VMs share keeps nobody else waiting: its keys are looked at behind live changes.
+        If very many VMs share a definition, their keys queue behind live changes, so that nothing else waits for them.
         """
         keys = self.caches.referring(attachments)
         if attachments is None:
@@ -111,36 +112,36 @@ class Intake:
         self.enqueue(keys, priority=Priority.SWEEP if is_sweep else Priority.LIVE)
 
     def isolation_changed(self) -> None:
-        """Multus enforces something else between namespaces than before, or it is known only now."""
+        """Enqueue all keys with definitions: Multus's namespace isolation has changed, or has only now become known."""
         self.attachments_changed(None)
 
     def pod_failed(self, pod_uid: str) -> None:
-        """The dynamic networks controller, or the kubelet, says that it failed on this pod."""
+        """Enqueue the VMI of a pod for which the dynamic networks controller or the kubelet reports a failure."""
         self.enqueue(self.caches.launchers.vmi_of(pod_uid))
 
     def nodes_changed(self) -> None:
-        """A node came, went or changed: whoever waits for one to go to has to look again."""
+        """Enqueue all keys that wait for a node after a node was created, deleted or changed."""
         self.on_installation()
         self.enqueue(self.caches.waiting_for_a_node(), priority=Priority.SWEEP)
 
     def budgets_changed(self, keys: list[WorkKey] | None) -> None:
-        """Disruption budgets came, went or changed; None: they can be read only now."""
+        """Enqueue changed disruption budgets; None if they have only now become readable."""
         if keys is None:
             self.enqueue(self.caches.due_budgets(), priority=Priority.SWEEP)
         else:
             self.enqueue(keys)
 
     def controllers_changed(self, nodes: Iterable[str] | None) -> None:
-        """The dynamic networks controller has changed on these nodes; None for all of them."""
+        """Enqueue the keys affected by a change of the dynamic networks controller; None for all nodes."""
         self.on_installation()
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 
     def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
-        """Have the keys looked at that an answer has changed.
+        """Enqueue the keys that a response has changed.
 
         Args:
-            by: the key whose pass has written what was answered.
+            by: the key whose pass sent the request.
             is_conclusive: a pass over that key would find nothing to do (`reconcile.conclusive`).
         """
         self.enqueue(keys, by=by, is_conclusive=is_conclusive)
@@ -153,7 +154,7 @@ class Intake:
         by: WorkKey | None = None,
         is_conclusive: bool = False,
     ) -> None:
-        """Have the keys looked at: the object itself, which comes first, now, and its neighbours in a moment."""
+        """Enqueue the keys: the first one, the object itself, immediately, and its neighbours after a short delay."""
         is_busy = self.is_busy()
         for key in keys:
             if is_conclusive and key == by:
@@ -165,16 +166,16 @@ class Intake:
             self.queue.add(key, priority=priority, delay_seconds=delay)
 
     def expect_no_more_lists(self) -> None:
-        """The caches are complete: from now on a listed object means that a watch was opened anew."""
+        """Note that the caches are complete: any object listed from now on means that a watch was reopened."""
         self._is_complete = True
 
     def enqueue_all(self) -> None:
-        """Have everything looked at, behind whatever happens now: a new leader, or the caches just complete."""
+        """Enqueue all keys behind live changes: for a new leader, or once the caches are complete."""
         self.enqueue(self.caches.all_keys(), priority=Priority.SWEEP)
 
 
 def _has_changed_unreported(raw: Mapping[str, Any]) -> bool:
-    """Its spec was changed after what is said of its NICs: while no operator ran."""
+    """Report whether the spec was changed after the last report on its NICs: while no operator was running."""
     row = find_condition(objects(mapping(raw.get("status")).get("conditions")), INTERFACES_READY)
     reported = row.get("observedGeneration") if row is not None else None
     return reported is not None and reported != generation(mapping(raw.get("metadata")))

@@ -31,39 +31,39 @@ from nicplug.plan.kubevirt_status import (
 )
 from nicplug.reconcile.announce import Recorder
 
-# Reports the KubeVirt CRs that have no effect: in the log, once for each namespace; by event and status on each.
+# Reports ignored KubeVirt CRs: in the log, once per namespace; on each of them, by an Event and in its status.
 #
-# Bounded by rate alone: ever more of them, or one that is created again and again, neither fill the log nor keep
-# another one from being reported. What is held back is reported later, if it still exists.
+# Limited only in rate: a growing number of CRs, or one that is recreated repeatedly, neither fills the log nor prevents
+# reports on others. A report held back is sent later if its CR still exists.
 
 log = structlog.get_logger(__name__)
 
 REASON = "KubeVirtIgnored"
 _MOST_A_MINUTE = 32
 _LINES_OF_NAMESPACE, _EVENTS_OF_NAMESPACE = 1, 4
-# For what has been reported of a namespace.
+# How long reports on a namespace are remembered.
 _REMEMBERED_SECONDS = 600.0
 _MINUTE = 60.0
-# A report looks at all of them, so it waits for others that come at the same time.
+# A report covers all CRs, so it waits for others created at the same time.
 _SOON = 0.5
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 def _never(_seconds: float, _call: Callable[[], None]) -> None:
-    """Be the `later` of a report that nobody waits for."""
+    """Schedule nothing: the default `later`."""
 
 
 def _tell_nobody(_config: KubevirtConfig, _why: str) -> None:
-    """Be the `tell` of a report that only logs and records."""
+    """Write no status: the default `tell`."""
 
 
 @dataclass(slots=True)
 class _Reported:
-    """What has been reported of what exists, and how much of late.
+    """Tracks what has been reported, and how often recently.
 
     Attributes:
-        of_namespace: how many in `_REMEMBERED_SECONDS`, whether or not they still exist.
-        holds: something has to wait for its report.
+        of_namespace: maximum of reports per namespace in `_REMEMBERED_SECONDS`, even if their CRs are deleted.
+        holds: a report is being held back.
     """
 
     of_namespace: int
@@ -73,7 +73,7 @@ class _Reported:
     _recent: deque[float] = field(default_factory=deque)
 
     def begin(self, existing: Collection[str], *, now: float) -> None:
-        """Forget what is gone, and what is long ago."""
+        """Forget deleted CRs and old reports."""
         self.holds = False
         self._names.intersection_update(existing)
         _drop_before(self._recent, now - _MINUTE)
@@ -82,7 +82,7 @@ class _Reported:
         self._moments = {namespace: moments for namespace, moments in self._moments.items() if moments}
 
     def is_due(self, name: str, *, namespace: str, now: float) -> bool:
-        """It has not been reported, and its time has come; it counts as reported from now on."""
+        """Report whether a report is new and within the limits; counts it as sent."""
         if name in self._names:
             return False
         moments = self._moments.get(namespace) or deque()
@@ -98,12 +98,12 @@ class _Reported:
 
 @dataclass(slots=True)
 class IgnoredKubevirts:
-    """Says of each why it has no effect and what to do.
+    """Reports for each ignored CR why it has no effect and what to do.
 
     Attributes:
-        may_write: this replica leads: the others only log.
-        tell: has the status of one say why.
-        later: calls after so many seconds.
+        may_write: returns whether this replica leads; other replicas only log.
+        tell: writes the reason into the status of a CR.
+        later: calls a function after a number of seconds.
         clock: monotonic seconds.
     """
 
@@ -119,7 +119,7 @@ class IgnoredKubevirts:
     _is_due_soon: bool = False
 
     def report_soon(self) -> None:
-        """Report once for all that are heard of meanwhile: anyone may make thousands, and each is an event."""
+        """Schedule one report for all CRs seen until then: any user may create thousands, and each causes an event."""
         if not self._is_due_soon:
             self._is_due_soon = True
             self.later(_SOON, self._report_now)
@@ -129,11 +129,11 @@ class IgnoredKubevirts:
         self.report()
 
     def report(self) -> None:
-        """Look for one that has not been reported yet, and look again if one has to wait."""
+        """Report all CRs that have not been reported yet, and schedule another report if one is held back."""
         now, all_ = self.clock(), self.kubevirts.ignored()
         self._logged.begin({item.key.namespace for item in all_}, now=now)
         self._recorded.begin({item.uid for item in all_}, now=now)
-        # The oldest first: those that somebody makes without end come behind the one of an admin.
+        # The oldest first, so that an endless stream of new CRs comes after the admin's.
         for ignored in sorted(all_, key=lambda item: (item.created or _FAR_FUTURE, item.key)):
             self._report(ignored, now=now)
         if (self._logged.holds or self._recorded.holds) and not self._is_due_later:
@@ -161,7 +161,7 @@ class IgnoredKubevirts:
             self.tell(ignored, message)
 
     def _explain(self, ignored: KubevirtConfig) -> tuple[str, str]:
-        """Why it has no effect, and what to do."""
+        """Return why it has no effect, and what to do."""
         namespace, counts = self.kubevirts.namespace, self.kubevirts.config()
         if ignored.key.namespace == namespace and counts is not None:
             return f"{counts.key.name} in the same namespace is older and counts", "delete one of the two"
@@ -186,15 +186,15 @@ def _reference(config: KubevirtConfig) -> ObjectReference:
     )
 
 
-# Writes the status of the KubeVirt CRs: of the one that counts, and of those that have no effect.
+# Writes the status of the KubeVirt CRs: of the effective one, and of ignored ones.
 #
-# Only the leader writes, only what has changed, and one round in `PAUSE_SECONDS` at most: nodes and controllers come
-# and go. What it has written it does not write again because somebody else has changed it, but looks at it after
-# `LOOK_AGAIN_SECONDS`, so that it never fights; and it leaves alone what KubeVirt's virt-operator reports (ADR 0028).
+# Only the leader writes, only changes, and at most one round per `PAUSE_SECONDS`, since nodes and controllers come and
+# go. If another writer changes its status, it does not fight back but checks again after `LOOK_AGAIN_SECONDS`. It never
+# touches a status that KubeVirt's virt-operator reports (ADR 0028).
 
 PAUSE_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 600.0
-# Those that are reported are few (`reconcile.kubevirt_status`); without a leader they do not pile up.
+# Few are reported (`IgnoredKubevirts`); without a leader they do not accumulate.
 _MOST_IGNORED = 64
 _LONGEST_PAUSE_SECONDS = 300.0
 _RIGHT = f"{MANIFESTS} give the right to patch kubevirts/status"
@@ -202,14 +202,14 @@ _RIGHT = f"{MANIFESTS} give the right to patch kubevirts/status"
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What was written, or found to be written, of the CR that counts, and when by the loop's clock."""
+    """The last status written to, or found in, the effective CR, with its time by the event loop's clock."""
 
     uid: str
     report: KubevirtReport
     at: float
 
     def is_covered_by(self, earlier: "_Written | None") -> bool:
-        """The same was written not long ago."""
+        """Report whether the same status was written recently."""
         if earlier is None or self.at - earlier.at >= LOOK_AGAIN_SECONDS:
             return False
         return (self.uid, self.report) == (earlier.uid, earlier.report)
@@ -217,11 +217,11 @@ class _Written:
 
 @dataclass(slots=True)
 class KubevirtStatus:
-    """Keeps the statuses true.
+    """Keeps the statuses up to date.
 
     Attributes:
-        may_write: this replica leads, and its caches are complete.
-        version: nicplug's, as the aggregated API gives it.
+        may_write: returns whether this replica leads and its caches are complete.
+        version: nicplug's version, as the aggregated API reports it.
     """
 
     api: KubeApi
@@ -236,11 +236,11 @@ class KubevirtStatus:
     _complaint: str = ""
 
     def wake(self) -> None:
-        """Something has changed that a status may say; costs nothing until its round comes."""
+        """Note that a status may have changed; costs nothing until the next round."""
         self._woken.set()
 
     def tell_ignored(self, config: KubevirtConfig, why: str) -> None:
-        """Have a KubeVirt CR without effect say so; the caller bounds how often."""
+        """Queue a status for an ignored KubeVirt CR; the caller limits the rate."""
         self._ignored.append((config, why))
         self.wake()
 
@@ -260,7 +260,7 @@ class KubevirtStatus:
                 await asyncio.sleep(min(PAUSE_SECONDS * 2.0 ** min(self._failures, 10), _LONGEST_PAUSE_SECONDS))
 
     async def _round(self) -> bool:
-        """Whether every status says what it should; False: another round is needed."""
+        """Write what has changed; returns whether all statuses are up to date, or another round is needed."""
         config, is_done, now = self.caches.config(), True, asyncio.get_running_loop().time()
         if config is not None:
             written = _Written(config.uid, report_of(self._view(config)), now)
@@ -275,11 +275,11 @@ class KubevirtStatus:
         return is_done
 
     def _is_ignored(self, config: KubevirtConfig) -> bool:
-        """It exists still, and has not become the one that counts since it was reported."""
+        """Report whether the CR still exists and has not become the effective one since it was reported."""
         return any(item.uid == config.uid for item in self.caches.kubevirts.ignored())
 
     async def _write(self, config: KubevirtConfig, report: KubevirtReport) -> bool:
-        """Whether the status says it now, or is somebody else's."""
+        """Write a status; returns True if it is up to date or belongs to another writer."""
         try:
             raw = await self._read(config.key)
             if text(mapping(raw.get("metadata")).get("uid")) == config.uid:
@@ -295,7 +295,7 @@ class KubevirtStatus:
         return True
 
     async def _read(self, key: KubevirtKey) -> Mapping[str, Any]:
-        """The whole object, of which the cache has but a part. By a list: the role has no right to get."""
+        """Return the whole object, of which the cache has only a part. Uses a list: the role does not permit get."""
         page = await self.api.list(
             KUBEVIRTS, namespace=key.namespace, field_selector=f"metadata.name={key.name}", limit=1
         )
@@ -313,7 +313,7 @@ class KubevirtStatus:
         metadata = mapping(raw.get("metadata"))
         guards = [
             {"op": "test", "path": f"/metadata/{name}", "value": metadata.get(name)}
-            # Of that very version: whoever else begins to report has left its mark on a newer one.
+            # Exactly this version: another writer that starts to report leaves its mark on a newer one.
             for name in ("uid", "resourceVersion")
         ]
         await self.api.patch(
@@ -343,7 +343,7 @@ class KubevirtStatus:
         )
 
     def _complain(self, event: str, **told: str) -> None:
-        """Say once what stands in the way, not in every round."""
+        """Log an obstacle once, not in every round."""
         line = f"{event} {told}"
         if line != self._complaint:
             log.warning(event, **told)

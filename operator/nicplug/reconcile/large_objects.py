@@ -1,4 +1,4 @@
-"""Large objects in memory: whose turn it is to have one, and what a record has only marks for, put back."""
+"""Large objects in memory: grants turns to load one, and restores what records contain only as marks."""
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -18,22 +18,22 @@ from nicplug.model.metadata import controller_reference, mapping
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.plan.actions import Create, Kind, Patch
 
-# Whose turn it is to have a large object in memory: one key at a time, and fair between namespaces.
+# Turns to load a large object: one key at a time, and fair between namespaces.
 #
-# A key that has to wait gives up its worker at once, or sixteen large VMs of one tenant would keep everybody waiting
-# (docs/adr/0018). It is looked at again when its turn has come.
+# A key that must wait gives up its worker at once: otherwise sixteen large VMs of one tenant would block all others
+# (docs/adr/0018). It is handed out again when its turn comes.
 
 
 class TurnTaken(Exception):
-    """Another key has its turn; the one that asked is on the list and will be handed out again."""
+    """Another key has the turn; the requesting key is in the waiting list and will be handed out again."""
 
 
 @dataclass(slots=True)
 class LargeTurns:
-    """The turn, and who waits for it.
+    """Grants the turn, and keeps the keys that wait for it.
 
     Attributes:
-        on_turn: told the key whose turn has come. It keeps the turn until `leave`, so it must be looked at.
+        on_turn: called with the key that gets the turn. The key keeps it until `leave`, so it must be reconciled.
     """
 
     on_turn: Callable[[WorkKey], None]
@@ -41,12 +41,12 @@ class LargeTurns:
     _waiting: OrderedDict[str, OrderedDict[WorkKey, None]] = field(default_factory=OrderedDict)
 
     def take(self, key: WorkKey) -> None:
-        """Begin or go on with something large; the turn lasts until `leave`.
+        """Begin or continue to use a large object; the turn lasts until `leave`.
 
         Raises:
-            TurnTaken: not now.
+            TurnTaken: another key has the turn.
         """
-        # With no holder nobody waits either: the one that leaves passes the turn on.
+        # Without a holder no key waits either: `leave` passes the turn on.
         if self._holder is None:
             self._holder = key
         if self._holder != key:
@@ -54,7 +54,7 @@ class LargeTurns:
             raise TurnTaken(f"{key} waits for its turn to have a large object in memory")
 
     def leave(self, key: WorkKey) -> None:
-        """A pass over the key has ended, and it does not wait for its turn."""
+        """Give up the turn, or the place in the waiting list: a pass over the key has ended."""
         namespace = key.namespace
         if (waiting := self._waiting.get(namespace)) is not None:
             waiting.pop(key, None)
@@ -64,11 +64,11 @@ class LargeTurns:
             self._pass_on(namespace)
 
     def waiting(self) -> int:
-        """Keys that wait for their turn."""
+        """Return the number of waiting keys."""
         return sum(map(len, self._waiting.values()))
 
     def _pass_on(self, last: str) -> None:
-        """One key of each namespace in its order; never the last one's twice in a row while another waits."""
+        """Pass the turn to the next namespace in order; never twice in a row to the last one while another waits."""
         self._holder = None
         if not self._waiting:
             return
@@ -81,11 +81,10 @@ class LargeTurns:
         self.on_turn(key)
 
 
-# Puts back what a record has only marks for, before something made of the record is written (docs/adr/0018).
+# Replaces marks with their content, before a write that derives from a record (docs/adr/0018).
 #
-# The only reads beside `ConfirmPod` and `FindPod`, and only for objects that are too large to be kept: of the VM for
-# its revision and its VMI, of the VMI for its pods. One key at a time, so that one such object is
-# in memory.
+# Apart from `ConfirmPod` and `FindPod` these are the only reads, and only of objects too large to keep: of the VM for
+# its revision and its VMI, of the VMI for its pods. One key at a time, so that only one such object is in memory.
 
 _SOURCES: dict[str, tuple[Resource, CachedKind]] = {
     VM_KIND: (VIRTUAL_MACHINES, CachedKind.VM),
@@ -95,7 +94,7 @@ _SOURCES: dict[str, tuple[Resource, CachedKind]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """An object that may have what a mark stands for."""
+    """An object that may contain what a mark stands for."""
 
     kind: str
     key: ObjectKey
@@ -104,11 +103,11 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class Expander:
-    """Sends what has marks.
+    """Sends writes that contain marks.
 
     Attributes:
-        on_dirty: told which keys have to look again after what was read.
-        turns: who may have a large object in memory; a key keeps its turn until the end of its pass.
+        on_dirty: called with the keys to reconcile after a read.
+        turns: grants the turn to load a large object; a key keeps it until the end of its pass.
     """
 
     api: TextApi
@@ -117,14 +116,14 @@ class Expander:
     turns: LargeTurns
 
     async def create(self, action: Create, resource: Resource, *, by: WorkKey) -> Json:
-        """POST the whole of it.
+        """POST the expanded body.
 
         Args:
-            by: the key whose pass this is.
+            by: the key of the current pass.
 
         Raises:
-            TurnTaken: another key has its turn; nothing has been done.
-            Stale: the object that it is made of is no longer what it was.
+            TurnTaken: another key has the turn; nothing has been done.
+            Stale: the object that the body derives from has changed.
             ApiError: any other class of `kube.errors`.
         """
         self.turns.take(by)
@@ -135,7 +134,7 @@ class Expander:
             return await self.api.create_text(resource, text, namespace=action.key.namespace)
 
     async def patch(self, action: Patch, operations: list[Any], resource: Resource, *, by: WorkKey) -> Json:
-        """Send the whole of a JSON patch; raises as `create` does."""
+        """Send the expanded JSON patch; raises like `create`."""
         self.turns.take(by)
         async with self._filled(operations, self._sources_of(action)) as text:
             return await self.api.patch_text(
@@ -147,7 +146,7 @@ class Expander:
             )
 
     def _sources_of(self, action: Patch) -> Iterator[_Source]:
-        """The object itself, then what it was made of."""
+        """Return the object itself, then the object it was created from."""
         if action.kind not in (Kind.VM, Kind.VMI):
             return
         yield _Source(action.kind.value, action.key, action.uid)
@@ -171,7 +170,7 @@ class Expander:
         raise Stale(f"cannot be made as planned, since its source has changed: {problem}")
 
     async def _read(self, source: _Source) -> dict[str, bytes]:
-        """What the marks of an object stand for; nothing if it is not the one that was meant."""
+        """Return the contents of an object's marks; empty if the object is missing or has another uid."""
         if source.kind not in _SOURCES:
             return {}
         resource, kind = _SOURCES[source.kind]
@@ -185,5 +184,5 @@ class Expander:
 
 
 def needs_expansion(action: Create) -> bool:
-    """Whether any part of the body is elided; looks at the text first, which nearly always tells."""
+    """Report whether any part of the body is elided; a search in the text usually decides."""
     return ELIDED in action.body and has_elided(thaw(action.body))

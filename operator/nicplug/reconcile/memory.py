@@ -1,7 +1,7 @@
-"""What a process remembers about a key between two reconciles; losing it costs at most a repetition.
+"""What a process remembers about a key between reconciliations; losing it costs at most a repetition.
 
-Refusals of the API server, since when a report is withheld, what a plan has left for afterwards, and the last plan, so
-that a write that changes nothing cannot be sent indefinitely. No deadline of a NIC is kept here: those are in the
+Holds refusals of the API server, the start of a withheld report, writes that a plan leaves for afterwards, and the
+last plan, so that a write without effect is not repeated indefinitely. Holds no deadline of a NIC: those are in the
 objects.
 """
 
@@ -14,23 +14,23 @@ from nicplug.plan.actions import Action
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 
-# A plan that is wanted once more after so many times does not bring about what it wants: from then on its
-# writes wait for each other, twice as long every time, until it has not been wanted for a while.
+# A plan repeated more often than this does not achieve its goal: its writes are then delayed with exponential back-off,
+# until the plan has not recurred for a while.
 _FREE_REPEATS = 3
 _REPEAT_CAP_SECONDS = 30.0
 _REPEATS_FORGOTTEN_AFTER = timedelta(minutes=2)
-# Until the writes before have been seen, and what they set off has been written: the API server serves one at a time
-# sooner than two (docs/performance.md).
+# Until the earlier writes have been observed, with the writes that they trigger: the API server handles one write after
+# the other faster than two at once (docs/performance.md).
 _AFTERWARDS = timedelta(milliseconds=10)
-# Of a process that has lost its lead meanwhile.
+# If the process has lost its leadership in the meantime.
 _AFTERWARDS_FORGOTTEN_AFTER = timedelta(seconds=1)
 
 
 class PlanRepeats(Exception):
-    """The same actions were wanted again after they had succeeded: somebody undoes them, or a bug.
+    """The planner repeats actions that have succeeded: another client reverts them, or there is a bug.
 
     Attributes:
-        after: seconds after which they may be carried out once more.
+        after: seconds until they may be executed again.
     """
 
     def __init__(self, message: str, *, after: float) -> None:
@@ -40,12 +40,12 @@ class PlanRepeats(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """A plan that was not carried out.
+    """A plan that failed.
 
     Attributes:
-        generation: of the object that it was made for.
-        what: the action that failed, for people: "creating pod".
-        requests: the requests for NICs that were refused for good, as JSON; "" where none were.
+        generation: generation of the object that it was made for.
+        what: the failed action, for messages: "creating pod".
+        requests: the requests for NICs that were permanently refused, as JSON; "" for none.
     """
 
     generation: int
@@ -67,7 +67,7 @@ class _Planned:
     last_at: datetime
 
     def pause_seconds(self, now: datetime) -> float:
-        """How long the same actions have to wait for their turn."""
+        """Return how long the same actions must wait, in seconds."""
         if self.times < _FREE_REPEATS:
             return 0.0
         pause = min(2.0 ** min(self.times - _FREE_REPEATS, 30), _REPEAT_CAP_SECONDS)
@@ -86,11 +86,11 @@ class Memory:
     _afterwards: dict[WorkKey, tuple[Plan, datetime]] = field(default_factory=dict)
 
     def refuse(self, key: WorkKey, refusal: Refusal, *, generation: int, seconds: float) -> None:
-        """Keep what the API server refused, until the spec changes or the time has passed."""
+        """Keep a refusal until the spec changes or the time has passed."""
         self._refused[key] = _Refused(refusal, generation, self.clock() + timedelta(seconds=seconds))
 
     def refusal(self, key: WorkKey, *, generation: int) -> Refusal | None:
-        """What was last refused for this generation of the object."""
+        """Return the current refusal for this generation of the object."""
         known = self._refused.get(key)
         if known is None:
             return None
@@ -100,31 +100,31 @@ class Memory:
         return known.refusal
 
     def refused_until(self, key: WorkKey) -> datetime | None:
-        """When the API server is to be asked again."""
+        """Return when to retry what the API server refused."""
         known = self._refused.get(key)
         return known.until if known else None
 
     def forget_refusal(self, key: WorkKey) -> None:
-        """What was refused may be allowed by now."""
+        """Forget a refusal: it may no longer apply."""
         self._refused.pop(key, None)
 
     def pending_since(self, key: WorkKey) -> datetime | None:
-        """Since when a report is withheld."""
+        """Return since when a report has been withheld."""
         return self._pending_since.get(key)
 
     def planned(self, key: WorkKey, plan: Plan, *, now: datetime) -> None:
-        """Note a plan before it is carried out.
+        """Record a plan before its execution.
 
         Args:
-            now: as it was planned for: a report that it withholds is due so long after this moment, and not later.
+            now: the time it was planned for; the delay of a withheld report counts from then.
 
         Raises:
-            PlanRepeats: its actions were carried out again and again of late, and have to wait.
+            PlanRepeats: its actions were executed repeatedly in the last minutes, and must wait.
         """
         if plan.withholds_report:
             self._pending_since.setdefault(key, now)
         if not plan.actions:
-            # Not forgotten: what somebody undoes looks done in between.
+            # Keep the last plan: if another client reverts its writes, the object looks done in between.
             return
         last = self._last.get(key)
         if last is None or last.actions != plan.actions or now - last.last_at > _REPEATS_FORGOTTEN_AFTER:
@@ -136,7 +136,7 @@ class Memory:
         last.times, last.last_at = last.times + 1, now
 
     def owed_at(self, key: WorkKey) -> datetime | None:
-        """When the writes are due that a plan has left for afterwards; None when there are none."""
+        """Return when the writes that a plan left for afterwards are due; None if there are none."""
         owed = self._afterwards.get(key)
         if owed is not None and self.clock() > owed[1] + _AFTERWARDS_FORGOTTEN_AFTER:
             del self._afterwards[key]
@@ -144,24 +144,24 @@ class Memory:
         return owed[1] if owed is not None else None
 
     def take_owed(self, key: WorkKey) -> Plan | None:
-        """These writes, for the caller to send; None when there are none."""
+        """Remove and return these writes, for the caller to send; None if there are none."""
         owed = self._afterwards.pop(key, None)
         return owed[0] if owed is not None else None
 
     def carried_out(self, key: WorkKey, plan: Plan) -> None:
-        """What it had to report has been written; a report whose write fails stays due."""
+        """Record a successful plan, with its report; a report whose write fails stays due."""
         if plan.afterwards:
             self._afterwards[key] = (Plan(actions=plan.afterwards), self.clock() + _AFTERWARDS)
         if not plan.withholds_report:
             self._pending_since.pop(key, None)
 
     def failed(self, key: WorkKey, attempt: Attempt) -> None:
-        """The plan was not carried out, so wanting it again proves nothing."""
+        """Record a failed plan: if it recurs, that is no repetition."""
         self._last.pop(key, None)
         self._attempts[key] = attempt
 
     def put_off(self, key: WorkKey) -> None:
-        """The plan waits for its turn: wanting it again then is no repetition."""
+        """Record that the plan waits for its turn: if it recurs then, that is no repetition."""
         last = self._last.get(key)
         if last is not None:
             last.times -= 1
@@ -169,11 +169,11 @@ class Memory:
                 del self._last[key]
 
     def attempt(self, key: WorkKey) -> Attempt:
-        """What failed last."""
+        """Return the last failed plan."""
         return self._attempts[key]
 
     def forget(self, key: WorkKey) -> None:
-        """The object is gone."""
+        """Forget a deleted object."""
         self._afterwards.pop(key, None)
         self._attempts.pop(key, None)
         self._refused.pop(key, None)

@@ -1,8 +1,8 @@
 """The work queue: keyed, coalescing, with priorities, delays and one worker per key.
 
-A key that is added while a worker holds it is handed out again when that worker is done, so no
-event is lost and no object is reconciled twice at the same time. Source of the semantics:
-client-go's workqueue and controller-runtime's priority queue.
+A key that is added while a worker holds it is handed out again when that worker is done, so no event is lost and no
+object is reconciled twice at the same time. Source of the semantics: client-go's workqueue and controller-runtime's
+priority queue.
 """
 
 import asyncio
@@ -15,23 +15,23 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 _LONGEST_REST_SECONDS = 300.0
-# So much rest may be owed: a hot-plug is over after a dozen passes, and whatever goes on after that is no hot-plug.
+# Rest that a key may owe: a hot-plug is over after a dozen passes, and whatever continues longer is no hot-plug.
 _OWED_SECONDS = 4.0
 
 
 class Priority(IntEnum):
-    """Live changes go before the sweep over listed objects: after a restart users do not wait for it."""
+    """Live changes precede the sweep over listed objects: after a restart users do not wait for the sweep."""
 
     LIVE = 0
     SWEEP = 1
 
 
 class WorkQueue(Generic[K]):
-    """Keys that need another look; belongs to one event loop.
+    """Keys to reconcile; belongs to one event loop.
 
     Args:
-        clock: monotonic seconds; the loop's own unless a test says otherwise.
-        group_of: who a key belongs to. Keys that rest share the time with those of their group, and groups with others.
+        clock: monotonic seconds; by default the event loop's.
+        group_of: returns the group of a key. Resting keys share time with keys of their group, and groups with groups.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class WorkQueue(Generic[K]):
         self._has_swept = False
 
     def add(self, key: K, *, priority: Priority = Priority.LIVE, delay_seconds: float = 0.0) -> None:
-        """Ask for the key to be handed out, now or after a delay; of several requests the earliest counts."""
+        """Request that the key is handed out, now or after a delay; of several requests the earliest counts."""
         since = self._clock()
         rested_at = self._resting.get(key, since) - _OWED_SECONDS
         if delay_seconds > 0 or rested_at > since:
@@ -68,10 +68,10 @@ class WorkQueue(Generic[K]):
             self._push(key, priority=priority, since=since)
 
     async def get(self) -> K:
-        """The next key; waits until there is one. Every key must be given back by `done`.
+        """Return the next key; waits until there is one. Every key must be returned by `done`.
 
-        Of the sweep, one key per turn of the event loop: what a live change is answered waits for one pass, not for
-        one of each worker.
+        Hands out one key of the sweep per iteration of the event loop: handling the response to a live change then
+        waits for one pass, not for one of each worker.
         """
         while True:
             key = self._pop(Priority.LIVE)
@@ -107,11 +107,11 @@ class WorkQueue(Generic[K]):
             self._wake()
 
     def done(self, key: K, *, rest_seconds: float = 0.0) -> None:
-        """Give a key back; it is handed out again if it was added meanwhile.
+        """Return a key; it is handed out again if it was added in the meantime.
 
         Args:
-            rest_seconds: how long it shall rest for that. It rests when it owes more than a little, and longer if
-                others rest, too: all of them share one part of the time, equally between their groups.
+            rest_seconds: rest that the key owes for this pass. It rests once it owes more than a little, and longer if
+                other keys rest too: all of them share one part of the time, split equally between their groups.
         """
         self._active.discard(key)
         if not self._active:
@@ -126,16 +126,16 @@ class WorkQueue(Generic[K]):
                 self._push(key, priority=priority, since=since)
 
     def depth(self, priority: Priority) -> int:
-        """Keys of that priority that wait for a worker."""
+        """Return the number of keys of that priority that wait for a worker."""
         # A copy: metrics may be read in another thread.
         return sum(1 for known, _ in tuple(self._queued.values()) if known is priority)
 
     def waiting(self) -> int:
-        """Keys that wait for a worker, of all priorities."""
+        """Return the number of keys of all priorities that wait for a worker."""
         return len(self._queued)
 
     def oldest_age_seconds(self) -> float:
-        """How long the longest-waiting key has waited; 0 when none waits."""
+        """Return how long the longest-waiting key has waited; 0 if none waits."""
         now = self._clock()
         return max((now - since for _, since in self._queued.values()), default=0.0)
 
@@ -188,7 +188,7 @@ class WorkQueue(Generic[K]):
         now = self._clock()
         while self._delayed and self._delayed[0][0] <= now:
             at, _, key, priority = heapq.heappop(self._delayed)
-            # A later request was overtaken by an earlier one, or the key has been handed out since.
+            # An earlier request has overtaken a later one, or the key has been handed out since.
             if self._due.get(key) == at:
                 del self._due[key]
                 self.add(key, priority=priority)

@@ -1,4 +1,4 @@
-"""One pass over one key: gather, plan, execute, record; what differs is chosen by the type of the key."""
+"""One pass over one key: gather, plan, execute, record; the type of the key selects the steps."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,28 +62,28 @@ _NAMES = {
 
 
 class KeyReconciler(Protocol[AnyKeyT]):
-    """Brings what keys of one type stand for closer to what is wanted; the methods are those of `Reconciler`."""
+    """Reconciles keys of one type; the methods are those of `Reconciler`."""
 
     async def reconcile(self, key: AnyKeyT) -> float | None:
-        """One pass."""
+        """Do one pass."""
         ...
 
     def note_refusal(self, key: AnyKeyT, error: ApiError, *, seconds: float) -> bool:
-        """What a pass needed was refused."""
+        """Handle a refused request of a pass."""
         ...
 
     def note_bug(self, key: AnyKeyT, error: Exception) -> None:
-        """A pass has met a bug of ours."""
+        """Handle a pass that failed because of a bug in nicplug."""
         ...
 
 
 class Reconciler:
-    """Looks at keys of every type.
+    """Reconciles keys of every type.
 
     Args:
-        namespace: the operator's own, in which the ledger of migration slots lies.
-        on_dirty: told which keys have to look again after an answer.
-        expander: sends what has marks; without it nothing may have any.
+        namespace: the operator's own namespace, which contains the ledger of migration slots.
+        on_dirty: called with the keys to reconcile after a response.
+        expander: sends writes that contain marks; None if there are never any.
     """
 
     def __init__(
@@ -119,40 +119,40 @@ class Reconciler:
         }
 
     async def reconcile(self, key: WorkKey) -> float | None:
-        """Do what is to be done now.
+        """Do one pass over the key.
 
         Returns:
-            Seconds after which only time will have changed the answer; None when nothing waits for time.
+            Seconds until the passage of time alone changes the result; None if nothing waits for time.
 
         Raises:
             ApiError: from the first action that failed; the actions before it have been done.
-            TurnTaken: the next action is large and has to wait; the key is looked at again when its turn has come.
-            PlanRepeats: what is wanted does not come about although every write succeeds.
+            TurnTaken: the next action is large and must wait; the key is handed out again when its turn comes.
+            PlanRepeats: every write succeeds, but the desired state does not last.
         """
         return await self._by_type[type(key)].reconcile(key)
 
     def note_refusal(self, key: WorkKey, error: ApiError, *, seconds: float) -> bool:
-        """Keep what was refused, so that the next plan can say so in the object's status, and announce it.
+        """Keep a refusal, so that the next plan can show it in the object's status, and announce it.
 
         Returns:
-            Whether this is news; telling it may be refused as well, and must not go round in circles.
+            Whether it is new: writing the status may be refused as well, which must not cause a loop.
         """
         return self._by_type[type(key)].note_refusal(key, error, seconds=seconds)
 
     def note_bug(self, key: WorkKey, error: Exception) -> None:
-        """Announce a bug of ours on the object that it was met on; the log has the trace."""
+        """Announce a bug in nicplug on the object whose pass failed; the log contains the trace."""
         self._by_type[type(key)].note_bug(key, error)
 
     def rest_seconds(self, key: WorkKey) -> float:
-        """How long the key is not looked at again, as a pass over it is so dear; 0 for an ordinary one."""
+        """Return how long the key rests after a pass, which depends on its cost; 0 for an ordinary one."""
         return pass_rest(self.gatherer.nics_of(key)).total_seconds()
 
     def is_refused(self, key: WorkKey) -> bool:
-        """Something that the object needs was refused, and its time to be asked for again has not come."""
+        """Report whether a request for the object was refused and its retry time has not come."""
         return self._memory.refused_until(key) is not None
 
     def forget_refusal(self, key: WorkKey) -> None:
-        """Ask again now, not when its time has come."""
+        """Retry a refused request at the next pass, not at its retry time."""
         self._memory.forget_refusal(key)
 
 
@@ -160,18 +160,18 @@ class Planner(Protocol[PlannedT]):
     """A planner of `nicplug.plan`."""
 
     def __call__(self, view: PlannedT, /, *, now: datetime) -> Plan:
-        """What is to be done."""
+        """Return the plan for a view."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectReconciler(Generic[KeyT, ViewT]):
-    """Brings one object closer to what its spec says.
+    """Reconciles one object with its spec.
 
     Attributes:
-        view: what is known of the object; None when it is gone.
-        subject: which object its events are about.
-        generation: of the spec; what was refused stays refused until there is another one.
+        view: returns what is known about the object; None if it is deleted.
+        subject: which object its Events are about.
+        generation: returns the generation of the spec; a refusal applies until it changes.
     """
 
     gatherer: Gatherer
@@ -184,7 +184,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
     generation: Callable[[ViewT], int]
 
     async def reconcile(self, key: KeyT) -> float | None:
-        """One pass."""
+        """Do one pass."""
         memory = self.gatherer.memory
         view, clock = self.view(key), memory.clock
         if view is None:
@@ -192,7 +192,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
             return None
         owed_at = memory.owed_at(key)
         if owed_at is not None and owed_at > clock():
-            return (owed_at - clock()).total_seconds()  # planned now, it would be done a second time
+            return (owed_at - clock()).total_seconds()  # a new plan would repeat the pending writes
         now = clock()
         plan = memory.take_owed(key) or self.plan(view, now=now)
         memory.planned(key, plan, now=now)
@@ -204,28 +204,28 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
         return max(0.001, (min(moments) - clock()).total_seconds()) if moments else None
 
     def note_refusal(self, key: KeyT, error: ApiError, *, seconds: float) -> bool:
-        """Keep it, and announce it."""
+        """Keep a refusal, and announce it."""
         view, memory = self.view(key), self.gatherer.memory
         if view is None:
             return False
         attempt = memory.attempt(key)
         if error.reason == Reason.NAME_TAKEN and isinstance(view, VmView) and view.vmi is not None:
-            # The namesake is in the cache by now: its end is heard, a memory of it would outlive it. The next plan
-            # tells of it, by its status and an event.
+            # The namesake is cached in the meantime, so its deletion causes an event; a remembered refusal would
+            # outlast it. The next plan reports it, in the status and by an Event.
             return True
-        # Of the plan, not of the view: the spec may have been corrected while the request was on its way.
+        # Uses the plan's generation, not the view's: the spec may have been corrected while the request was in flight.
         refusal = Refusal(reason=error.reason, message=str(error), requests=attempt.requests)
         is_news = memory.refusal(key, generation=attempt.generation) != refusal
         memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
         if is_news and not attempt.requests:  # these are reported when they end
-            # A pod that cannot be made is the VMI's trouble, whoever wants it: so KubeVirt has it.
+            # As in KubeVirt, a pod that cannot be created is reported on the VMI, whichever object needs the pod.
             is_about_pod = isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
             about = Subject.VMI if is_about_pod else self.subject
             self._warn(view, about=about, reason=error.reason, message=_text_of_refusal(error, attempt, name=key.name))
         return is_news
 
     def note_bug(self, key: KeyT, error: Exception) -> None:
-        """Announce it."""
+        """Announce a bug in nicplug."""
         if (view := self.view(key)) is not None:
             text = f"a bug in nicplug: {type(error).__name__}. It is tried again; the operator's log has the trace"
             self._warn(view, about=self.subject, reason="InternalError", message=text)
@@ -244,7 +244,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
             raise
         except ApiError as error:
             if isinstance(error, (Denied, Rejected)) and error.reason != Reason.NAME_TAKEN:
-                # A reason of the field instead of the HTTP one.
+                # A domain reason instead of the HTTP reason.
                 error.reason = _reason_of(action, by=key)
             requests = plan.requests if isinstance(action, PatchInterfaces) and _is_final(error) else ""
             attempt = Attempt(generation=self.generation(view), what=_describe(action), requests=requests)
@@ -252,7 +252,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
             raise
         memory.carried_out(key, plan)
         if _has_ended_requests(view, plan):
-            memory.forget_refusal(key)  # the next request may be the same, and nothing is in its way any more
+            memory.forget_refusal(key)  # the next request may be identical, and nothing blocks it any more
         for announcement in plan.announcements:
             self.announcer.announce(view, announcement)
         for measure in plan.measures:
@@ -264,12 +264,12 @@ def _generation_of_vmi(view: VmiView | BudgetView) -> int:
 
 
 def _is_final(error: ApiError) -> bool:
-    """Sent again, it would be refused again: by a schema, a policy or a webhook, and not for want of a right."""
+    """Report whether a retry would fail again: because of a schema, a policy or a webhook, not a missing permission."""
     return isinstance(error, Rejected) or (isinstance(error, Denied) and not error.is_missing_right)
 
 
 def _has_ended_requests(view: View, plan: Plan) -> bool:
-    """The requests that were refused have left the list, or the first of them has been tried alone."""
+    """Report whether the plan removes refused requests from the list, or has retried the first of them alone."""
     is_of_requests = view.refusal is not None and bool(view.refusal.requests)
     return is_of_requests and any(isinstance(action, PatchStatus) for action in plan.actions)
 
@@ -305,7 +305,7 @@ def _reason_of(action: Action, *, by: WorkKey) -> Reason:
 
 
 def _describe(action: Action) -> str:
-    """As KubeVirt's events put it: "creating pod", "deleting virtual machine instance vmi-fedora"."""
+    """Describe an action as KubeVirt's Events do: "creating pod", "deleting virtual machine instance vmi-fedora"."""
     if isinstance(action, Create) and action.kind is Kind.MIGRATION:
         return "creating a Migration for automated workload update"
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading", FindPod: "reading"}

@@ -1,7 +1,7 @@
-"""The ledger of migration slots: read once per leadership, then written whenever somebody may go or has ended.
+"""Maintains the ledger of migration slots: read once per leadership, written when slots are granted or released.
 
-Not watched: only the leader writes it, and whoever else does makes the next write fail, after which it is read again
-(docs/adr/0014).
+Not watched: only the leader writes it. A write by any other client makes the next write fail, after which the ledger is
+read again (docs/adr/0014).
 """
 
 from collections.abc import Callable, Mapping
@@ -31,11 +31,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SlotKeeper:
-    """Keeps the ledger.
+    """Maintains the ledger.
 
     Attributes:
-        namespace: where it lies: the operator's own.
-        on_dirty: told which keys have to look again.
+        namespace: namespace of the ledger: the operator's own.
+        on_dirty: called with the keys to reconcile.
     """
 
     api: KubeApi
@@ -46,14 +46,14 @@ class SlotKeeper:
     clock: Callable[[], datetime]
 
     def view(self, key: MigrationKey) -> MigrationView | None:
-        """The view of a migration; one that is gone wants nothing any more."""
+        """Return the view of a migration; a deleted one no longer wants a slot."""
         view = self.gatherer.migration_view(key)
         if view is None and self.caches.slots.drop(key):
             self.on_dirty([SLOTS])
         return view
 
     def plan(self, view: MigrationView, *, now: datetime) -> MigrationPlan:
-        """The plan of a migration; what that wants is kept."""
+        """Plan a migration, and record whether it wants a slot."""
         plan, book = plan_migration(view, now=now), self.caches.slots
         contender = contender_of(view, plan=plan)
         is_news = book.note(contender) if contender is not None else book.drop(view.migration.key)
@@ -64,15 +64,15 @@ class SlotKeeper:
         return plan
 
     def _is_stale(self, view: MigrationView) -> bool:
-        """It has a slot that was not to be used, since the ledger was read long ago: so says the planned view."""
+        """Report whether the planned view denies the migration its slot because the ledger is stale."""
         entry = self.caches.slots.entries.get(view.migration.uid)
         return entry is not None and not entry.is_returning and not view.slot.is_granted
 
     async def reconcile(self, key: SlotsKey = SLOTS) -> float | None:
-        """Release what has ended, grant what is free, and tell those whose turn it is.
+        """Release slots of ended migrations, grant free ones, and enqueue the migrations that got one.
 
         Returns:
-            Seconds until a slot that is being given back is free; None when none is.
+            Seconds until a slot that is being returned is free; None if there is none.
 
         Raises:
             ApiError: the ledger could not be read or written; nothing has been granted.
@@ -91,7 +91,8 @@ class SlotKeeper:
         )
         plan = plan_slots(view, now=now)
         await self._write(plan.entries)
-        # Who has a slot and has not begun may have found the ledger stale, before somebody else's pass refreshed it.
+        # A migration with a slot that has not begun may have found the ledger stale, before another key's pass
+        # refreshed it.
         idle = {item.uid for item in view.contenders if item.wants and item.uid in book.entries}
         news = book.publish(plan.slots) | idle | (set() if was_read else book.entries.keys())
         self.on_dirty([*book.keys_of(news)])
@@ -99,7 +100,7 @@ class SlotKeeper:
         return max(0.001, (due - self.clock()).total_seconds()) if due is not None else None
 
     def note_refusal(self, key: SlotsKey, error: ApiError, *, seconds: float) -> bool:
-        """Tell those who wait why nobody is granted anything; they tell of it."""
+        """Publish to all waiting migrations why no slot is granted; they report it."""
         book = self.caches.slots
         message = f"the ledger of migration slots, ConfigMap {self.namespace}/{LEDGER_NAME}, cannot be written: {error}"
         waiting = {
@@ -111,10 +112,10 @@ class SlotKeeper:
         return False
 
     def note_bug(self, key: SlotsKey, error: Exception) -> None:
-        """No object has an event of it: the log tells."""
+        """Do nothing: the key has no object for an Event, and the log contains the error."""
 
     def _contenders(self) -> tuple[Contender, ...]:
-        """Every migration that has not ended; who has not been looked at yet is, at the start of a process."""
+        """Return every unfinished migration; plans those not yet seen, at the start of a process."""
         book, now = self.caches.slots, self.clock()
         found: list[Contender] = []
         for migration in self.caches.unfinished_migrations():
@@ -128,7 +129,7 @@ class SlotKeeper:
         return tuple(found)
 
     async def _ended(self) -> frozenset[str]:
-        """Of the migrations in the ledger those that have ended; about one never heard of the server is asked."""
+        """Return which migrations in the ledger have ended; asks the API server about unknown ones."""
         book, ended, lingering = self.caches.slots, set(), set()
         for uid, entry in list(book.entries.items()):
             match fate_of(entry, migrations=self.caches.migrations, vmis=self.caches.vmis):
@@ -142,7 +143,7 @@ class SlotKeeper:
         return frozenset(ended)
 
     async def _is_gone(self, entry: SlotEntry) -> bool:
-        """Not heard of may mean that its watch is late."""
+        """Report whether an unknown migration is deleted, or only missing because its watch is late."""
         key = entry.migration
         try:
             answer = await self.api.get(VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, name=key.name, namespace=key.namespace)
@@ -159,7 +160,7 @@ class SlotKeeper:
             book.take(None, now=self.clock())
 
     async def _write(self, entries: Entries) -> None:
-        """All changes in one write; the answer is what counts from now on."""
+        """Write all changes at once; the response becomes the current ledger."""
         book, data = self.caches.slots, format_entries(entries)
         known = book.ledger
         if (known is None and not entries) or (known is not None and known.get("data") == data):
@@ -167,7 +168,7 @@ class SlotKeeper:
         try:
             book.take(await self._send(known, data), now=self.clock())
         except ApiError:
-            # Whether it was written is not known, or somebody else was faster.
+            # The write may or may not have happened, or another writer was faster.
             book.doubt()
             raise
 
@@ -183,6 +184,6 @@ class SlotKeeper:
         try:
             return await self.api.create(CONFIG_MAPS, {**body, "metadata": metadata}, namespace=self.namespace)
         except Gone as error:
-            # As slow to be fixed, and by the same people, as a right that is missing.
+            # Takes as long to fix, by the same people, as a missing permission.
             text_ = f'there is no namespace "{self.namespace}": make it, or name another one by --namespace'
             raise Denied(text_, status=error.status, reason=error.reason, request=error.request) from error

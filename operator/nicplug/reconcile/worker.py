@@ -1,4 +1,4 @@
-"""Workers: take a key, reconcile it, decide when it comes back. Nothing that happens ends a worker."""
+"""Workers: take a key, reconcile it, decide when to retry it. No error ends a worker."""
 
 import asyncio
 import contextlib
@@ -19,36 +19,36 @@ from nicplug.reconcile.reconciler import Reconciler
 
 log = structlog.get_logger(__name__)
 
-# A bound on one pass; every request in it has a shorter one of its own.
+# Limit for one pass; every request in it has a shorter limit of its own.
 _PASS_TIMEOUT_SECONDS = 30.0
 
 
 @dataclass(slots=True)
 class Brake:
-    """One 429 slows every worker down: the server speaks for itself, not for one object."""
+    """Slows down all workers after a 429: the API server's response concerns all requests, not one object."""
 
     clock: Callable[[], float] = time.monotonic
     _until: float = 0.0
 
     def hold(self, seconds: float) -> None:
-        """Let nobody start before `seconds` have passed."""
+        """Let no worker start a pass before `seconds` have passed."""
         self._until = max(self._until, self.clock() + seconds)
 
     async def passed(self) -> None:
-        """Wait until nobody holds the brake."""
+        """Wait until the brake is released."""
         while (remaining := self._until - self.clock()) > 0:  # noqa: ASYNC110  a later 429 moves the end
             await asyncio.sleep(remaining)
 
 
 class Observer(Protocol):
-    """Whoever counts what workers do."""
+    """Counts what workers do."""
 
     def reconciled(self, *, kind: str, outcome: str, seconds: float) -> None:
-        """One pass over a key has ended; `outcome` is `ok` or the class of the error."""
+        """Count a finished pass over a key; `outcome` is `ok` or the class of the error."""
         ...
 
     def failed_by_bug(self) -> None:
-        """A pass ended in an error that is not the API server's."""
+        """Count a pass that failed with an error that is not the API server's."""
         ...
 
 
@@ -57,8 +57,8 @@ class Workers:
     """A fixed number of workers on one queue.
 
     Attributes:
-        may_work: set while this process is the leader and its caches are complete.
-        turns: a key whose pass has ended gives up its turn.
+        may_work: returns whether this process is the leader and its caches are complete.
+        turns: the turns that a key gives up at the end of its pass.
     """
 
     queue: WorkQueue[WorkKey]
@@ -83,17 +83,17 @@ class Workers:
             try:
                 # Not before `get`: a worker that has been waiting for a key would not have seen the brake.
                 await self.brake.passed()
-                # Leadership may have been lost while waiting for a key; its next holder looks at all keys.
+                # Leadership may have been lost while waiting for a key; the next leader reconciles all keys.
                 if self.may_work():
                     waits = await self._pass(key)
             finally:
                 if not waits:
                     self.turns.leave(key)
-                # One that waits for its turn must not let it pass.
+                # A key that waits for its turn must not rest and miss it.
                 self.queue.done(key, rest_seconds=0.0 if waits else self.reconciler.rest_seconds(key))
 
     async def _pass(self, key: WorkKey) -> bool:
-        """Look at the key; whether it waits for its turn now."""
+        """Reconcile the key; returns whether it now waits for its turn."""
         started, outcome = time.monotonic(), "ok"
         try:
             async with asyncio.timeout(_PASS_TIMEOUT_SECONDS):
@@ -116,14 +116,14 @@ class Workers:
             delay = self.retry.delay_seconds(key, error)
             log.exception("reconcile failed", key=str(key), again_in_seconds=round(delay, 2))
             self.queue.add(key, delay_seconds=delay, priority=Priority.SWEEP)
-            with contextlib.suppress(Exception):  # what raised may raise again, and nothing ends a worker
+            with contextlib.suppress(Exception):  # what raised may raise again, and no error may end a worker
                 self.reconciler.note_bug(key, error)
         kind = type(key).__name__.removesuffix("Key").lower()
         self.observer.reconciled(kind=kind, outcome=outcome, seconds=time.monotonic() - started)
         return outcome == "TurnTaken"
 
     def _succeeded(self, key: WorkKey) -> None:
-        """A pass that has only told of a refusal is no success: what was refused is still to be done."""
+        """Reset failures; not after a pass that only reported a refusal, as the refused request is still pending."""
         if self.reconciler.is_refused(key):
             return
         for other in self.retry.succeeded(key):
@@ -147,7 +147,7 @@ class Workers:
         if isinstance(error, Throttled):
             self.brake.hold(error.after)
         if tells and self.reconciler.note_refusal(key, error, seconds=delay):
-            # At once, to write the refusal into the status; that pass asks to come back when it runs out.
+            # At once, to write the refusal into the status; that pass returns when to retry.
             self.queue.add(key)
             return
         self.queue.add(key, delay_seconds=delay)

@@ -242,7 +242,7 @@ def test_a_nic_that_is_only_requested_was_said_not_to_exist(nicplug: CommandLine
     }
     done = nicplug("remove", "V", "late", "--persist")
     assert done.exit_code == 7
-    assert 'NIC "late" of VM V is requested and not added yet: a pending request cannot be taken back' in done.stderr
+    assert 'NIC "late" of VM V is requested but not added yet: a pending request cannot be withdrawn' in done.stderr
     assert "nicplug status V --namespace default" in done.stderr
     assert "no nicplug operator works" in done.stderr
     assert not server.put()

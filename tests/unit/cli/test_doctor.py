@@ -284,7 +284,7 @@ def test_nics_of_a_guest_that_does_not_run_are_not_waited_for(nicplug: CommandLi
     base = "GET /apis/kubevirt.io/v1"
     items = collection(vmi(primary(), nic("blue"), phase="Scheduling"), vmi(phase="Succeeded", name="b", uid="b"))
     server.answers |= {f"{base}/virtualmachineinstances": items, f"{base}/virtualmachines": collection()}
-    assert findings(nicplug)["nics"]["message"] == "0 NICs of running VMs, 0 on their way"
+    assert findings(nicplug)["nics"]["message"] == "0 NICs of running VMs, 0 not ready"
 
 
 LEASE = "GET /apis/coordination.k8s.io/v1/namespaces/nicplug-system/leases/nicplug-operator"
@@ -447,7 +447,7 @@ def test_nics_and_requests_that_wait_for_long(nicplug: CommandLine, server: Play
     }
     told = [item["message"] for item in json.loads(nicplug("doctor", "-o", "json").stdout)["findings"]]
     assert "1 NIC has not been ready for more than 2 minutes: default/vmi-fedora blue (NoPciSlot)" in told
-    assert "1 VM has requests that are not worked off: default/vmi-fedora" in told
+    assert "1 VM has unprocessed requests: default/vmi-fedora" in told
 
 
 def test_without_a_cluster_there_is_nothing_to_diagnose(tmp_path: Path) -> None:

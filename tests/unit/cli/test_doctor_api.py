@@ -171,22 +171,22 @@ def test_a_secret_that_says_nothing(
 
 MISSING = "there is no ValidatingWebhookConfiguration nicplug-evictions"
 ELSEWHERE = (
-    "nicplug-evictions leads to Service nicplug-system/other:443, the APIService to nicplug-system/nicplug-api:443"
+    "nicplug-evictions points to Service nicplug-system/other:443, the APIService to nicplug-system/nicplug-api:443"
 )
 OWN_SERVICE = "nicplug-system/nicplug-api"
-OTHER_PORT = f"nicplug-evictions leads to Service {OWN_SERVICE}:8443, the APIService to {OWN_SERVICE}:443"
-STRANGER = "nicplug-evictions trusts another CA than the APIService"
-MEANS = ": a drain keeps protected guests, and moves none"
+OTHER_PORT = f"nicplug-evictions points to Service {OWN_SERVICE}:8443, the APIService to {OWN_SERVICE}:443"
+STRANGER = "nicplug-evictions has a different CA than the APIService"
+MEANS = ": a drain waits for protected guests and migrates none"
 
 
 @pytest.mark.parametrize(
     ("answer", "severity", "told", "remedy"),
     [
-        (webhook(), "ok", "a drain has guests migrated", ""),
+        (webhook(), "ok", "a drain migrates guests", ""),
         (refusal(404, "NotFound", "none"), "warning", MISSING + MEANS, "Apply nicplug's manifests"),
         (webhook(name="other"), "warning", ELSEWHERE + MEANS, "Apply nicplug's manifests"),
         (webhook(port=8443), "warning", OTHER_PORT + MEANS, "Apply nicplug's manifests"),
-        (webhook(authority=trustme.CA()), "warning", STRANGER + MEANS, "nicplug api writes it within seconds"),
+        (webhook(authority=trustme.CA()), "warning", STRANGER + MEANS, "Wait some seconds for nicplug api"),
         (refusal(403, "Forbidden", "you may not"), "unknown", "you may not", ""),
     ],
     ids=["as it shall be", "none", "another Service", "another port", "another CA", "denied"],

@@ -79,7 +79,7 @@ def test_a_namespace_with_a_kubevirt_object_stays_unless_everything_goes(
 def test_people_are_told_how_to_do_it(nicplug: CommandLine, installed: PlayedServer) -> None:
     done = nicplug("uninstall")
     assert "would delete Deployment nicplug-operator -n nicplug-system" in done.stdout
-    assert "Nothing has been changed: add --yes to do it." in done.stdout
+    assert "Nothing has been changed: add --yes to delete them." in done.stdout
 
 
 def test_a_purge_is_refused_while_there_are_vms(nicplug: CommandLine, installed: PlayedServer) -> None:

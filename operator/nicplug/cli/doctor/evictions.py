@@ -12,7 +12,7 @@ from nicplug.model.metadata import mapping, objects, text
 
 _CHECK = "evictions"
 _NAME = "nicplug-evictions"
-_MEANS = "a drain keeps protected guests, and moves none"
+_MEANS = "a drain waits for protected guests and migrates none"
 
 
 async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> Finding:
@@ -26,15 +26,15 @@ async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> F
     config = mapping(next(iter(objects(found.get("webhooks"))), {}).get("clientConfig"))
     registered = mapping(api_service.get("spec"))
     if _service(config) != _service(registered):
-        told = f"{_NAME} leads to Service {_service(config)}, the APIService to {_service(registered)}: {_MEANS}"
+        told = f"{_NAME} points to Service {_service(config)}, the APIService to {_service(registered)}: {_MEANS}"
         return warning(_CHECK, told, f"{APPLY_MANIFESTS}.")
     if text(config.get("caBundle")) != text(registered.get("caBundle")):
-        told = f"{_NAME} trusts another CA than the APIService: {_MEANS}"
-        return warning(_CHECK, told, "nicplug api writes it within seconds; if it does not, its log says why.")
+        told = f"{_NAME} has a different CA than the APIService: {_MEANS}"
+        return warning(_CHECK, told, "Wait some seconds for nicplug api to update it; otherwise see its log.")
     available = find_condition(objects(mapping(api_service.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
-        return warning(_CHECK, f"nicplug api does not answer: {_MEANS}", "What the check api says.")
-    return ok(_CHECK, "a drain has guests migrated")
+        return warning(_CHECK, f"nicplug api does not answer: {_MEANS}", "Follow the remedy of the check api.")
+    return ok(_CHECK, "a drain migrates guests")
 
 
 def _service(config: Mapping[str, Any]) -> str:

@@ -44,18 +44,19 @@ def _judge(rows: list[tuple[str, NicRow]], pending: list[str], *, at: datetime) 
     long = [(vm, nic) for vm, nic in waiting if nic.since is not None and at - nic.since > LONG]
     if unseen:
         told = f"{_counted(len(unseen), 'NIC has', 'NICs have')} no record: {_listed(unseen)}"
-        yield warning(
-            "nics", told, "Does the operator work? See leader. Else the guest has lost them: nicplug why VM NIC"
+        remedy = (
+            "Resolve a problem of the check leader. If there is none, the guest has lost them: run nicplug why VM NIC."
         )
+        yield warning("nics", told, remedy)
     if long:
         names = _listed([f"{vm} {nic.name} ({nic.reason})" for vm, nic in long])
         told = f"{_counted(len(long), 'NIC has', 'NICs have')} not been ready for more than 2 minutes: {names}"
-        yield warning("nics", told, "nicplug why VM NIC")
+        yield warning("nics", told, "Run nicplug why VM NIC.")
     if pending:
-        told = f"{_counted(len(pending), 'VM has', 'VMs have')} requests that are not worked off: {_listed(pending)}"
-        yield warning("nics", told, "With the gate off they wait; else look at leader.")
+        told = f"{_counted(len(pending), 'VM has', 'VMs have')} unprocessed requests: {_listed(pending)}"
+        yield warning("nics", told, "Enable the feature gate HotplugNICs if it is off; otherwise see the check leader.")
     if not (unseen or long or pending):
-        yield ok("nics", f"{len(rows)} NICs of running VMs, {len(waiting)} on their way")
+        yield ok("nics", f"{len(rows)} NICs of running VMs, {len(waiting)} not ready")
 
 
 def _counted(number: int, one: str, many: str) -> str:

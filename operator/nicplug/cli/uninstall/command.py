@@ -19,9 +19,9 @@ _SHOWN = 5
 
 
 @click.command()
-@click.option("--purge", is_flag=True, help="Delete the CRDs as well: nothing of nicplug is left.")
+@click.option("--purge", is_flag=True, help="Delete the CRDs as well, so that nothing of nicplug remains.")
 @click.option("--delete-vms", is_flag=True, help="With --purge: delete every virtual machine of the cluster first.")
-@click.option("--yes", is_flag=True, help="Do it. Without it, only say what would be done.")
+@click.option("--yes", is_flag=True, help="Delete the objects. Without it, only list them.")
 @click.option(
     "--timeout",
     "seconds",
@@ -37,9 +37,9 @@ async def uninstall(
 ) -> int | None:
     """Remove nicplug from the cluster; virtual machines, their guests and the CRDs stay.
 
-    Operator, API, policies and rights go; the next installation takes the virtual machines over. Guests run on
-    meanwhile, but nobody restarts or migrates them, or plugs NICs. With --purge the CRDs go as well, once no virtual
-    machine is left. Without --yes nothing is changed.
+    Deletes operator, API, policies and RBAC; the next installation adopts the virtual machines. In the meantime guests
+    keep running, but are not restarted or migrated, and NICs are not plugged. With --purge the CRDs are deleted as
+    well, once no virtual machine is left. Without --yes nothing is changed.
     """
     from nicplug.cli.uninstall.parts import installed, of_users, with_definitions
 
@@ -77,7 +77,7 @@ async def _carry_out(session: Session, plan: "Uninstallation", *, seconds: float
         removed += await steps.remove(guards)
     except StillThere as error:
         raise CommandError(
-            str(error), remedy="Run the command again: it goes on where it has ended.", code=Exit.TIMED_OUT
+            str(error), remedy="Run the command again: it continues where it stopped.", code=Exit.TIMED_OUT
         ) from error
     return Uninstallation(installed=removed, machines=machines, definitions=gone, kept=plan.kept, is_done=True)
 
@@ -87,7 +87,7 @@ def _refuse_helm(parts: "Sequence[Part]") -> None:
         raise CommandError(
             f"this installation is the Helm release {release.helm_release}",
             remedy=f"helm uninstall {release.helm_release} --namespace {release.helm_namespace}; "
-            "virtual machines and CRDs stay. Then nicplug uninstall --purge, if these are to go as well.",
+            "virtual machines and CRDs stay. To delete these as well, then run nicplug uninstall --purge.",
             code=Exit.REFUSED,
         )
 
@@ -138,7 +138,7 @@ class Uninstallation:
             line(console, f"{verb.lower()} {name}" if not self.is_done else name)
         line(console, f"{verb} {len(self.names())} objects; {self.kept} objects of virtual machines stay.", "bold")
         if not self.is_done:
-            line(console, "Nothing has been changed: add --yes to do it.")
+            line(console, "Nothing has been changed: add --yes to delete them.")
 
 
 def _row(part: "Part") -> dict[str, str | None]:

@@ -61,14 +61,14 @@ class Uninstaller:
         for part in gone:
             await self._delete(part)
         if left := await self._wait_for(gone):
-            self.tell(f"{len(left)} objects have not gone within {self.seconds:.0f} s: letting them go by force")
+            self.tell(f"{len(left)} objects were not deleted within {self.seconds:.0f} s: removing their finalizers")
             for part in left:
                 await self._let_go(part)
             async for pod, _ in find(self.api, PODS, selector=LAUNCHER_SELECTOR):
                 await self._delete(pod)
             left = await self._wait_for(left)
         if left:
-            raise StillThere(f"{len(left)} objects are still there: {_some(left)}")
+            raise StillThere(f"{len(left)} objects still exist: {_some(left)}")
         return gone
 
     async def remove_definitions(self) -> list[Part]:
@@ -78,7 +78,7 @@ class Uninstaller:
             StillThere: a VM was created in the meantime, or a CRD is not deleted in time.
         """
         if machines := await of_users(self.api):
-            raise StillThere(f"virtual machines have been made meanwhile: {_some(machines)}")
+            raise StillThere(f"virtual machines were created in the meantime: {_some(machines)}")
         found = await definitions(self.api)
         objects = [part for part in await with_definitions(self.api) if part not in found]
         await self.remove(objects)
@@ -88,7 +88,7 @@ class Uninstaller:
             await self._delete_definition(part)
             self.tell(f"deleted {part}")
         if left := await self._wait_for(found):
-            raise StillThere(f"{_some(left)} does not go: kubectl describe crd says why")
+            raise StillThere(f"not deleted in time: {_some(left)}; see kubectl describe crd")
         return [*objects, *found]
 
     async def _delete(self, part: Part) -> None:
