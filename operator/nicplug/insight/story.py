@@ -17,7 +17,7 @@ from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.migration import Migration
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import causes_of
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 

@@ -18,8 +18,7 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 # On a migration: who made it, where that is not a user.
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
-# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes
-# (`plan.nic.path.migration_history`).
+# Own: on a migration of nicplug's, the NICs that it is for, each with what it changes (`plan.nic.path.blame`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"

@@ -70,7 +70,7 @@ class MigrationFailures:
     Kept in the record: the migrations themselves may be deleted by anybody, and only the newest are kept.
 
     Attributes:
-        cause: what the change is (`plan.nic.path.migration_history`).
+        cause: what the change is (`plan.nic.path.blame`).
         migrations: their uids, oldest first.
         reason: how the last one ended.
         message: the same, for a person; "" when nobody said.

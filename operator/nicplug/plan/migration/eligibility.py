@@ -10,11 +10,10 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import demand_of, find_candidates
 from nicplug.plan.checks import first_result
-from nicplug.plan.migration.facts import MigrationFacts, first_in_line, gather_migration_facts
-from nicplug.plan.migration.failure import Ending
+from nicplug.plan.migration.facts import Ending, MigrationFacts, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, progressing_condition, stuck_since, unschedulable_timeout
-from nicplug.plan.nic.path.backoff import RECENT, backoff_until, spaced_until
+from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unregistered_plugin
@@ -25,7 +24,7 @@ from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unr
 # Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
 
-def refuse_unlike(facts: MigrationFacts) -> Ending | None:
+def refuse_invalid(facts: MigrationFacts) -> Ending | None:
     """Refuse a request that is invalid in itself, whatever the VMI."""
     migration = facts.migration
     spec = migration.read_spec()
@@ -135,7 +134,7 @@ def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obs
 
 def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     second = refuse_second(view)
-    return Obstacle(reason=second.reason, message=second.told) if second is not None else None
+    return Obstacle(reason=second.reason, message=second.explanation) if second is not None else None
 
 
 def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:

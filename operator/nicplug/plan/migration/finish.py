@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from nicplug.model.frozen_json import freeze
-from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
@@ -20,7 +19,7 @@ from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.phases import copied_state
 from nicplug.plan.migration.slots import MigrationPlan
-from nicplug.plan.migration.timeouts import progressing_condition, tell_lost_node
+from nicplug.plan.migration.timeouts import tell_lost_node
 from nicplug.plan.outcome import Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -36,7 +35,7 @@ def old_migrations(view: MigrationView) -> Iterator[Delete]:
     """List the finished migrations to delete: all but the newest of the VMI.
 
     Unlike in KubeVirt, migrations that are being deleted do not count: withdrawn ones would hide how often the guest
-    has moved (`plan.nic.path.backoff`).
+    has moved (`plan.nic.path.migration_history`).
     """
     newest_first = [item for item in reversed(view.migrations) if item.is_final and not item.deleting]
     for item in newest_first[KEPT_PER_VMI:]:
@@ -51,7 +50,7 @@ KEPT_WITHOUT_VMI = timedelta(minutes=10)
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
-def plan_end(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
+def plan_clean_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Plan the rest of an ended migration."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
@@ -90,7 +89,7 @@ def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
         return False
     if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
         return False
-    return text(progressing_condition(facts.migration).get("reason")) != Reason.TARGET_POD_LOST  # else nobody answers
+    return facts.migration.progress_reason != Reason.TARGET_POD_LOST  # else nobody answers
 
 
 def _is_told_now(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
@@ -120,9 +119,8 @@ def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: dateti
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _is_told_now(view, facts, now=now):
         return Effects()
-    told = progressing_condition(facts.migration)
-    is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
-    reason = TARGET_IS_DOWN if is_down else text(told.get("message")) or TARGET_IS_DOWN
+    is_down = facts.migration.progress_reason == Reason.TARGET_POD_LOST
+    reason = TARGET_IS_DOWN if is_down else facts.migration.progress or TARGET_IS_DOWN
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
@@ -172,7 +170,7 @@ def _may_be_home(facts: MigrationFacts, target: LauncherPod) -> bool:
 def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
     if migration.deleting:
         return f"migration canceled and pod {pod.key} is deleted"
-    match text(progressing_condition(migration).get("reason")):
+    match migration.progress_reason:
         case Reason.TARGET_POD_UNSCHEDULABLE:
             return f"unschedulable pod {pod.key} timeout period exceeded"
         case Reason.TARGET_POD_NOT_READY | Reason.TARGET_POD_LATE | Reason.NO_SLOT_IN_TIME:

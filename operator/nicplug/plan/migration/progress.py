@@ -8,8 +8,7 @@ from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
-from nicplug.plan.migration.facts import MigrationFacts
-from nicplug.plan.migration.failure import Progress
+from nicplug.plan.migration.facts import MigrationFacts, Progress
 from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import (
@@ -36,7 +35,7 @@ def describe(
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
     if lost := tell_lost_node(view, facts):
-        return Progress(reason=Reason.NODE_LOST, message=lost + _agents_given_up(facts, phase), is_stuck=True)
+        return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
     if facts.migration.deleting:
         return _canceling(facts)
     match phase:
@@ -90,7 +89,7 @@ def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> P
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
-    end = _given_up(facts, pod, now=now)
+    end = _pod_deadline_phrase(facts, pod, now=now)
     if pod.unscheduled is not None:
         message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
         return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
@@ -118,7 +117,7 @@ def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
 
 
-def _given_up(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
+def _pod_deadline_phrase(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
     due = pod_deadline(facts, pod, now=now)
     return f"; given up at {format_time(due)}" if due is not None and pod.created is not None else ""
 
@@ -127,7 +126,7 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not pod.is_ready:
         return _starting(view, facts, now=now)
-    end = _given_up(facts, pod, now=now)
+    end = _pod_deadline_phrase(facts, pod, now=now)
     if missing := missing_interfaces(pod, vmi):
         what = f"Multus has still to report {', '.join(missing)}"
         message = f"target pod {pod.key.name} runs; {what}{end}"
@@ -145,14 +144,14 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     )
 
 
-def _agents_given_up(facts: MigrationFacts, phase: MigrationPhase) -> str:
+def _agent_deadline_phrase(facts: MigrationFacts, phase: MigrationPhase) -> str:
     due = agent_deadline(facts) if phase is facts.migration.phase else None
     return f"; given up at {format_time(due)}" if due is not None else ""
 
 
 def _handed_off(facts: MigrationFacts, phase: MigrationPhase) -> Progress:
     """Name the node agent that acts next."""
-    state, end = facts.state, _agents_given_up(facts, phase)
+    state, end = facts.state, _agent_deadline_phrase(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:
         message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"
         return Progress(reason=Reason.PREPARING_TARGET, message=message + end)

@@ -9,8 +9,7 @@ from nicplug.model.names import PENDING_TIMEOUT_ANNOTATION, UNSCHEDULABLE_TIMEOU
 from nicplug.model.node import Node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import parse_time
-from nicplug.plan.migration.facts import MigrationFacts
-from nicplug.plan.migration.failure import Ending
+from nicplug.plan.migration.facts import Ending, MigrationFacts
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView

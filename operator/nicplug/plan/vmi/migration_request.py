@@ -33,7 +33,7 @@ from nicplug.model.names import (
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
-from nicplug.plan.nic.path.migration_history import causes_of, format_causes, is_same_cause
+from nicplug.plan.nic.path.blame import causes_of, format_causes, is_same_cause
 from nicplug.plan.nic.records import NicReport
 from nicplug.plan.outcome import Announcement, Subject, normal
 from nicplug.plan.reasons import Reason
@@ -123,7 +123,7 @@ def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob
     """Describe a migration that plugs NICs into a VM.
 
     Args:
-        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.migration_history`).
+        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.blame`).
     """
     annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
     # User-triggered work: before maintenance, behind what keeps the cluster alive.
@@ -250,7 +250,7 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     if leaves_its_pod(view):
         return []
     over = migration_state(view).migration_uid
-    own = [item for item in under_way if item.is_automatic(vmi_uid=view.vmi.uid)]
+    own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     return [item for item in own if not item.deleting and item.uid != over]
 
 
@@ -309,4 +309,4 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
 def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # A migration observed late may not report yet that it has been handed off, or is over: the VMI reports it first.
     is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
-    return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
+    return migration.is_workload_update(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

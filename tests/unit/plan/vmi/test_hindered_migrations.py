@@ -34,8 +34,8 @@ from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.times import format_micro_time, format_time
 from nicplug.plan.actions import Create, PatchInterfaces
 from nicplug.plan.migration.plan_migration import plan_migration
-from nicplug.plan.nic.path.backoff import backoff_until
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import causes_of
+from nicplug.plan.nic.path.migration_history import backoff_until
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.plan_vmi import plan_vmi

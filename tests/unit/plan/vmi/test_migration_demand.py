@@ -37,7 +37,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations, PatchStatus
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import causes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, Refusal

@@ -17,16 +17,10 @@ from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import Rows, interface_names
 from nicplug.plan.nic.path import messages as say
+from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.migration_history import (
-    BlockingNetwork,
-    change_fingerprint,
-    failed_migrations,
-    find_blocking_networks,
-    is_left_out,
-    is_worth_repeating,
-)
+from nicplug.plan.nic.path.migration_history import failed_migrations, is_left_out, is_worth_repeating
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState

@@ -1,11 +1,14 @@
-"""Which NIC a migration has failed of, where the failure names it."""
+"""Which NICs a failed migration is blamed on, and by which change of them."""
 
 import json
 from typing import Any
 
 import pytest
 from tests.build import (
+    CREATED,
     Json,
+    a_migration,
+    a_vmi,
     element,
     later,
     migration,
@@ -20,9 +23,11 @@ from tests.build import (
 )
 from tests.unit.plan.migration.outcome import status
 
+from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
+from nicplug.model.operations import OperationType
 from nicplug.plan.migration.plan_migration import plan_migration
+from nicplug.plan.nic.path.blame import causes_of, change_fingerprint, format_causes, is_same_cause
 
-CREATED = "2026-01-02T03:04:05Z"
 BOTH = ["blue", "red"]
 
 
@@ -114,3 +119,92 @@ def test_a_pod_that_does_not_run_is_no_evidence_against_what_multus_has_still_to
 def test_an_image_is_no_nics_fault() -> None:
     pulling = starting(status=waiting("ErrImagePull"))
     assert at_fault(pulling, cannot_start=failing('"red-net"')) is None
+
+
+PLUG, UNPLUG = OperationType.PLUG, OperationType.UNPLUG
+
+
+def parsed(config: str = "{}", uid: str = "n1", device: str = "") -> AttachmentDefinition:
+    annotations = {"k8s.v1.cni.cncf.io/resourceName": device} if device else {}
+    raw = {"metadata": {"name": "blue-net", "uid": uid, "annotations": annotations}, "spec": {"config": config}}
+    return parse_attachment_definition(raw, changed_at=None)
+
+
+def cause(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentDefinition | None = None) -> str:
+    """Of NIC blue."""
+    read = a_vmi(raw)
+    return change_fingerprint(
+        vmi=read,
+        operation=operation,
+        interface=next(item for item in read.interfaces if item.name == "blue"),
+        network=next(item for item in read.networks if item.name == "blue"),
+        definition=definition,
+    )
+
+
+BLUE = vmi(primary(), nic("blue"))
+CAUSE = cause(BLUE, definition=parsed())
+
+
+def with_spec(**members: Any) -> Json:
+    raw = vmi(primary(), nic("blue"))
+    raw["spec"].update(members)
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("other", "is_same"),
+    [
+        pytest.param(cause(BLUE, definition=parsed()), True, id="nothing"),
+        pytest.param(cause(vmi(primary(), nic("blue"), nic("red")), definition=parsed()), True, id="a NIC beside it"),
+        pytest.param(cause(vmi(primary(), nic("blue"), generation=9), definition=parsed()), True, id="the generation"),
+        pytest.param(cause(BLUE), True, id="the definition is not known now"),
+        pytest.param(cause(BLUE, definition=parsed('{"a": 1}')), False, id="the network's configuration"),
+        pytest.param(cause(BLUE, definition=parsed(uid="n2")), False, id="the network was made anew"),
+        pytest.param(cause(BLUE, definition=parsed(device="example.com/fast")), False, id="the network's device"),
+        pytest.param(
+            cause(vmi(primary(), nic("blue", mac="02:00:00:00:00:01")), definition=parsed()),
+            False,
+            id="the NIC's entry",
+        ),
+        pytest.param(cause(vmi(primary(), nic("blue", attachment="x")), definition=parsed()), False, id="the network"),
+        pytest.param(cause(with_spec(nodeSelector={"a": "b"}), definition=parsed()), False, id="where the VM may run"),
+        pytest.param(cause(BLUE, operation=UNPLUG, definition=parsed()), False, id="what is asked for"),
+    ],
+)
+def test_what_makes_it_another_change(other: str, is_same: bool) -> None:
+    assert is_same_cause(CAUSE, other) is is_same
+    assert is_same_cause(other, CAUSE) is is_same
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"blue": 1}', "[" * 9999])
+def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
+    assert causes_of(a_migration(migration("Failed", annotations={"nicplug.io/interfaces": text}))) == {}
+
+
+def test_the_annotation_is_the_same_whoever_writes_it() -> None:
+    assert format_causes({"b": "2", "a": "1"}) == '{"a":"1","b":"2"}'
+    assert json.loads(format_causes({"a": CAUSE})) == {"a": CAUSE}
+
+
+@pytest.mark.parametrize(
+    ("raw", "written"),
+    [
+        pytest.param(BLUE, "ddf5a05804/", id="a small spec"),
+        pytest.param(with_spec(nodeSelector={"a": "b"}, volumes=[{"name": "x"}]), "883bebe765/", id="one with volumes"),
+        pytest.param(with_spec(note="x" * 60_000), "88bc5c733a/", id="one of 60 KB"),
+    ],
+)
+def test_a_cause_is_what_earlier_releases_have_written_into_records_and_migrations(raw: Json, written: str) -> None:
+    """Else an upgrade would begin every change anew that was given up."""
+    assert cause(raw) == written
+
+
+def test_of_a_huge_spec_only_a_digest_is_hashed_for_each_nic_and_it_tells_the_same() -> None:
+    huge = with_spec(volumes=[{"name": "x" * 70_000}])
+    beside = vmi(nic("red"), nic("blue"), nic("green"))
+    beside["spec"]["volumes"] = huge["spec"]["volumes"]
+    other = with_spec(volumes=[{"name": "x" * 69_999 + "y"}])
+    assert cause(beside) == cause(huge)
+    assert cause(other) != cause(huge)
+    assert cause(huge, operation=UNPLUG) != cause(huge)
