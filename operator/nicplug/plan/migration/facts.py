@@ -175,7 +175,7 @@ class Ending:
 
     @property
     def explanation(self) -> str:
-        """The message, or the event where that says everything."""
+        """Return the message, or the event if that says everything."""
         return self.message or self.event
 
 

@@ -69,7 +69,7 @@ _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SC
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 _CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 # The executor announces what was refused.
-_TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
+_ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
 @planning_pass()
@@ -275,12 +275,12 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
         delay=delay,
         now=now,
     )
-    told = _told(view, outcome, is_new=is_new) if decision.patch is not None else ()
+    announced = _announce(view, outcome, is_new=is_new) if decision.patch is not None else ()
     ended = _ended(outcome) if decision.patch is not None else ()
     actions: tuple[Action, ...] = (*outcome.effects.actions, *((decision.patch,) if decision.patch else ()))
     return MigrationPlan(
         actions=actions,
-        announcements=(*outcome.effects.announcements, *told),
+        announcements=(*outcome.effects.announcements, *announced),
         measures=ended,
         again_at=min((moment for moment in (decision.due, *outcome.moments) if moment), default=None),
         withholds_report=decision.due is not None,
@@ -319,14 +319,14 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
     return members
 
 
-def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
+def _announce(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events for what the status reports for the first time; they go with its write."""
     if outcome.ending is not None:
         return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
         return (normal(Subject.MIGRATION, "SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi
-    if not is_new or progress.reason in _TOLD_BY_REFUSAL:
+    if not is_new or progress.reason in _ANNOUNCED_BY_EXECUTOR:
         return ()
     if progress.reason == Reason.MIGRATION_BACKOFF:
         return (warning(Subject.VMI, progress.reason, f"backoff migrating vmi {key}"),)

@@ -13,9 +13,9 @@ from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import (
     agent_deadline,
+    describe_lost_node,
     pod_deadline,
     progressing_condition,
-    tell_lost_node,
     unready_containers,
 )
 from nicplug.plan.reasons import Reason
@@ -34,16 +34,16 @@ def describe(
         phase: the new phase.
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
-    if lost := tell_lost_node(view, facts):
+    if lost := describe_lost_node(view, facts):
         return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
     if facts.migration.deleting:
         return _canceling(facts)
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
-            return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
-        case MigrationPhase.PENDING if (told := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
+            return Progress(reason=obstacle.reason, message=_message_of(obstacle), is_stuck=obstacle.is_stuck)
+        case MigrationPhase.PENDING if (before := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
             # Its time goes on until there is a pod.
-            return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
+            return Progress(reason=text(before["reason"]), message=text(before.get("message")), is_stuck=True)
         case MigrationPhase.PENDING:
             return _pending(view, facts)
         case MigrationPhase.SCHEDULING:
@@ -57,17 +57,17 @@ def describe(
 def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     if not view.slot.is_granted and (queued := _queued(view)) is not None:
         return queued
-    told = progressing_condition(facts.migration)
-    if told.get("reason") == Reason.REJECTED_BY_QUOTA:
+    before = progressing_condition(facts.migration)
+    if before.get("reason") == Reason.REJECTED_BY_QUOTA:
         # Each attempt is short, and may fail as the last one did.
-        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
-    if told.get("reason") == Reason.TARGET_POD_REPLACED:
-        return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(told.get("message")))
+        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(before.get("message")))
+    if before.get("reason") == Reason.TARGET_POD_REPLACED:
+        return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(before.get("message")))
     message = "the target pod is being made" if view.slot.is_granted else ASKS_FOR_A_SLOT
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 
 
-def _told(obstacle: Obstacle) -> str:
+def _message_of(obstacle: Obstacle) -> str:
     if obstacle.gives_up_at is None:
         return obstacle.message
     return f"{obstacle.message}; given up at {format_time(obstacle.gives_up_at)}"

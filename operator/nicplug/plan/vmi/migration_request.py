@@ -202,12 +202,12 @@ _LONGEST_WAIT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """Plan for the migrations of a VMI.
+class MigrationRequest:
+    """Changes to the migrations of a VMI that its NICs need.
 
     Attributes:
         made: name of the migration that is being created; "" when none is.
-        again_at: when one is to be created; it includes NICs requested until then.
+        again_at: when one is to be created, for all NICs requested until then.
     """
 
     actions: tuple[Action, ...] = ()
@@ -216,7 +216,7 @@ class Demand:
     again_at: datetime | None = None
 
 
-def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
+def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
     """Compare what the NICs of a running VMI want with the existing migrations."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
@@ -225,12 +225,12 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
             return _take_back(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
-        return Demand(actions=tuple(item for item in changes if item is not None))
+        return MigrationRequest(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
-        return Demand()  # by a migration that does not exist: its end, or that of its target pod, comes first
+        return MigrationRequest()  # by a migration that does not exist: its end, or that of its target pod, comes first
     due = _due(view, report)
     if now < due:
-        return Demand(again_at=due)
+        return MigrationRequest(again_at=due)
     return _make(view, report)
 
 
@@ -276,11 +276,11 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
     )
 
 
-def _make(view: VmiView, report: NicReport) -> Demand:
+def _make(view: VmiView, report: NicReport) -> MigrationRequest:
     cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
     create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
     name = create.key.name
-    return Demand(
+    return MigrationRequest(
         actions=(create,),
         announcements=(
             normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {name} for automated workload update"),
@@ -289,15 +289,15 @@ def _make(view: VmiView, report: NicReport) -> Demand:
     )
 
 
-def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
+def _take_back(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.
     """
     if view.vm_refusal is not None:
-        return Demand()
+        return MigrationRequest()
     found = [item for item in under_way if _may_be_withdrawn(item, view)]
-    return Demand(
+    return MigrationRequest(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
             normal(Subject.VMI, "SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}")

@@ -12,7 +12,7 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Ne
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
-from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
+from nicplug.plan.candidates import Candidates, find_candidates, node_needs, refuse_devices
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import Rows, interface_names
@@ -145,7 +145,7 @@ class Chooser:
             evidence = replace(
                 evidence,
                 candidates=self.could_move_to(interface.name),
-                blocking_network=self._tell(blocking_network) if blocking_network is not None else "",
+                blocking_network=self._describe(blocking_network) if blocking_network is not None else "",
                 blocked_until=blocking_network.until if blocking_network is not None else None,
             )
         return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
@@ -294,7 +294,7 @@ class Chooser:
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
         return has_source(self.rows.get(name), DOMAIN) or not is_left
 
-    def _tell(self, blocking_network: BlockingNetwork) -> str:
+    def _describe(self, blocking_network: BlockingNetwork) -> str:
         network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
         reference = _reference(network, self.view)
         return say.blocked_by(blocking_network.interface, network=reference, error=blocking_network.error)
@@ -305,8 +305,8 @@ class Chooser:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
             in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}
             lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
-            demand = demand_of(vmi, attachments=known, left_out=frozenset(lacking))
-            self._candidates = find_candidates(nodes, source=vmi.node_name, demand=demand)
+            needs = node_needs(vmi, attachments=known, left_out=frozenset(lacking))
+            self._candidates = find_candidates(nodes, source=vmi.node_name, needs=needs)
             self._refused = refuse_devices(nodes, vmi=vmi, lacking=lacking, attachments=known)
         return self._refused.get(name, self._candidates)
 
@@ -325,8 +325,8 @@ def _not_migratable(view: VmiView) -> str:
     condition = find_condition(objects(view.vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
     if condition is None:
         return "the node agent has not reported that the VM can be migrated"
-    told = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
-    return ": ".join(told) or "its condition LiveMigratable is not True"
+    parts = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
+    return ": ".join(parts) or "its condition LiveMigratable is not True"
 
 
 def _reference(network: Network | None, view: VmiView) -> str:
