@@ -12,7 +12,7 @@ from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.checks import first_result
 from nicplug.plan.migration.facts import Ending, MigrationFacts, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
-from nicplug.plan.migration.timeouts import pending_timeout, progressing_condition, stuck_since, unschedulable_timeout
+from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -212,15 +212,15 @@ def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     """Wait before retrying a target pod that the API server refused."""
-    refusal, before = view.refusal, progressing_condition(view.migration)
+    refusal, before = view.refusal, view.migration.progress_reason
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
     if refusal is None or refusal.reason not in POD_REFUSED:
         # The first refusal counts between two retries; else the migration would be retried indefinitely.
-        if before.get("reason") not in POD_REFUSED or now < due:
+        if before not in POD_REFUSED or now < due:
             return None
-        return Obstacle(reason=Reason(text(before["reason"])), message=text(before.get("message")), gives_up_at=due)
+        return Obstacle(reason=Reason(before), message=view.migration.progress, gives_up_at=due)
     if is_quota(refusal.message):
         message = f"the target pod is asked for again: {refusal.message}"
         return Obstacle(reason=Reason.REJECTED_BY_QUOTA, message=message)

@@ -11,7 +11,7 @@ from nicplug.model.migration import Migration, MigrationPhase, MigrationState
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.nic.path.blame import may_be_networks_fault, nics_named_by
+from nicplug.plan.nic.path.blame import may_be_networks_fault
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import target_key
@@ -27,7 +27,6 @@ class MigrationFacts:
         state: what the VMI's status says about its present or last migration, whichever that is.
         target: the pod that nicplug created for this migration.
         start_failure: why the last attempt to start the waiting target pod failed; "" when no failure is reported.
-        named_nics: those of the VMI on the network that it names.
         is_networks_fault: it is, or may be, of a network of the VMI.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
@@ -42,7 +41,6 @@ class MigrationFacts:
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
     start_failure: str = ""
-    named_nics: tuple[str, ...] = ()
     is_networks_fault: bool = False
     node_trouble: str = ""
     has_turn: bool = False
@@ -86,7 +84,7 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
             migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
         )
     target = find_target(view, migration)
-    failure = _start_failure(view, target)
+    failure = find_start_failure(view, target)
     return MigrationFacts(
         migration=migration,
         vmi=vmi,
@@ -94,7 +92,6 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
         state=vmi.migration_state,
         target=target,
         start_failure=failure.message if failure is not None else "",
-        named_nics=nics_named_by(failure, vmi=vmi, known=view.attachments),
         is_networks_fault=may_be_networks_fault(failure, vmi=vmi, known=view.attachments),
         node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in (*view.pods, *_replaced_by_others(view)) if pod != target and not pod.is_finished),
@@ -112,8 +109,8 @@ def _replaced_by_others(view: MigrationView) -> Iterator[LauncherPod]:
     return (pod for pod in view.foreign_pods if pod.uid in replaced and not pod.deleting)
 
 
-def _start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
-    """Start failure of a pod that has a node: the kubelet retries repeatedly."""
+def find_start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
+    """Find why the kubelet could not start a pod that has a node; it retries repeatedly."""
     if target is None or not target.node_name or target.phase != "Pending":
         return None
     return next((failure for failure in view.start_failures if failure.pod_uid == target.uid), None)

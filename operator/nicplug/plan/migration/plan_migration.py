@@ -44,7 +44,7 @@ from nicplug.plan.migration.eligibility import (
     refuse_missing,
     refuse_vmi,
 )
-from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, gather_migration_facts
+from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, find_start_failure, gather_migration_facts
 from nicplug.plan.migration.finish import plan_clean_up
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
@@ -303,7 +303,8 @@ def _blame(view: MigrationView, facts: MigrationFacts, ending: Ending | None) ->
         return {}
     # Multus reports only after it has attached everything: before the pod runs, a missing interface means nothing.
     missing = missing_interfaces(pod, vmi) if pod.is_ready else ()
-    return blame_nics(facts.migration, vmi=vmi, named=facts.named_nics, missing=missing, known=view.attachments)
+    failure = find_start_failure(view, pod)
+    return blame_nics(facts.migration, vmi=vmi, failure=failure, missing=missing, known=view.attachments)
 
 
 def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import datetime
 
-from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
@@ -15,7 +14,6 @@ from nicplug.plan.migration.timeouts import (
     agent_deadline,
     describe_lost_node,
     pod_deadline,
-    progressing_condition,
     unready_containers,
 )
 from nicplug.plan.reasons import Reason
@@ -34,16 +32,17 @@ def describe(
         phase: the new phase.
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
+    migration = facts.migration
     if lost := describe_lost_node(view, facts):
         return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
-    if facts.migration.deleting:
+    if migration.deleting:
         return _canceling(facts)
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
             return Progress(reason=obstacle.reason, message=_message_of(obstacle), is_stuck=obstacle.is_stuck)
-        case MigrationPhase.PENDING if (before := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
+        case MigrationPhase.PENDING if migration.progress_reason in POD_REFUSED:
             # Its time goes on until there is a pod.
-            return Progress(reason=text(before["reason"]), message=text(before.get("message")), is_stuck=True)
+            return Progress(reason=migration.progress_reason, message=migration.progress, is_stuck=True)
         case MigrationPhase.PENDING:
             return _pending(view, facts)
         case MigrationPhase.SCHEDULING:
@@ -57,12 +56,10 @@ def describe(
 def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     if not view.slot.is_granted and (queued := _queued(view)) is not None:
         return queued
-    before = progressing_condition(facts.migration)
-    if before.get("reason") == Reason.REJECTED_BY_QUOTA:
-        # Each attempt is short, and may fail as the last one did.
-        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(before.get("message")))
-    if before.get("reason") == Reason.TARGET_POD_REPLACED:
-        return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(before.get("message")))
+    before = facts.migration.progress_reason
+    if before in (Reason.REJECTED_BY_QUOTA, Reason.TARGET_POD_REPLACED):
+        # It stays until there is a pod: each attempt is short, and may fail as the last one did.
+        return Progress(reason=before, message=facts.migration.progress)
     message = "the target pod is being made" if view.slot.is_granted else ASKS_FOR_A_SLOT
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 

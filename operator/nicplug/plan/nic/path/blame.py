@@ -1,7 +1,7 @@
 """How blame for a failed migration is put on NICs, and read back by later decisions.
 
-`blame_nics` writes the NICs at fault into the status of a migration that fails. `at_fault` reads them back, and
-`migration_history` counts them; `find_blocking_networks` finds NICs whose network keeps every target pod from starting.
+`blame_nics` writes the NICs at fault into the status of a migration that fails. `blamed_nics` reads them back, and
+`migration_history` counts them; `find_blocking_networks` finds networks that keep every target pod from starting.
 
 Each NIC is blamed with the fingerprint of its change, so that a corrected NIC or network is tried again at once.
 """
@@ -24,19 +24,20 @@ from nicplug.model.operations import OperationType
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.path.rules import MAX_MIGRATIONS
 
 # Own members of the status of a migration: the NICs at fault, and the fingerprints of those that it was not for.
 _AT_FAULT_MEMBER = "interfacesAtFault"
 _CAUSES_AT_FAULT_MEMBER = "causesAtFault"
 _LONGEST_ERROR = 256
+MAX_MIGRATIONS = 5
+"""No migration is retried after that many failures for one change, or because of one network."""
 
 
 def blame_nics(
     migration: Migration,
     *,
     vmi: VirtualMachineInstance,
-    named: Collection[str],
+    failure: PodFailure | None,
     missing: Collection[str],
     known: KnownAttachments,
 ) -> dict[str, Any]:
@@ -47,12 +48,13 @@ def blame_nics(
     for are at fault, not those that the guest has.
 
     Args:
-        named: the NICs that `nics_named_by` found, in spec order.
+        failure: of the target pod, as the kubelet reports it.
         missing: interfaces of a running target pod that Multus does not report.
     """
     made_for = causes_of(migration)
     unreported = [item.name for item in vmi.networks if item.is_secondary and _has_interface(item, missing)]
-    names = list(named) or [name for name in unreported if name in made_for] or unreported
+    named = _nics_named_by(failure, vmi=vmi, known=known)
+    names = named or [name for name in unreported if name in made_for] or unreported
     others = {name: _cause_now(name, vmi=vmi, known=known) for name in names if name not in made_for}
     causes = {name: cause for name, cause in others.items() if cause}
     members = {_AT_FAULT_MEMBER: names, _CAUSES_AT_FAULT_MEMBER: causes}
@@ -64,15 +66,13 @@ def _has_interface(network: Network, interfaces: Collection[str]) -> bool:
     return hashed_interface_name(network.name) in interfaces or plugin_interface_name(network.name) in interfaces
 
 
-def nics_named_by(
-    failure: PodFailure | None, *, vmi: VirtualMachineInstance, known: KnownAttachments
-) -> tuple[str, ...]:
+def _nics_named_by(failure: PodFailure | None, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> list[str]:
     """Return the NICs on the network that the kubelet's message names, in spec order; several may share one."""
     if failure is None or not failure.network:
-        return ()
+        return []
     namespace, name = vmi.key.namespace, failure.network
     networks = (item for item in vmi.networks if item.attachment)
-    return tuple(item.name for item in networks if _is_named(item, name, namespace=namespace, known=known))
+    return [item.name for item in networks if _is_named(item, name, namespace=namespace, known=known)]
 
 
 def may_be_networks_fault(failure: PodFailure | None, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> bool:
@@ -83,7 +83,7 @@ def may_be_networks_fault(failure: PodFailure | None, *, vmi: VirtualMachineInst
     """
     if failure is None:
         return False
-    if failure.is_of_networks or nics_named_by(failure, vmi=vmi, known=known):
+    if failure.is_of_networks or _nics_named_by(failure, vmi=vmi, known=known):
         return True
     references = referenced_keys(vmi.networks, namespace=vmi.key.namespace)
     return bool(failure.network) and "/" not in failure.network and not references <= known.definitions.keys()
@@ -99,23 +99,22 @@ def _is_named(network: Network, name: str, *, namespace: str, known: KnownAttach
 
 
 @once_per_pass
-def at_fault(migration: Migration) -> tuple[str, ...]:
-    """Return the NICs at fault, as far as the status of a failed migration names them."""
-    known = causes_of(migration).keys() | _causes_at_fault(migration).keys()
-    names = sequence(migration.read_status().get(_AT_FAULT_MEMBER))
-    return tuple(name for name in names if isinstance(name, str) and name in known)
+def blamed_nics(migration: Migration) -> Mapping[str, str]:
+    """Return the NICs that a failed migration is blamed on, each with the fingerprint of then.
+
+    They are all NICs that it was made for if its status names none.
+    """
+    status, made_for = migration.read_status(), causes_of(migration)
+    known = {**mapping(status.get(_CAUSES_AT_FAULT_MEMBER)), **made_for}
+    causes = {name: known.get(name) for name in sequence(status.get(_AT_FAULT_MEMBER)) if isinstance(name, str)}
+    return {name: cause for name, cause in causes.items() if isinstance(cause, str)} or made_for
 
 
 @once_per_pass
 def others_at_fault(migration: Migration) -> Mapping[str, str]:
-    """Return the NICs at fault that the migration was not made for, each with the fingerprint of then."""
-    made_for, causes = causes_of(migration), _causes_at_fault(migration)
-    return {name: causes[name] for name in at_fault(migration) if name not in made_for}
-
-
-def _causes_at_fault(migration: Migration) -> dict[str, str]:
-    found = mapping(migration.read_status().get(_CAUSES_AT_FAULT_MEMBER))
-    return {name: cause for name, cause in found.items() if isinstance(cause, str)}
+    """Return the NICs that it is blamed on though it was not made for them, each with the fingerprint of then."""
+    made_for = causes_of(migration)
+    return {name: cause for name, cause in blamed_nics(migration).items() if name not in made_for}
 
 
 def error_of(migration: Migration) -> str:
@@ -179,8 +178,8 @@ class BlockingNetwork:
 
 def find_blocking_networks(
     migrations: Iterable[Migration], *, vmi: VirtualMachineInstance, known: KnownAttachments
-) -> Mapping[str, BlockingNetwork]:
-    """Find the blocking networks that have not changed since, by NIC.
+) -> list[BlockingNetwork]:
+    """Find the blocking networks that have not changed since.
 
     Only the migrations record them: deleting a failed one allows another attempt.
 
@@ -194,7 +193,7 @@ def find_blocking_networks(
         if blames_other_nics(item, vmi_uid=vmi.uid):
             for name in others_still_at_fault(item, vmi=vmi, known=known):
                 failed.setdefault(name, []).append(item)
-    return {name: _blocking_network(name, items) for name, items in failed.items()}
+    return [_blocking_network(name, items) for name, items in failed.items()]
 
 
 def _blocking_network(name: str, newest_first: list[Migration]) -> BlockingNetwork:

@@ -22,7 +22,8 @@ from nicplug.model.operations import (
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.path.blame import (
-    at_fault,
+    MAX_MIGRATIONS,
+    blamed_nics,
     blames_other_nics,
     causes_of,
     error_of,
@@ -30,7 +31,6 @@ from nicplug.plan.nic.path.blame import (
     others_at_fault,
     others_still_at_fault,
 )
-from nicplug.plan.nic.path.rules import MAX_MIGRATIONS
 from nicplug.plan.reasons import Reason
 
 _MOST_REMEMBERED = 16
@@ -69,7 +69,7 @@ def failed_migrations(
         for item in _failed_of(migrations, vmi_uid).get(name, ())
         if item.uid not in known.migrations
         and (since is None or item.created is None or item.created >= since - _SKEW)
-        and is_same_cause(causes_of(item).get(name) or others_at_fault(item).get(name, ""), cause)
+        and is_same_cause(blamed_nics(item)[name], cause)
     ]
     if not failed:
         return replace(known, cause=cause) if known.count and not cause.endswith("/") else known
@@ -93,8 +93,7 @@ def _failed_of(migrations: Sequence[Migration], vmi_uid: str) -> Mapping[str, Se
             and item.is_workload_update(vmi_uid=vmi_uid)
             and _counts(item)
         ):
-            known = causes_of(item).keys() | others_at_fault(item).keys()
-            for name in known.intersection(at_fault(item) or known):
+            for name in blamed_nics(item):
                 found.setdefault(name, []).append(item)
     return found
 
@@ -114,13 +113,14 @@ def _is_retried_alone(failed: Iterable[Migration], *, before: bool) -> bool:
     is_alone = before
     for item in failed:
         if item.progress_reason == Reason.TARGET_POD_NOT_READY:
-            is_alone = not others_at_fault(item) and len(at_fault(item) or causes_of(item)) > 1
+            is_alone = not others_at_fault(item) and len(blamed_nics(item)) > 1
     return is_alone
 
 
-def is_worth_repeating(failures: MigrationFailures) -> bool:
-    """Report whether another migration may succeed: the last failure may pass, or another NIC was at fault."""
-    return failures.retry_alone or failures.reason not in _NOT_FIXED_BY_TIME
+def is_given_up(failures: MigrationFailures) -> bool:
+    """Report whether no more migrations are made for the change: after too many failures, or one that would recur."""
+    recurs = failures.reason in _NOT_FIXED_BY_TIME and not failures.retry_alone
+    return failures.count >= MAX_MIGRATIONS or (failures.count > 0 and recurs)
 
 
 def is_left_out(record: InterfaceOperation) -> bool:
@@ -128,10 +128,8 @@ def is_left_out(record: InterfaceOperation) -> bool:
 
     It is given up, or is perhaps at fault and retried alone.
     """
-    failures = record.failures
-    is_given_up = failures.count >= MAX_MIGRATIONS or (failures.count > 0 and not is_worth_repeating(failures))
-    is_over = record.phase == OperationPhase.FAILED and is_given_up
-    return is_over or failures.retry_alone or record.reason in _BROUGHT_BY_NONE
+    is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
+    return is_over or record.failures.retry_alone or record.reason in _BROUGHT_BY_NONE
 
 
 def nics_left_out(migration: Migration, *, vmi: VirtualMachineInstance, operation: OperationType) -> frozenset[str]:

@@ -20,7 +20,7 @@ from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.migration_history import failed_migrations, is_left_out, is_worth_repeating
+from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_up, is_left_out
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState
@@ -206,7 +206,7 @@ class Chooser:
             workload_update_allows=view.config is None or view.config.workload_update_allows,
             failed_migrations=failures.count,
             migration_error=failures.message,
-            is_worth_migrating_again=is_worth_repeating(failures),
+            migration_given_up=is_given_up(failures),
             is_retried_alone=failures.retry_alone,
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
@@ -284,7 +284,7 @@ class Chooser:
         found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
         present = (
             item
-            for item in found.values()
+            for item in found
             if (item.until is None or item.until > self.now) and self._comes_along(item.interface)
         )
         return sorted(present, key=lambda item: item.until or _NEVER, reverse=True)

@@ -13,7 +13,7 @@ from nicplug.model.migration import Migration
 from nicplug.model.operations import MigrationFailures
 from nicplug.model.times import format_time, parse_time
 from nicplug.plan.nic.path.blame import format_causes
-from nicplug.plan.nic.path.migration_history import failed_migrations, is_worth_repeating, select_for_next_migration
+from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_up, select_for_next_migration
 
 CAUSE, OTHER_NETWORK, UNKNOWN_NETWORK = "0123456789/abcdefabcd", "0123456789/0000000000", "0123456789/"
 
@@ -94,43 +94,48 @@ def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reasons", "is_worth"),
+    ("reasons", "is_over"),
     [
-        pytest.param(["TargetPodNotReady"], False, id="the target pod did not come up"),
-        pytest.param(["TargetPodNotReady", "TargetPodLost"], True, id="the last one counts"),
-        pytest.param(["TargetPodUnschedulable"], True, id="room may come"),
-        pytest.param(["TargetPodLate"], True, id="an image registry or a node may come back"),
-        pytest.param(["RejectedByResourceQuota"], True, id="a quota may be raised"),
-        pytest.param([""], True, id="nobody said why"),
+        pytest.param(["TargetPodNotReady"], True, id="the target pod did not come up"),
+        pytest.param(["TargetPodNotReady", "TargetPodLost"], False, id="the last one counts"),
+        pytest.param(["TargetPodUnschedulable"], False, id="room may come"),
+        pytest.param(["TargetPodLate"], False, id="an image registry or a node may come back"),
+        pytest.param(["RejectedByResourceQuota"], False, id="a quota may be raised"),
+        pytest.param([""], False, id="nobody said why"),
     ],
 )
-def test_what_time_does_not_mend(reasons: list[str], is_worth: bool) -> None:
+def test_what_time_does_not_mend(reasons: list[str], is_over: bool) -> None:
     found = count(*(ended(reason, uid=str(index)) for index, reason in enumerate(reasons)))
-    assert is_worth_repeating(found) is is_worth
+    assert is_given_up(found) is is_over
+
+
+def test_five_failures_are_enough() -> None:
+    found = [count(*(ended(uid=str(index)) for index in range(number))) for number in range(7)]
+    assert [is_given_up(item) for item in found] == [False] * 5 + [True] * 2
 
 
 BOTH = {"blue": CAUSE, "red": CAUSE}
 
 
 @pytest.mark.parametrize(
-    ("reasons", "retry_alone", "is_worth"),
+    ("reasons", "retry_alone", "is_over"),
     [
-        pytest.param(["TargetPodNotReady with another"], True, True, id="nobody can tell for which NIC"),
-        pytest.param(["TargetPodLate with another"], False, True, id="no NIC's fault"),
-        pytest.param(["MigrationNotSupported with another"], False, False, id="the VM's own"),
-        pytest.param(["TargetPodNotReady with another", "TargetPodNotReady"], False, False, id="then by itself"),
+        pytest.param(["TargetPodNotReady with another"], True, False, id="nobody can tell for which NIC"),
+        pytest.param(["TargetPodLate with another"], False, False, id="no NIC's fault"),
+        pytest.param(["MigrationNotSupported with another"], False, True, id="the VM's own"),
+        pytest.param(["TargetPodNotReady with another", "TargetPodNotReady"], False, True, id="then by itself"),
         pytest.param(
-            ["TargetPodNotReady with another", "TargetPodLost"], True, True, id="then by itself, which says nothing"
+            ["TargetPodNotReady with another", "TargetPodLost"], True, False, id="then by itself, which says nothing"
         ),
     ],
 )
-def test_which_failures_are_evidence_against_a_nic(reasons: list[str], retry_alone: bool, is_worth: bool) -> None:
+def test_which_failures_are_evidence_against_a_nic(reasons: list[str], retry_alone: bool, is_over: bool) -> None:
     items = [item.partition(" with ") for item in reasons]
     migrations = [
         ended(reason, uid=str(index), causes=BOTH if other else None) for index, (reason, _, other) in enumerate(items)
     ]
     found = count(*migrations)
-    assert (found.count, found.retry_alone, is_worth_repeating(found)) == (len(reasons), retry_alone, is_worth)
+    assert (found.count, found.retry_alone, is_given_up(found)) == (len(reasons), retry_alone, is_over)
     # The same by and by, from the record.
     remembered = MigrationFailures()
     for number in range(len(migrations)):
