@@ -70,14 +70,14 @@ class MigrationFailures:
     Kept in the record: the migrations themselves may be deleted by anybody, and only the newest are kept.
 
     Attributes:
-        cause: what the change is (`plan.nic.path.blame`).
+        change: its fingerprint (`plan.nic.path.blame`).
         migrations: their uids, oldest first.
         reason: how the last one ended.
         message: the same, for a person; "" when nobody said.
         retry_alone: one failed that was for other NICs too, and nobody can tell for which: it is tried by itself next.
     """
 
-    cause: str = ""
+    change: str = ""
     migrations: tuple[str, ...] = ()
     reason: str = ""
     message: str = ""
@@ -90,7 +90,7 @@ class MigrationFailures:
 
     def to_row(self) -> dict[str, Any]:
         """As it stands in the record."""
-        known = {"cause": self.cause, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
+        known = {"cause": self.change, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
         return {"migrations": list(self.migrations), **{member: value for member, value in known.items() if value}}
 
 
@@ -100,7 +100,7 @@ def _parse_failures(value: Any) -> MigrationFailures:
     if not uids:
         return MigrationFailures()
     return MigrationFailures(
-        cause=text(row.get("cause")),
+        change=text(row.get("cause")),
         migrations=uids,
         reason=text(row.get("reason")),
         message=text(row.get("message")),

@@ -29,7 +29,7 @@ from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.observed import networks_asked_for
-from nicplug.plan.nic.path.blame import causes_of
+from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.nic.path.migration_history import nics_left_out
 from nicplug.plan.views import MigrationView, Refusal
 
@@ -141,7 +141,7 @@ def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozen
     left_out = nics_left_out(view.migration, vmi=vmi, operation=OperationType.PLUG) - nics_given(vmi)
     if not view.migration.is_automatic:
         return left_out
-    brought = nics_in_guest(vmi) | left_out | causes_of(view.migration).keys()
+    brought = nics_in_guest(vmi) | left_out | changes_of(view.migration).keys()
     refused = refuse_devices(
         view.nodes,
         vmi=vmi,

@@ -212,7 +212,7 @@ def _migrating(chosen: Chosen, in_progress: MigrationInProgress, *, message: str
         wants_migration=wants_migration,
         migration=in_progress.name,
         waiting_since=chosen.waiting_since,
-        cause=chosen.cause,
+        change=chosen.change,
         failures=chosen.failures,
     )
 
@@ -248,7 +248,7 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
         message=message,
         remedy=choice.remedy,
         waiting_since=chosen.waiting_since,
-        cause=chosen.cause,
+        change=chosen.change,
         failures=chosen.failures,
     )
 

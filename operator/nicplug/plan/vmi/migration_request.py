@@ -33,7 +33,7 @@ from nicplug.model.names import (
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
-from nicplug.plan.nic.path.blame import causes_of, format_causes, is_same_cause
+from nicplug.plan.nic.path.blame import changes_of, format_changes, is_same_change
 from nicplug.plan.nic.records import NicReport
 from nicplug.plan.outcome import Announcement, Subject, normal
 from nicplug.plan.reasons import Reason
@@ -191,7 +191,7 @@ def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJ
 
 
 def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
-    return {MIGRATION_INTERFACES_ANNOTATION: format_causes(interfaces)} if interfaces else {}
+    return {MIGRATION_INTERFACES_ANNOTATION: format_changes(interfaces)} if interfaces else {}
 
 
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and per
@@ -259,12 +259,12 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
 
     Or one removed: its failure is attributed to the NICs that it names.
     """
-    known = causes_of(migration)
+    known = changes_of(migration)
     # Keep what a target pod was created for: its failure is attributed to that, or to the additions of the pod that
     # replaces it.
     wanting = {**report.wanting, **known} if is_moving(view) else report.wanting
     if known.keys() == wanting.keys() and all(
-        is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
+        is_same_change(known.get(name, ""), change) for name, change in wanting.items()
     ):
         return None
     return PatchAnnotations(
@@ -272,7 +272,7 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
         key=migration.key,
         uid=migration.uid,
         seen=freeze({MIGRATION_INTERFACES_ANNOTATION: migration.annotation(MIGRATION_INTERFACES_ANNOTATION)}),
-        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_causes(wanting)}),
+        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_changes(wanting)}),
     )
 
 

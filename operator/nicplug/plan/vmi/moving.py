@@ -10,7 +10,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchMigrationState
 from nicplug.plan.nic.observed import MigrationInProgress, elements_asked_for, networks_asked_for
-from nicplug.plan.nic.path.blame import causes_of
+from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.nic.path.messages import remedy_for
 from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
 from nicplug.plan.views import VmiView
@@ -111,7 +111,7 @@ def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
         has_target=is_moving(view),
         is_renewable=not leaves_its_pod(view),
         target=pod.key.name if pod is not None else "",
-        made_for=frozenset(causes_of(migration)) if migration.is_workload_update(vmi_uid=view.vmi.uid) else None,
+        made_for=frozenset(changes_of(migration)) if migration.is_workload_update(vmi_uid=view.vmi.uid) else None,
         networks=networks,
     )
 

@@ -51,13 +51,13 @@ def blame_nics(
         failure: of the target pod, as the kubelet reports it.
         missing: interfaces of a running target pod that Multus does not report.
     """
-    made_for = causes_of(migration)
+    made_for = changes_of(migration)
     unreported = [item.name for item in vmi.networks if item.is_secondary and _has_interface(item, missing)]
     named = _nics_named_by(failure, vmi=vmi, known=known)
     names = named or [name for name in unreported if name in made_for] or unreported
-    others = {name: _cause_now(name, vmi=vmi, known=known) for name in names if name not in made_for}
-    causes = {name: cause for name, cause in others.items() if cause}
-    members = {_AT_FAULT_MEMBER: names, _CAUSES_AT_FAULT_MEMBER: causes}
+    others = {name: _change_now(name, vmi=vmi, known=known) for name in names if name not in made_for}
+    changes = {name: change for name, change in others.items() if change}
+    members = {_AT_FAULT_MEMBER: names, _CAUSES_AT_FAULT_MEMBER: changes}
     return {member: value for member, value in members.items() if value}
 
 
@@ -104,17 +104,17 @@ def blamed_nics(migration: Migration) -> Mapping[str, str]:
 
     They are all NICs that it was made for if its status names none.
     """
-    status, made_for = migration.read_status(), causes_of(migration)
+    status, made_for = migration.read_status(), changes_of(migration)
     known = {**mapping(status.get(_CAUSES_AT_FAULT_MEMBER)), **made_for}
-    causes = {name: known.get(name) for name in sequence(status.get(_AT_FAULT_MEMBER)) if isinstance(name, str)}
-    return {name: cause for name, cause in causes.items() if isinstance(cause, str)} or made_for
+    changes = {name: known.get(name) for name in sequence(status.get(_AT_FAULT_MEMBER)) if isinstance(name, str)}
+    return {name: change for name, change in changes.items() if isinstance(change, str)} or made_for
 
 
 @once_per_pass
 def others_at_fault(migration: Migration) -> Mapping[str, str]:
     """Return the NICs that it is blamed on though it was not made for them, each with the fingerprint of then."""
-    made_for = causes_of(migration)
-    return {name: cause for name, cause in blamed_nics(migration).items() if name not in made_for}
+    made_for = changes_of(migration)
+    return {name: change for name, change in blamed_nics(migration).items() if name not in made_for}
 
 
 def error_of(migration: Migration) -> str:
@@ -129,15 +129,13 @@ def blames_other_nics(migration: Migration, *, vmi_uid: str) -> bool:
     return is_over and migration.is_workload_update(vmi_uid=vmi_uid) and bool(others_at_fault(migration))
 
 
-def others_still_at_fault(
-    migration: Migration, *, vmi: VirtualMachineInstance, known: KnownAttachments
-) -> tuple[str, ...]:
+def others_still_at_fault(migration: Migration, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> list[str]:
     """Return the NICs at fault that the migration was not made for and that have not changed since."""
-    then = others_at_fault(migration)
-    return tuple(name for name, cause in then.items() if is_same_cause(cause, _cause_now(name, vmi=vmi, known=known)))
+    then = others_at_fault(migration).items()
+    return [name for name, change in then if is_same_change(change, _change_now(name, vmi=vmi, known=known))]
 
 
-def _cause_now(name: str, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> str:
+def _change_now(name: str, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> str:
     """Return the fingerprint of a NIC of the VMI's spec, as for a plug; "" if the spec has none of that name."""
     interface, network = first_by_name(vmi.interfaces).get(name), first_by_name(vmi.networks).get(name)
     if interface is None or network is None or not network.attachment:
@@ -250,25 +248,25 @@ def _beside_nics(vmi: VirtualMachineInstance) -> str:
     return f"{freeze(rest)}\n{freeze(domain)}"
 
 
-def is_same_cause(one: str, other: str) -> bool:
+def is_same_change(one: str, other: str) -> bool:
     """Compare two fingerprints; a definition that is not known equals any."""
     (entry, _, definition), (other_entry, _, other_definition) = one.partition("/"), other.partition("/")
     return entry == other_entry and (definition == other_definition or not (definition and other_definition))
 
 
-def format_causes(causes: Mapping[str, str]) -> str:
+def format_changes(changes: Mapping[str, str]) -> str:
     """Render the value of the annotation: NIC name -> fingerprint."""
-    return json.dumps(dict(sorted(causes.items())), separators=(",", ":"))
+    return json.dumps(dict(sorted(changes.items())), separators=(",", ":"))
 
 
 @once_per_pass
-def causes_of(migration: Migration) -> Mapping[str, str]:
+def changes_of(migration: Migration) -> Mapping[str, str]:
     """Return the NICs that a migration was made for, each with its fingerprint; empty if it does not say."""
     try:
         found = json.loads(migration.annotation(MIGRATION_INTERFACES_ANNOTATION) or "{}")
     except (ValueError, RecursionError):
         return {}
-    return {name: cause for name, cause in mapping(found).items() if isinstance(cause, str)}
+    return {name: change for name, change in mapping(found).items() if isinstance(change, str)}
 
 
 def _digits(*parts: str) -> str:

@@ -25,9 +25,9 @@ from nicplug.plan.nic.path.blame import (
     MAX_MIGRATIONS,
     blamed_nics,
     blames_other_nics,
-    causes_of,
+    changes_of,
     error_of,
-    is_same_cause,
+    is_same_change,
     others_at_fault,
     others_still_at_fault,
 )
@@ -52,7 +52,7 @@ def failed_migrations(
     *,
     vmi_uid: str,
     name: str,
-    cause: str,
+    change: str,
     since: datetime | None = None,
     remembered: MigrationFailures | None = None,
 ) -> MigrationFailures:
@@ -63,18 +63,18 @@ def failed_migrations(
         since: when the change was requested: removing a NIC and requesting it again starts afresh.
         remembered: those of the NIC's record, which count though they have been deleted since.
     """
-    known = remembered if remembered is not None and is_same_cause(remembered.cause, cause) else MigrationFailures()
+    known = remembered if remembered is not None and is_same_change(remembered.change, change) else MigrationFailures()
     failed = [
         item
         for item in _failed_of(migrations, vmi_uid).get(name, ())
         if item.uid not in known.migrations
         and (since is None or item.created is None or item.created >= since - _SKEW)
-        and is_same_cause(blamed_nics(item)[name], cause)
+        and is_same_change(blamed_nics(item)[name], change)
     ]
     if not failed:
-        return replace(known, cause=cause) if known.count and not cause.endswith("/") else known
+        return replace(known, change=change) if known.count and not change.endswith("/") else known
     return MigrationFailures(
-        cause=cause,
+        change=change,
         migrations=(*known.migrations, *(item.uid for item in failed))[-_MOST_REMEMBERED:],
         reason=failed[-1].progress_reason,
         message=error_of(failed[-1]),
@@ -142,7 +142,7 @@ def nics_left_out(migration: Migration, *, vmi: VirtualMachineInstance, operatio
     names = (name for name, record in records.items() if record.operation == operation and is_left_out(record))
     if not migration.is_automatic:
         names = (name for name in names if records[name].reason in _BROUGHT_BY_NONE)
-    return frozenset(names).difference(causes_of(migration))
+    return frozenset(names).difference(changes_of(migration))
 
 
 def select_for_next_migration(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
@@ -273,7 +273,7 @@ def _is_for_the_same(item: Migration, other: Migration) -> bool:
 
     A corrected NIC, or an additional one, is tried at once.
     """
-    known, asked = causes_of(item), causes_of(other)
+    known, asked = changes_of(item), changes_of(other)
     if not item.is_automatic or not asked:
         return item.is_automatic and not known
-    return all(is_same_cause(known.get(name, ""), cause) for name, cause in asked.items())
+    return all(is_same_change(known.get(name, ""), change) for name, change in asked.items())

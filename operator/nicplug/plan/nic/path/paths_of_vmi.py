@@ -37,13 +37,13 @@ class Chosen:
     """A path, and what it was chosen by.
 
     Attributes:
-        cause: what the change is: a migration for it says so.
+        change: its fingerprint, which a migration for it names.
         failures: the migrations that were made for it in vain.
     """
 
     choice: PathChoice
     evidence: PathEvidence
-    cause: str
+    change: str
     failures: MigrationFailures
 
     @property
@@ -122,7 +122,7 @@ class Chooser:
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
         record = record if record is not None and record.operation == operation else None
-        cause = change_fingerprint(
+        change = change_fingerprint(
             vmi=self.view.vmi,
             operation=operation,
             interface=interface,
@@ -133,7 +133,7 @@ class Chooser:
             self.view.migrations,
             vmi_uid=self.view.vmi.uid,
             name=interface.name,
-            cause=cause,
+            change=change,
             since=record.start_time if record is not None else self.view.spec_seen_at,
             remembered=record.failures if record is not None else None,
         )
@@ -148,7 +148,7 @@ class Chooser:
                 blocking_network=self._describe(blocking_network) if blocking_network is not None else "",
                 blocked_until=blocking_network.until if blocking_network is not None else None,
             )
-        return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
+        return Chosen(choice=choose_path(evidence), evidence=evidence, change=change, failures=failures)
 
     def is_withdrawn(self, name: str) -> bool:
         """It has been taken out, or is to be now, until network-status drops it."""

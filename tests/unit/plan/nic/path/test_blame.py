@@ -26,22 +26,22 @@ from tests.unit.plan.migration.outcome import status
 from nicplug.model.attachments import AttachmentDefinition, parse_attachment_definition
 from nicplug.model.operations import OperationType
 from nicplug.plan.migration.plan_migration import plan_migration
-from nicplug.plan.nic.path.blame import causes_of, change_fingerprint, format_causes, is_same_cause
+from nicplug.plan.nic.path.blame import change_fingerprint, changes_of, format_changes, is_same_change
 
 BOTH = ["blue", "red"]
 
 
 def at_fault(target: Json, *, made_for: list[str] | None = None, **view: Any) -> list[str] | None:
     """What its status says when its target pod, which was to bring two NICs, is given up; None for nothing."""
-    causes = dict.fromkeys(BOTH if made_for is None else made_for, "1/a")
-    annotations = {"kubevirt.io/workloadUpdateMigration": "", "nicplug.io/interfaces": json.dumps(causes)}
+    changes = dict.fromkeys(BOTH if made_for is None else made_for, "1/a")
+    annotations = {"kubevirt.io/workloadUpdateMigration": "", "nicplug.io/interfaces": json.dumps(changes)}
     of = vmi(primary(), nic("green"), nic("blue"), nic("red"))
     view = {"nads": [nad("blue-net", config='{"name": "br-blue"}'), nad("red-net"), nad("green-net")], **view}
     raw = migration("Scheduling", annotations=annotations)
     after = status(plan_migration(migration_view(raw, of, pod(), target, **view), now=later(10**4)))
     assert after["phase"] == "Failed"
     found: list[str] | None = after.get("interfacesAtFault")
-    others = set(found or ()) - causes.keys()
+    others = set(found or ()) - changes.keys()
     assert set(after.get("causesAtFault", {})) == others
     return found
 
@@ -130,7 +130,7 @@ def parsed(config: str = "{}", uid: str = "n1", device: str = "") -> AttachmentD
     return parse_attachment_definition(raw, changed_at=None)
 
 
-def cause(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentDefinition | None = None) -> str:
+def change(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentDefinition | None = None) -> str:
     """Of NIC blue."""
     read = a_vmi(raw)
     return change_fingerprint(
@@ -143,7 +143,7 @@ def cause(raw: Json, *, operation: OperationType = PLUG, definition: AttachmentD
 
 
 BLUE = vmi(primary(), nic("blue"))
-CAUSE = cause(BLUE, definition=parsed())
+CHANGE = change(BLUE, definition=parsed())
 
 
 def with_spec(**members: Any) -> Json:
@@ -155,36 +155,36 @@ def with_spec(**members: Any) -> Json:
 @pytest.mark.parametrize(
     ("other", "is_same"),
     [
-        pytest.param(cause(BLUE, definition=parsed()), True, id="nothing"),
-        pytest.param(cause(vmi(primary(), nic("blue"), nic("red")), definition=parsed()), True, id="a NIC beside it"),
-        pytest.param(cause(vmi(primary(), nic("blue"), generation=9), definition=parsed()), True, id="the generation"),
-        pytest.param(cause(BLUE), True, id="the definition is not known now"),
-        pytest.param(cause(BLUE, definition=parsed('{"a": 1}')), False, id="the network's configuration"),
-        pytest.param(cause(BLUE, definition=parsed(uid="n2")), False, id="the network was made anew"),
-        pytest.param(cause(BLUE, definition=parsed(device="example.com/fast")), False, id="the network's device"),
+        pytest.param(change(BLUE, definition=parsed()), True, id="nothing"),
+        pytest.param(change(vmi(primary(), nic("blue"), nic("red")), definition=parsed()), True, id="a NIC beside it"),
+        pytest.param(change(vmi(primary(), nic("blue"), generation=9), definition=parsed()), True, id="the generation"),
+        pytest.param(change(BLUE), True, id="the definition is not known now"),
+        pytest.param(change(BLUE, definition=parsed('{"a": 1}')), False, id="the network's configuration"),
+        pytest.param(change(BLUE, definition=parsed(uid="n2")), False, id="the network was made anew"),
+        pytest.param(change(BLUE, definition=parsed(device="example.com/fast")), False, id="the network's device"),
         pytest.param(
-            cause(vmi(primary(), nic("blue", mac="02:00:00:00:00:01")), definition=parsed()),
+            change(vmi(primary(), nic("blue", mac="02:00:00:00:00:01")), definition=parsed()),
             False,
             id="the NIC's entry",
         ),
-        pytest.param(cause(vmi(primary(), nic("blue", attachment="x")), definition=parsed()), False, id="the network"),
-        pytest.param(cause(with_spec(nodeSelector={"a": "b"}), definition=parsed()), False, id="where the VM may run"),
-        pytest.param(cause(BLUE, operation=UNPLUG, definition=parsed()), False, id="what is asked for"),
+        pytest.param(change(vmi(primary(), nic("blue", attachment="x")), definition=parsed()), False, id="the network"),
+        pytest.param(change(with_spec(nodeSelector={"a": "b"}), definition=parsed()), False, id="where the VM may run"),
+        pytest.param(change(BLUE, operation=UNPLUG, definition=parsed()), False, id="what is asked for"),
     ],
 )
 def test_what_makes_it_another_change(other: str, is_same: bool) -> None:
-    assert is_same_cause(CAUSE, other) is is_same
-    assert is_same_cause(other, CAUSE) is is_same
+    assert is_same_change(CHANGE, other) is is_same
+    assert is_same_change(other, CHANGE) is is_same
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "1", '{"blue": 1}', "[" * 9999])
 def test_an_annotation_that_somebody_edited_says_nothing(text: str) -> None:
-    assert causes_of(a_migration(migration("Failed", annotations={"nicplug.io/interfaces": text}))) == {}
+    assert changes_of(a_migration(migration("Failed", annotations={"nicplug.io/interfaces": text}))) == {}
 
 
 def test_the_annotation_is_the_same_whoever_writes_it() -> None:
-    assert format_causes({"b": "2", "a": "1"}) == '{"a":"1","b":"2"}'
-    assert json.loads(format_causes({"a": CAUSE})) == {"a": CAUSE}
+    assert format_changes({"b": "2", "a": "1"}) == '{"a":"1","b":"2"}'
+    assert json.loads(format_changes({"a": CHANGE})) == {"a": CHANGE}
 
 
 @pytest.mark.parametrize(
@@ -195,9 +195,9 @@ def test_the_annotation_is_the_same_whoever_writes_it() -> None:
         pytest.param(with_spec(note="x" * 60_000), "88bc5c733a/", id="one of 60 KB"),
     ],
 )
-def test_a_cause_is_what_earlier_releases_have_written_into_records_and_migrations(raw: Json, written: str) -> None:
+def test_a_change_is_what_earlier_releases_have_written_into_records_and_migrations(raw: Json, written: str) -> None:
     """Else an upgrade would begin every change anew that was given up."""
-    assert cause(raw) == written
+    assert change(raw) == written
 
 
 def test_of_a_huge_spec_only_a_digest_is_hashed_for_each_nic_and_it_tells_the_same() -> None:
@@ -205,6 +205,6 @@ def test_of_a_huge_spec_only_a_digest_is_hashed_for_each_nic_and_it_tells_the_sa
     beside = vmi(nic("red"), nic("blue"), nic("green"))
     beside["spec"]["volumes"] = huge["spec"]["volumes"]
     other = with_spec(volumes=[{"name": "x" * 69_999 + "y"}])
-    assert cause(beside) == cause(huge)
-    assert cause(other) != cause(huge)
-    assert cause(huge, operation=UNPLUG) != cause(huge)
+    assert change(beside) == change(huge)
+    assert change(other) != change(huge)
+    assert change(huge, operation=UNPLUG) != change(huge)

@@ -12,17 +12,17 @@ from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration
 from nicplug.model.operations import MigrationFailures
 from nicplug.model.times import format_time, parse_time
-from nicplug.plan.nic.path.blame import format_causes
+from nicplug.plan.nic.path.blame import format_changes
 from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_up, select_for_next_migration
 
-CAUSE, OTHER_NETWORK, UNKNOWN_NETWORK = "0123456789/abcdefabcd", "0123456789/0000000000", "0123456789/"
+CHANGE, OTHER_NETWORK, UNKNOWN_NETWORK = "0123456789/abcdefabcd", "0123456789/0000000000", "0123456789/"
 
 
 def ended(
     reason: str = "TargetPodLost",
     *,
     phase: str = "Failed",
-    causes: dict[str, str] | None = None,
+    changes: dict[str, str] | None = None,
     owner: str = VMI_UID,
     name: str = "kubevirt-workload-update-0123456789",
     message: str = "it broke",
@@ -32,7 +32,7 @@ def ended(
     """One of nicplug's own for NIC blue, that failed."""
     annotations = {
         "kubevirt.io/workloadUpdateMigration": "",
-        "nicplug.io/interfaces": format_causes({"blue": CAUSE} if causes is None else causes),
+        "nicplug.io/interfaces": format_changes({"blue": CHANGE} if changes is None else changes),
     }
     condition = Condition(type="Progressing", status="False", reason=reason, message=message)
     references = [{"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachineInstance", "name": NAME, "uid": owner}]
@@ -53,9 +53,11 @@ def count(
     *migrations: Migration,
     since: datetime | None = None,
     remembered: MigrationFailures | None = None,
-    cause: str = CAUSE,
+    change: str = CHANGE,
 ) -> MigrationFailures:
-    return failed_migrations(migrations, vmi_uid=VMI_UID, name="blue", cause=cause, since=since, remembered=remembered)
+    return failed_migrations(
+        migrations, vmi_uid=VMI_UID, name="blue", change=change, since=since, remembered=remembered
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,10 +72,10 @@ def count(
         pytest.param(ended("NoCandidateNode"), id="no node could take the VM: told by the candidates"),
         pytest.param(ended(owner="another"), id="of an earlier VMI of that name"),
         pytest.param(ended(name="by-hand"), id="a user's"),
-        pytest.param(ended(annotations={"nicplug.io/interfaces": format_causes({"blue": CAUSE})}), id="not marked"),
-        pytest.param(ended(causes={"red": CAUSE}), id="for another NIC"),
-        pytest.param(ended(causes={"blue": OTHER_NETWORK}), id="for another network"),
-        pytest.param(ended(causes={}), id="for nobody knows what"),
+        pytest.param(ended(annotations={"nicplug.io/interfaces": format_changes({"blue": CHANGE})}), id="not marked"),
+        pytest.param(ended(changes={"red": CHANGE}), id="for another NIC"),
+        pytest.param(ended(changes={"blue": OTHER_NETWORK}), id="for another network"),
+        pytest.param(ended(changes={}), id="for nobody knows what"),
     ],
 )
 def test_what_does_not_count(item: Migration) -> None:
@@ -90,7 +92,7 @@ def test_target_pods_that_are_put_on_the_source_node_are_not_made_without_end() 
 
 def test_each_failure_counts_and_the_last_one_is_quoted() -> None:
     found = count(ended(message="first", uid="1"), ended(message="last", uid="2"), ended("MigrationCanceled", uid="3"))
-    assert found == MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodLost", message="last")
+    assert found == MigrationFailures(change=CHANGE, migrations=("1", "2"), reason="TargetPodLost", message="last")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_five_failures_are_enough() -> None:
     assert [is_given_up(item) for item in found] == [False] * 5 + [True] * 2
 
 
-BOTH = {"blue": CAUSE, "red": CAUSE}
+BOTH = {"blue": CHANGE, "red": CHANGE}
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,7 @@ BOTH = {"blue": CAUSE, "red": CAUSE}
 def test_which_failures_are_evidence_against_a_nic(reasons: list[str], retry_alone: bool, is_over: bool) -> None:
     items = [item.partition(" with ") for item in reasons]
     migrations = [
-        ended(reason, uid=str(index), causes=BOTH if other else None) for index, (reason, _, other) in enumerate(items)
+        ended(reason, uid=str(index), changes=BOTH if other else None) for index, (reason, _, other) in enumerate(items)
     ]
     found = count(*migrations)
     assert (found.count, found.retry_alone, is_given_up(found)) == (len(reasons), retry_alone, is_over)
@@ -161,11 +163,11 @@ def with_fault(item: Migration, *names: Any) -> Migration:
 def test_a_failure_that_names_a_nic_is_evidence_against_that_one_alone(
     names: list[Any], counted: int, retry_alone: bool
 ) -> None:
-    found = count(with_fault(ended("TargetPodNotReady", causes=BOTH), *names))
+    found = count(with_fault(ended("TargetPodNotReady", changes=BOTH), *names))
     assert (found.count, found.retry_alone) == (counted, retry_alone)
 
 
-APART = MigrationFailures(cause=CAUSE, migrations=("1",), retry_alone=True)
+APART = MigrationFailures(change=CHANGE, migrations=("1",), retry_alone=True)
 OFTEN = replace(APART, migrations=("1", "2"))
 
 
@@ -183,7 +185,7 @@ def test_who_rides_next(wanting: dict[str, MigrationFailures], riding: set[str])
     assert select_for_next_migration(wanting) == riding
 
 
-REMEMBERED = MigrationFailures(cause=CAUSE, migrations=("1", "2"), reason="TargetPodNotReady", message="it broke")
+REMEMBERED = MigrationFailures(change=CHANGE, migrations=("1", "2"), reason="TargetPodNotReady", message="it broke")
 
 
 def test_a_migration_that_was_deleted_still_counts() -> None:
@@ -196,15 +198,15 @@ def test_a_migration_that_was_deleted_still_counts() -> None:
 
 def test_what_was_remembered_of_another_change_does_not_count() -> None:
     corrected = OTHER_NETWORK
-    assert count(remembered=REMEMBERED, cause=corrected) == MigrationFailures()
-    assert count(ended(uid="2"), remembered=REMEMBERED, cause=corrected).count == 0
+    assert count(remembered=REMEMBERED, change=corrected) == MigrationFailures()
+    assert count(ended(uid="2"), remembered=REMEMBERED, change=corrected).count == 0
 
 
 def test_a_definition_that_becomes_known_is_remembered() -> None:
     """Else no correction of it would ever be noticed."""
-    unknown = MigrationFailures(cause=UNKNOWN_NETWORK, migrations=("1",), reason="TargetPodNotReady")
-    assert count(remembered=unknown).cause == CAUSE
-    assert count(remembered=REMEMBERED, cause=UNKNOWN_NETWORK).cause == CAUSE
+    unknown = MigrationFailures(change=UNKNOWN_NETWORK, migrations=("1",), reason="TargetPodNotReady")
+    assert count(remembered=unknown).change == CHANGE
+    assert count(remembered=REMEMBERED, change=UNKNOWN_NETWORK).change == CHANGE
 
 
 def test_what_is_remembered_is_bounded() -> None:
