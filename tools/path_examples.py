@@ -31,7 +31,7 @@ TYPICAL = PathEvidence(
     workload_update_allows=True,
     failed_migrations=0,
     migration_error="",
-    is_worth_migrating_again=True,
+    migration_given_up=False,
     now=ASKED_AT + timedelta(seconds=1),
     node="node01",
     pod="virt-launcher-a",
@@ -103,8 +103,10 @@ EXAMPLES = (
     replace(_NO_CONTROLLER, workload_update_allows=False),
     replace(TYPICAL, operation=OperationType.CHANGE_NETWORK, not_migratable="DisksNotLiveMigratable"),
     replace(_NO_CONTROLLER, not_migratable="DisksNotLiveMigratable: cannot migrate VMI with non-shared PVCs"),
-    replace(TYPICAL, is_sriov=True, policy=_ROLLBACK, failed_migrations=5, migration_error=_EVICTED),
-    replace(_NO_CONTROLLER, failed_migrations=5, migration_error=_EVICTED),
+    replace(
+        TYPICAL, is_sriov=True, policy=_ROLLBACK, failed_migrations=5, migration_given_up=True, migration_error=_EVICTED
+    ),
+    replace(_NO_CONTROLLER, failed_migrations=5, migration_given_up=True, migration_error=_EVICTED),
     replace(
         _NO_CONTROLLER,
         blocking_network=sentences.blocked_by("green", network="default/green-net", error="no such bridge"),

@@ -13,7 +13,7 @@ from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
 from tests.sim.users import VM, make_world
 
-from nicplug.plan.nic.path.backoff import MOST_RECENT_MOVES
+from nicplug.plan.nic.path.migration_history import MOST_RECENT_MOVES
 
 MINUTE = 60.0
 

@@ -16,7 +16,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_configuration import MigrationLimits
 from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
-from nicplug.plan.migration.slots import Waiting, namespaces_of, priority_of, take_turns
+from nicplug.plan.migration.slots import WaitingMigration, grant_in_turn, namespaces_of, priority_of
 from nicplug.plan.reasons import Reason
 
 _PAGE = 500
@@ -124,14 +124,14 @@ def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMi
 def _turns(migrations: list[Migration], rows: list[QueuedMigration], entries: Entries) -> dict[str, int]:
     """Return the turns of those that wait for a slot, by uid, as the operator assigns them (`plan.migration.slots`)."""
     waiting = [
-        Waiting(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
+        WaitingMigration(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
         for item, row in zip(migrations, rows, strict=True)
         if _waits(row) and not _is_under_way(item, row)
     ]
     under_way = namespaces_of(entries) + Counter(
         item.key.namespace for item in migrations if item.has_target and not item.is_final and item.uid not in entries
     )
-    return {item.uid: turn for turn, item in enumerate(take_turns(waiting, under_way=under_way))}
+    return {item.uid: turn for turn, item in enumerate(grant_in_turn(waiting, under_way=under_way))}
 
 
 def _waits(row: QueuedMigration) -> bool:

@@ -9,7 +9,7 @@ from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import Node
 from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.reasons import Reason
 
 _AT_TARGET_PODS = frozenset({Reason.TARGET_POD_NOT_READY, Reason.TARGET_POD_SANDBOX_FAILED, Reason.POD_SANDBOX_FAILED})
@@ -31,8 +31,8 @@ def restart_risks(
 
 def _no_node(vmi: VirtualMachineInstance, nodes: Sequence[Node] | None) -> Iterator[str]:
     # Leave devices out: the definition of a network says which ones it needs, and is not read for this.
-    demand = demand_of(vmi, attachments=KnownAttachments(access=AttachmentAccess(shared=None)))
-    found = find_candidates(nodes, source="", demand=demand)
+    needs = node_needs(vmi, attachments=KnownAttachments(access=AttachmentAccess(shared=None)))
+    found = find_candidates(nodes, source="", needs=needs)
     if found.is_impossible:
         yield f"{found.message}: it would be down until one can"
 

@@ -17,7 +17,7 @@ from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.migration import Migration
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -137,7 +137,7 @@ def _migrations_of(nic: NicRow, migrations: Sequence[Migration]) -> list[Migrati
     return [
         item
         for item in migrations
-        if item.key.name == nic.migration or nic.name in causes_of(item) or not item.is_final
+        if item.key.name == nic.migration or nic.name in changes_of(item) or not item.is_final
     ]
 
 

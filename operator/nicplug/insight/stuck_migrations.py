@@ -15,7 +15,7 @@ from nicplug.model.operations import OperationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.actions import Create
 from nicplug.plan.migration.eligibility import Obstacle, find_obstacle
-from nicplug.plan.nic.path.backoff import remedy_for
+from nicplug.plan.nic.path.messages import remedy_for
 from nicplug.reconcile.gather import Gatherer
 
 _FORESEEN = "foreseen"

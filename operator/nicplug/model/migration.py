@@ -11,7 +11,13 @@ from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
 from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
-from nicplug.model.names import MIGRATION_FINALIZER, VMI_KIND, WORKLOAD_UPDATE_ANNOTATION, WORKLOAD_UPDATE_PREFIX
+from nicplug.model.names import (
+    EVACUATION_ANNOTATION,
+    MIGRATION_FINALIZER,
+    VMI_KIND,
+    WORKLOAD_UPDATE_ANNOTATION,
+    WORKLOAD_UPDATE_PREFIX,
+)
 from nicplug.model.pod_record import PodRecord, parse_record, parse_target_pod
 from nicplug.model.times import format_time, parse_time
 
@@ -142,8 +148,14 @@ class Migration:
         known = {self.owner_vmi_uid, text(self.read_status().get(VMI_UID_MEMBER))} - {""}
         return known <= {vmi_uid}
 
-    def is_automatic(self, *, vmi_uid: str) -> bool:
-        """Report whether nicplug itself created it for this very VMI; nicplug withdraws no other."""
+    @property
+    def is_automatic(self) -> bool:
+        """True if a controller created it: to bring a change to a VM, or to drain a node."""
+        annotations = (WORKLOAD_UPDATE_ANNOTATION, EVACUATION_ANNOTATION)
+        return any(self.annotation(name) is not None for name in annotations)
+
+    def is_workload_update(self, *, vmi_uid: str) -> bool:
+        """Report whether nicplug created it to bring changes to this very VMI; nicplug withdraws no other."""
         is_theirs = self.owner is not None and self.owner.uid == vmi_uid
         return (
             is_theirs

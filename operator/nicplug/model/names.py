@@ -19,7 +19,7 @@ MIGRATION_VMI_LABEL = "kubevirt.io/vmi-name"
 WORKLOAD_UPDATE_ANNOTATION = "kubevirt.io/workloadUpdateMigration"
 WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 # nicplug's own, on a migration that it created: the NICs that it is for, each with what it changes
-# (`plan.nic.path.migration_history`).
+# (`plan.nic.path.blame`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"

@@ -70,14 +70,14 @@ class MigrationFailures:
     The record keeps them: any client may delete the migrations, and only the newest are kept.
 
     Attributes:
-        cause: what the change is (`plan.nic.path.migration_history`).
+        change: its fingerprint (`plan.nic.path.blame`).
         migrations: their uids, oldest first.
         reason: how the last one ended.
         message: the end of the last one in a sentence; "" if unknown.
         retry_alone: one that other NICs shared failed, and the NIC to blame is unknown: this NIC is retried alone.
     """
 
-    cause: str = ""
+    change: str = ""
     migrations: tuple[str, ...] = ()
     reason: str = ""
     message: str = ""
@@ -90,7 +90,7 @@ class MigrationFailures:
 
     def to_row(self) -> dict[str, Any]:
         """Return the member of the record."""
-        known = {"cause": self.cause, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
+        known = {"cause": self.change, "reason": self.reason, "message": self.message, "apart": self.retry_alone}
         return {"migrations": list(self.migrations), **{member: value for member, value in known.items() if value}}
 
 
@@ -100,7 +100,7 @@ def _parse_failures(value: Any) -> MigrationFailures:
     if not uids:
         return MigrationFailures()
     return MigrationFailures(
-        cause=text(row.get("cause")),
+        change=text(row.get("cause")),
         migrations=uids,
         reason=text(row.get("reason")),
         message=text(row.get("message")),

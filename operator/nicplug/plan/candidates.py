@@ -55,7 +55,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
+class NodeNeeds:
     """What a target pod requires of its node.
 
     Attributes:
@@ -76,14 +76,14 @@ class _Flaw(NamedTuple):
     of_several: str
 
 
-def demand_of(
+def node_needs(
     vmi: VirtualMachineInstance,
     *,
     attachments: KnownAttachments,
     added_node_selector: Mapping[str, Any] | None = None,
     left_out: frozenset[str] = frozenset(),
-) -> Demand:
-    """Return what the VM's next pod requires.
+) -> NodeNeeds:
+    """Return what the VM's next pod requires of its node.
 
     Args:
         attachments: the network attachment definitions that the VMI refers to; unknown ones require no device.
@@ -94,7 +94,7 @@ def demand_of(
     going = {interface.name for interface in vmi.interfaces if interface.is_absent} | left_out
     networks = [network for network in vmi.networks if network.name not in going]
     found = (attachments.definitions.get(key) for key in attachment_keys(networks, namespace=vmi.key.namespace))
-    return Demand(
+    return NodeNeeds(
         node_selector={**(added_node_selector or {}), **mapping(placement.get("nodeSelector"))},
         affinity=mapping(placement.get("affinity")),
         tolerations=objects(placement.get("tolerations")),
@@ -122,15 +122,15 @@ def refuse_devices(
     Args:
         lacking: NICs that the guest does not have yet, first come first served.
     """
-    demand = demand_of(
+    needs = node_needs(
         vmi, attachments=attachments, added_node_selector=added_node_selector, left_out=frozenset(lacking)
     )
     networks = {network.name: network for network in vmi.networks}
     refused: dict[str, Candidates] = {}
     if not nodes:
         return refused
-    groups = _NodeGroups(nodes, source=vmi.node_name, demand=demand)
-    asked = demand.devices
+    groups = _NodeGroups(nodes, source=vmi.node_name, needs=needs)
+    asked = needs.devices
     for name in lacking:
         keys = attachment_keys([networks[name]] if name in networks else [], namespace=vmi.key.namespace)
         found = (attachments.definitions.get(key) for key in keys)
@@ -145,20 +145,20 @@ def refuse_devices(
     return refused
 
 
-def find_candidates(nodes: Sequence[Node] | None, *, source: str, demand: Demand) -> Candidates:
+def find_candidates(nodes: Sequence[Node] | None, *, source: str, needs: NodeNeeds) -> Candidates:
     """Return the nodes other than the source that fit.
 
     Args:
         nodes: all nodes; None, or an empty list, if they cannot be read: a running VM has a node.
         source: the current node of the VM.
     """
-    return _NodeGroups(nodes, source=source, demand=demand).candidates(demand.devices) if nodes else Candidates()
+    return _NodeGroups(nodes, source=source, needs=needs).candidates(needs.devices) if nodes else Candidates()
 
 
 class _NodeGroups:
     """The nodes grouped by what matters: hundreds of NICs may each require a device of their own."""
 
-    def __init__(self, nodes: Sequence[Node], *, source: str, demand: Demand) -> None:
+    def __init__(self, nodes: Sequence[Node], *, source: str, needs: NodeNeeds) -> None:
         self._total = len(nodes)
         self._source = source if any(node.name == source for node in nodes) else ""
         self._offered = frozenset[str]().union(*(node.devices for node in nodes))
@@ -166,9 +166,9 @@ class _NodeGroups:
         self._source_devices: frozenset[str] | None = None
         for node in nodes:
             if node.name == source:
-                self._source_devices = node.devices if _flaw(node, demand) is None else None
+                self._source_devices = node.devices if _flaw(node, needs) is None else None
             else:
-                self._names.setdefault((_flaw(node, demand), node.devices), []).append(node.name)
+                self._names.setdefault((_flaw(node, needs), node.devices), []).append(node.name)
 
     def candidates(self, devices: frozenset[str]) -> Candidates:
         """Return the candidates for a pod that also requires these devices."""
@@ -194,19 +194,19 @@ class _NodeGroups:
         )
 
 
-def _flaw(node: Node, demand: Demand) -> _Flaw | None:
+def _flaw(node: Node, needs: NodeNeeds) -> _Flaw | None:
     """Return the flaw to fix first; devices come last."""
     if node.deleting:
         return _Flaw("is being deleted", "are being deleted")
-    if is_cordoned_for(demand.tolerations, node):
+    if is_cordoned_for(needs.tolerations, node):
         return _Flaw("is cordoned", "are cordoned")
     if not node.is_ready:
         return _Flaw("is not ready", "are not ready")
-    if labels := missing_labels(demand.node_selector, node):
+    if labels := missing_labels(needs.node_selector, node):
         return _with("lack", f"label {_listed(labels)}")
-    if not fits_affinity(demand.affinity, node):
+    if not fits_affinity(needs.affinity, node):
         return _Flaw("does not match the node affinity", "do not match the node affinity")
-    if taints := repelling_taints(demand.tolerations, node):
+    if taints := repelling_taints(needs.tolerations, node):
         return _Flaw(*(f"{verb} taint {', '.join(map(str, taints))}" for verb in ("has", "have")))
     return None
 

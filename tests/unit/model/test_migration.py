@@ -13,7 +13,7 @@ OURS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("changed", "is_automatic"),
+    ("changed", "is_workload_update"),
     [
         pytest.param({}, True, id="as nicplug makes it"),
         pytest.param({"name": "migration-job"}, False, id="another name"),
@@ -26,5 +26,5 @@ OURS: dict[str, Any] = {
         ),
     ],
 )
-def test_is_automatic(changed: dict[str, Any], is_automatic: bool) -> None:
-    assert a_migration(migration(**(OURS | changed))).is_automatic(vmi_uid=VMI_UID) is is_automatic
+def test_is_workload_update(changed: dict[str, Any], is_workload_update: bool) -> None:
+    assert a_migration(migration(**(OURS | changed))).is_workload_update(vmi_uid=VMI_UID) is is_workload_update

@@ -5,7 +5,7 @@ Start at `plan_migration`: `facts`, then the first of `phases` that applies, the
 - Before the target pod: `eligibility`, `slots` (limits, order, whose turn it is).
 - The target pod: `target_networks` (with which NICs, on which nodes), `target`.
 - Until the end: `hand_off`, `timeouts`, `progress` (what it waits for), `finish` (clean-up).
-- `failure`: why it failed, and which NICs are at fault; `plan.nic.path.migration_history` counts that.
+- When it fails, `plan.nic.path.blame` says which NICs are at fault, and `plan.nic.path.migration_history` counts that.
 
 Must not know which NIC wants a migration (`plan.vmi.migration_request`).
 """

@@ -175,7 +175,7 @@ def _before_copy(facts: MigrationFacts, *, now: datetime) -> Effects:
         if facts.migration.deleting:
             return Effects(
                 actions=(mark_failed(vmi, reason="Migration canceled before it had begun", now=now),),
-                announcements=(_abort_told(),),
+                announcements=(_announce_abort(),),
             )
         due = agent_deadline(facts)
         if due is not None and now >= due:
@@ -196,9 +196,9 @@ def _during_copy(facts: MigrationFacts) -> Effects:
     if vmi is None or not facts.is_ours:
         return Effects()
     actions: list[Action] = []
-    told: tuple[Announcement, ...] = ()
+    announced: tuple[Announcement, ...] = ()
     if facts.migration.deleting and state.is_active and not state.abort_requested:
-        actions, told = [request_abort(vmi)], (_abort_told(),)
+        actions, announced = [request_abort(vmi)], (_announce_abort(),)
     if state.target_ready_at is not None and pod is not None and pod.target_ready is None:
         actions.append(
             PatchAnnotations(
@@ -209,10 +209,10 @@ def _during_copy(facts: MigrationFacts) -> Effects:
                 wanted=freeze({MIGRATION_TARGET_READY_ANNOTATION: format_time(state.target_ready_at)}),
             )
         )
-    return Effects(actions=tuple(actions), announcements=told)
+    return Effects(actions=tuple(actions), announcements=announced)
 
 
-def _abort_told() -> Announcement:
+def _announce_abort() -> Announcement:
     return normal(Subject.MIGRATION, "SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
 
 

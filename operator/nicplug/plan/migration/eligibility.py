@@ -8,13 +8,12 @@ from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
 from nicplug.model.metadata import objects, text
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.checks import first_result
-from nicplug.plan.migration.facts import MigrationFacts, first_in_line, gather_migration_facts
-from nicplug.plan.migration.failure import Ending
+from nicplug.plan.migration.facts import Ending, MigrationFacts, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
-from nicplug.plan.migration.timeouts import pending_timeout, progressing_condition, stuck_since, unschedulable_timeout
-from nicplug.plan.nic.path.backoff import RECENT, backoff_until, spaced_until
+from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, unschedulable_timeout
+from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unregistered_plugin
@@ -25,7 +24,7 @@ from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unr
 # Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
 
-def refuse_unlike(facts: MigrationFacts) -> Ending | None:
+def refuse_invalid(facts: MigrationFacts) -> Ending | None:
     """Refuse a request that is invalid in itself, whatever the VMI."""
     migration = facts.migration
     spec = migration.read_spec()
@@ -53,12 +52,12 @@ def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | Non
     """Refuse a migration of a VMI that cannot be migrated, or is being migrated."""
     if vmi.is_final:
         return Ending(reason=Reason.VMI_FINAL, event="Cannot migrate VMI in finalized state.")
-    if why := not_migratable(vmi):
+    if why := _refusal_by_condition(vmi):
         return Ending(reason=Reason.NOT_LIVE_MIGRATABLE, event=f"Cannot migrate VMI, {why}")
     return refuse_second(view)
 
 
-def not_migratable(vmi: VirtualMachineInstance) -> str:
+def _refusal_by_condition(vmi: VirtualMachineInstance) -> str:
     """Reason and message of a False LiveMigratable condition; "" when it is absent, Unknown or True."""
     row = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE) or {}
     if row.get("status") != FALSE:
@@ -135,7 +134,7 @@ def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obs
 
 def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Obstacle | None:
     second = refuse_second(view)
-    return Obstacle(reason=second.reason, message=second.told) if second is not None else None
+    return Obstacle(reason=second.reason, message=second.explanation) if second is not None else None
 
 
 def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
@@ -147,7 +146,7 @@ def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstac
 
 
 def _is_migratable(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
-    why = not_migratable(facts.vmi) if facts.vmi is not None else ""
+    why = _refusal_by_condition(facts.vmi) if facts.vmi is not None else ""
     return _stuck(view, now, Reason.NOT_LIVE_MIGRATABLE, f"Cannot migrate VMI, {why}") if why else None
 
 
@@ -199,13 +198,13 @@ def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> 
 def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     if facts.vmi is None or facts.target is not None:
         return None
-    demand = demand_of(
+    needs = node_needs(
         facts.vmi,
         attachments=view.attachments,
         added_node_selector=target_selector(view, facts.vmi),
         left_out=nics_not_brought(view, facts.vmi),
     )
-    candidates = find_candidates(view.nodes, source=facts.vmi.node_name, demand=demand)
+    candidates = find_candidates(view.nodes, source=facts.vmi.node_name, needs=needs)
     if not candidates.is_impossible:
         return None
     return _stuck(view, now, Reason.NO_CANDIDATE_NODE, candidates.message)
@@ -213,15 +212,15 @@ def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
     """Wait before retrying a target pod that the API server refused."""
-    refusal, told = view.refusal, progressing_condition(view.migration)
+    refusal, before = view.refusal, view.migration.progress_reason
     if facts.target is not None:
         return None
     due = stuck_since(view.migration, now=now) + pending_timeout(view.migration)
     if refusal is None or refusal.reason not in POD_REFUSED:
         # The first refusal counts between two retries; else the migration would be retried indefinitely.
-        if told.get("reason") not in POD_REFUSED or now < due:
+        if before not in POD_REFUSED or now < due:
             return None
-        return Obstacle(reason=Reason(text(told["reason"])), message=text(told.get("message")), gives_up_at=due)
+        return Obstacle(reason=Reason(before), message=view.migration.progress, gives_up_at=due)
     if is_quota(refusal.message):
         message = f"the target pod is asked for again: {refusal.message}"
         return Obstacle(reason=Reason.REJECTED_BY_QUOTA, message=message)

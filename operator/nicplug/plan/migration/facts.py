@@ -1,47 +1,20 @@
-"""Facts that decisions on a migration depend on, read once from the view: its VMI, its pods, the node agents' state."""
+"""Facts of one migration, read once from the view: its VMI, its pods, the node agents' state.
+
+Also the results of its decisions: `Ending`, why it fails, and `Progress`, what it waits for.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nicplug.model.attachments import attachment_key
+from nicplug.model.conditions import FALSE, TRUE
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState
-from nicplug.model.networks import Network
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.nic.path.blame import may_be_networks_fault
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import target_key
-
-
-def nics_named(view: MigrationView, vmi: VirtualMachineInstance, failure: PodFailure | None) -> tuple[str, ...]:
-    """The VMI's NICs on the network that the kubelet's message names, in spec order; several may share one."""
-    if failure is None or not failure.network:
-        return ()
-    return tuple(item.name for item in vmi.networks if item.attachment and _is_named(item, failure.network, view))
-
-
-def is_of_networks(view: MigrationView, vmi: VirtualMachineInstance, failure: PodFailure | None) -> bool:
-    """True if the message names one of the VMI's networks, or may: Multus may quote a definition by another name.
-
-    Otherwise the cause is the node's container runtime, the cluster's own network, or a chained plugin that is put
-    into every pod: no edit of the VM or of its networks could fix that.
-    """
-    if failure is None:
-        return False
-    if failure.is_of_networks or nics_named(view, vmi, failure):
-        return True
-    definitions = view.attachments.definitions
-    namespace = view.migration.key.namespace
-    is_known = all(attachment_key(item, namespace=namespace) in definitions for item in vmi.networks if item.attachment)
-    return bool(failure.network) and "/" not in failure.network and not is_known
-
-
-def _is_named(network: Network, name: str, view: MigrationView) -> bool:
-    key = attachment_key(network, namespace=view.migration.key.namespace)
-    if "/" in name:
-        return name == f"{key.namespace}/{key.name}"
-    definition = view.attachments.definitions.get(key)
-    return name == (definition.network_name if definition is not None else key.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +27,6 @@ class MigrationFacts:
         state: what the VMI's status says about its present or last migration, whichever that is.
         target: the pod that nicplug created for this migration.
         start_failure: why the last attempt to start the waiting target pod failed; "" when no failure is reported.
-        named_nics: those of the VMI on the network that it names.
         is_networks_fault: it is, or may be, of a network of the VMI.
         node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
         others: the VMI's other pods that may still run, the source among them.
@@ -69,7 +41,6 @@ class MigrationFacts:
     target: LauncherPod | None
     others: tuple[LauncherPod, ...]
     start_failure: str = ""
-    named_nics: tuple[str, ...] = ()
     is_networks_fault: bool = False
     node_trouble: str = ""
     has_turn: bool = False
@@ -113,7 +84,7 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
             migration=migration, vmi=None, is_replaced=is_replaced, state=MigrationState(), target=None, others=()
         )
     target = find_target(view, migration)
-    failure = _start_failure(view, target)
+    failure = find_start_failure(view, target)
     return MigrationFacts(
         migration=migration,
         vmi=vmi,
@@ -121,8 +92,7 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
         state=vmi.migration_state,
         target=target,
         start_failure=failure.message if failure is not None else "",
-        named_nics=nics_named(view, vmi, failure),
-        is_networks_fault=is_of_networks(view, vmi, failure),
+        is_networks_fault=may_be_networks_fault(failure, vmi=vmi, known=view.attachments),
         node_trouble=_node_trouble(view, target),
         others=tuple(pod for pod in (*view.pods, *_replaced_by_others(view)) if pod != target and not pod.is_finished),
         has_turn=target is not None and bool(target.node_name) and view.slot.inbound_node == target.node_name,
@@ -139,8 +109,8 @@ def _replaced_by_others(view: MigrationView) -> Iterator[LauncherPod]:
     return (pod for pod in view.foreign_pods if pod.uid in replaced and not pod.deleting)
 
 
-def _start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
-    """Start failure of a pod that has a node: the kubelet retries repeatedly."""
+def find_start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
+    """Find why the kubelet could not start a pod that has a node; it retries repeatedly."""
     if target is None or not target.node_name or target.phase != "Pending":
         return None
     return next((failure for failure in view.start_failures if failure.pod_uid == target.uid), None)
@@ -177,9 +147,48 @@ def first_in_line(view: MigrationView) -> Migration:
         return (
             not (state.is_active and state.migration_uid == item.uid),
             not (item.has_target or item.is_between_targets or find_target(view, item) is not None),
-            view.vmi is not None and item.is_automatic(vmi_uid=view.vmi.uid),
+            view.vmi is not None and item.is_workload_update(vmi_uid=view.vmi.uid),
             item.phase is MigrationPhase.UNSET,
             present[item.uid],
         )
 
     return min(unfinished, key=rank, default=view.migration)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """Failure of a migration.
+
+    Attributes:
+        event: KubeVirt's text.
+        message: of the condition, where there is more to say than the event does.
+        is_abort: the migration was cancelled before the node agents had it.
+    """
+
+    reason: Reason
+    event: str
+    message: str = ""
+    is_abort: bool = False
+
+    @property
+    def explanation(self) -> str:
+        """Return the message, or the event if that says everything."""
+        return self.message or self.event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Content of the condition `Progressing`.
+
+    Attributes:
+        is_stuck: nicplug can do nothing until something changes.
+    """
+
+    reason: str
+    message: str
+    is_stuck: bool = False
+
+    @property
+    def status(self) -> str:
+        """Status of the condition."""
+        return FALSE if self.is_stuck else TRUE

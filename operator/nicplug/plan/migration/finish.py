@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from nicplug.model.frozen_json import freeze
-from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
@@ -20,7 +19,7 @@ from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_target, request_abort
 from nicplug.plan.migration.phases import copied_state
 from nicplug.plan.migration.slots import MigrationPlan
-from nicplug.plan.migration.timeouts import progressing_condition, tell_lost_node
+from nicplug.plan.migration.timeouts import describe_lost_node
 from nicplug.plan.outcome import Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -36,7 +35,7 @@ def old_migrations(view: MigrationView) -> Iterator[Delete]:
     """List the finished migrations to delete: all but the newest of the VMI.
 
     Unlike in KubeVirt, migrations that are being deleted do not count: withdrawn ones would hide how often the guest
-    has moved (`plan.nic.path.backoff`).
+    has moved (`plan.nic.path.migration_history`).
     """
     newest_first = [item for item in reversed(view.migrations) if item.is_final and not item.deleting]
     for item in newest_first[KEPT_PER_VMI:]:
@@ -51,11 +50,11 @@ KEPT_WITHOUT_VMI = timedelta(minutes=10)
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
-def plan_end(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
+def plan_clean_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Plan the rest of an ended migration."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
-        _tell_node_agents(view, facts, now=now) if is_failed else Effects(),
+        _notify_node_agents(view, facts, now=now) if is_failed else Effects(),
         _delete_target(view, facts, now=now) if is_failed else _delete_source(view, facts),
         _delete_leftovers(view, facts),
         Effects(actions=delete_replaced_targets(view, facts)),
@@ -76,7 +75,7 @@ def _abort_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
     failed_at = facts.migration.entered_at(MigrationPhase.FAILED)
     if failed_at is None or failed_at - now > ABORT_PATIENCE:
         return None
-    return (now if tell_lost_node(view, facts) else failed_at) + ABORT_PATIENCE
+    return (now if describe_lost_node(view, facts) else failed_at) + ABORT_PATIENCE
 
 
 def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
@@ -90,10 +89,10 @@ def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
         return False
     if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
         return False
-    return text(progressing_condition(facts.migration).get("reason")) != Reason.TARGET_POD_LOST  # else nobody answers
+    return facts.migration.progress_reason != Reason.TARGET_POD_LOST  # else nobody answers
 
 
-def _is_told_now(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
+def _marks_failed(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
     """True if the VMI is to be marked failed now, while the copy runs.
 
     A guest that has arrived stays, unless it has ended. If its pod has ended, so has the guest: its node was lost, and
@@ -111,18 +110,17 @@ def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
     Two leaders: one has handed off what the other has failed, and both would forget a released migration.
     """
-    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _is_told_now(view, facts, now=now)
+    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _marks_failed(view, facts, now=now)
 
 
-def _tell_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
+def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
     """Mark the migration failed in the VMI, so that no node agent goes on with it."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
-    if facts.vmi is None or not _is_told_now(view, facts, now=now):
+    if facts.vmi is None or not _marks_failed(view, facts, now=now):
         return Effects()
-    told = progressing_condition(facts.migration)
-    is_down = text(told.get("reason")) == Reason.TARGET_POD_LOST
-    reason = TARGET_IS_DOWN if is_down else text(told.get("message")) or TARGET_IS_DOWN
+    is_down = facts.migration.progress_reason == Reason.TARGET_POD_LOST
+    reason = TARGET_IS_DOWN if is_down else facts.migration.progress or TARGET_IS_DOWN
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
@@ -144,7 +142,7 @@ def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime)
         return Effects()
     release, delete = delete_target(vmi, pod)
     return Effects(
-        actions=(delete,) if _is_told_now(view, facts, now=now) else (release, delete),
+        actions=(delete,) if _marks_failed(view, facts, now=now) else (release, delete),
         announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
@@ -172,7 +170,7 @@ def _may_be_home(facts: MigrationFacts, target: LauncherPod) -> bool:
 def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
     if migration.deleting:
         return f"migration canceled and pod {pod.key} is deleted"
-    match text(progressing_condition(migration).get("reason")):
+    match migration.progress_reason:
         case Reason.TARGET_POD_UNSCHEDULABLE:
             return f"unschedulable pod {pod.key} timeout period exceeded"
         case Reason.TARGET_POD_NOT_READY | Reason.TARGET_POD_LATE | Reason.NO_SLOT_IN_TIME:

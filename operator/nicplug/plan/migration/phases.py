@@ -18,8 +18,7 @@ from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import refuse_second
-from nicplug.plan.migration.facts import MigrationFacts
-from nicplug.plan.migration.failure import Ending, Progress
+from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress
 from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -39,7 +38,7 @@ def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) ->
         or _reported_failed(facts)
         or _pod_lost(facts)
         or _state_lost(facts)
-        or _given_up(view, facts, now=now)
+        or _failed_before_hand_off(view, facts, now=now)
     )
 
 
@@ -110,7 +109,7 @@ def _forged_end(facts: MigrationFacts) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
 
 
-def _given_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
+def _failed_before_hand_off(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
     """Give up before the node agents have it: another migration goes first, or the target pod has timed out."""
     if facts.is_handed_off or facts.migration.is_handed_off:
         return None

@@ -40,20 +40,20 @@ from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
     Obstacle,
     find_obstacle,
+    refuse_invalid,
     refuse_missing,
-    refuse_unlike,
     refuse_vmi,
 )
-from nicplug.plan.migration.facts import MigrationFacts, gather_migration_facts
-from nicplug.plan.migration.failure import Ending, Progress, causes_at_fault, nics_at_fault
-from nicplug.plan.migration.finish import plan_end
+from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, find_start_failure, gather_migration_facts
+from nicplug.plan.migration.finish import plan_clean_up
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
 from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
+from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, progressing_condition
-from nicplug.plan.nic.path.migration_history import AT_FAULT_MEMBER, CAUSES_AT_FAULT_MEMBER
+from nicplug.plan.nic.path.blame import blame_nics
 from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status
@@ -69,7 +69,7 @@ _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SC
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 _CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 # The executor announces what was refused.
-_TOLD_BY_REFUSAL = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
+_ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
 @planning_pass()
@@ -88,7 +88,7 @@ def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
         notes = ("a pod is out of sight: asks before it is taken for lost",)
         return MigrationPlan(actions=(unseen,), notes=notes, wants_slot=migration.is_between_targets)
     if migration.is_final:
-        return plan_end(view, facts, now=now)
+        return plan_clean_up(view, facts, now=now)
     if is_foreign:
         return _let_go(view, facts, now=now)
     if migration.phase is MigrationPhase.UNSET:
@@ -133,8 +133,8 @@ def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime
     """Accept it, or refuse it in the words of KubeVirt's webhook."""
     if facts.migration.deleting:
         return _fail(view, facts, _CANCELED, now=now)
-    if (unlike := refuse_unlike(facts)) is not None:
-        return _fail(view, facts, unlike, now=now)
+    if (invalid := refuse_invalid(facts)) is not None:
+        return _fail(view, facts, invalid, now=now)
     if (missing := refuse_missing(facts)) is not None or facts.vmi is None:
         patience = (view.report_pending_since or now) + VMI_PATIENCE
         if missing is None or (now < patience and not facts.is_replaced):
@@ -229,7 +229,7 @@ def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: da
     left = give_up_leftover_targets(view, facts)
     outcome = _Outcome(
         entered=(MigrationPhase.FAILED,),
-        progress=Progress(reason=ending.reason, message=ending.told, is_stuck=True),
+        progress=Progress(reason=ending.reason, message=ending.explanation, is_stuck=True),
         ending=ending,
         effects=Effects(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
     )
@@ -256,11 +256,7 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
     wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}
     if migration.phase is MigrationPhase.UNSET and facts.vmi is not None and outcome.ending is None:
         wanted[VMI_UID_MEMBER] = facts.vmi.uid
-    if outcome.ending is not None and (names := nics_at_fault(facts, outcome.ending)):
-        wanted[AT_FAULT_MEMBER] = names
-        if causes := causes_at_fault(view, facts, names):
-            wanted[CAUSES_AT_FAULT_MEMBER] = causes
-    wanted |= _pod_members(facts, outcome)
+    wanted |= _blame(view, facts, outcome.ending) | _pod_members(facts, outcome)
     changes = changed_members(seen=migration.status, wanted=wanted)
     # Absent for a pod that an earlier version created: it comes with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
@@ -279,12 +275,12 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
         delay=delay,
         now=now,
     )
-    told = _told(view, outcome, is_new=is_new) if decision.patch is not None else ()
+    announced = _announce(view, outcome, is_new=is_new) if decision.patch is not None else ()
     ended = _ended(outcome) if decision.patch is not None else ()
     actions: tuple[Action, ...] = (*outcome.effects.actions, *((decision.patch,) if decision.patch else ()))
     return MigrationPlan(
         actions=actions,
-        announcements=(*outcome.effects.announcements, *told),
+        announcements=(*outcome.effects.announcements, *announced),
         measures=ended,
         again_at=min((moment for moment in (decision.due, *outcome.moments) if moment), default=None),
         withholds_report=decision.due is not None,
@@ -300,6 +296,17 @@ def _ended(outcome: _Outcome) -> tuple[Measure, ...]:
     return (MigrationEnded(phase=MigrationPhase.SUCCEEDED, reason=Reason.MIGRATION_SUCCEEDED),) if is_over else ()
 
 
+def _blame(view: MigrationView, facts: MigrationFacts, ending: Ending | None) -> dict[str, Any]:
+    """Record which NICs kept the target pod from starting."""
+    pod, vmi = facts.target, facts.vmi
+    if pod is None or vmi is None or ending is None or ending.reason is not Reason.TARGET_POD_NOT_READY:
+        return {}
+    # Multus reports only after it has attached everything: before the pod runs, a missing interface means nothing.
+    missing = missing_interfaces(pod, vmi) if pod.is_ready else ()
+    failure = find_start_failure(view, pod)
+    return blame_nics(facts.migration, vmi=vmi, failure=failure, missing=missing, known=view.attachments)
+
+
 def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
     """Record which pod the VM moves to, and which pods it does not move to any more."""
     migration, pod = facts.migration, facts.target
@@ -313,14 +320,14 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
     return members
 
 
-def _told(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
+def _announce(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events for what the status reports for the first time; they go with its write."""
     if outcome.ending is not None:
         return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
         return (normal(Subject.MIGRATION, "SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi
-    if not is_new or progress.reason in _TOLD_BY_REFUSAL:
+    if not is_new or progress.reason in _ANNOUNCED_BY_EXECUTOR:
         return ()
     if progress.reason == Reason.MIGRATION_BACKOFF:
         return (warning(Subject.VMI, progress.reason, f"backoff migrating vmi {key}"),)

@@ -3,20 +3,17 @@
 from dataclasses import replace
 from datetime import datetime
 
-from nicplug.model.metadata import text
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
-from nicplug.plan.migration.facts import MigrationFacts
-from nicplug.plan.migration.failure import Progress
+from nicplug.plan.migration.facts import MigrationFacts, Progress
 from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
 from nicplug.plan.migration.timeouts import (
     agent_deadline,
+    describe_lost_node,
     pod_deadline,
-    progressing_condition,
-    tell_lost_node,
     unready_containers,
 )
 from nicplug.plan.reasons import Reason
@@ -35,16 +32,17 @@ def describe(
         phase: the new phase.
         obstacle: what keeps it from having a target pod, while it is Pending.
     """
-    if lost := tell_lost_node(view, facts):
-        return Progress(reason=Reason.NODE_LOST, message=lost + _agents_given_up(facts, phase), is_stuck=True)
-    if facts.migration.deleting:
+    migration = facts.migration
+    if lost := describe_lost_node(view, facts):
+        return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
+    if migration.deleting:
         return _canceling(facts)
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
-            return Progress(reason=obstacle.reason, message=_told(obstacle), is_stuck=obstacle.is_stuck)
-        case MigrationPhase.PENDING if (told := progressing_condition(facts.migration)).get("reason") in POD_REFUSED:
+            return Progress(reason=obstacle.reason, message=_message_of(obstacle), is_stuck=obstacle.is_stuck)
+        case MigrationPhase.PENDING if migration.progress_reason in POD_REFUSED:
             # Its time goes on until there is a pod.
-            return Progress(reason=text(told["reason"]), message=text(told.get("message")), is_stuck=True)
+            return Progress(reason=migration.progress_reason, message=migration.progress, is_stuck=True)
         case MigrationPhase.PENDING:
             return _pending(view, facts)
         case MigrationPhase.SCHEDULING:
@@ -58,17 +56,15 @@ def describe(
 def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     if not view.slot.is_granted and (queued := _queued(view)) is not None:
         return queued
-    told = progressing_condition(facts.migration)
-    if told.get("reason") == Reason.REJECTED_BY_QUOTA:
-        # Each attempt is short, and may fail as the last one did.
-        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=text(told.get("message")))
-    if told.get("reason") == Reason.TARGET_POD_REPLACED:
-        return Progress(reason=Reason.TARGET_POD_REPLACED, message=text(told.get("message")))
+    before = facts.migration.progress_reason
+    if before in (Reason.REJECTED_BY_QUOTA, Reason.TARGET_POD_REPLACED):
+        # It stays until there is a pod: each attempt is short, and may fail as the last one did.
+        return Progress(reason=before, message=facts.migration.progress)
     message = "the target pod is being made" if view.slot.is_granted else ASKS_FOR_A_SLOT
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 
 
-def _told(obstacle: Obstacle) -> str:
+def _message_of(obstacle: Obstacle) -> str:
     if obstacle.gives_up_at is None:
         return obstacle.message
     return f"{obstacle.message}; given up at {format_time(obstacle.gives_up_at)}"
@@ -90,7 +86,7 @@ def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> P
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
-    end = _given_up(facts, pod, now=now)
+    end = _pod_deadline_phrase(facts, pod, now=now)
     if pod.unscheduled is not None:
         message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
         return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
@@ -118,7 +114,7 @@ def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
 
 
-def _given_up(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
+def _pod_deadline_phrase(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
     due = pod_deadline(facts, pod, now=now)
     return f"; given up at {format_time(due)}" if due is not None and pod.created is not None else ""
 
@@ -127,7 +123,7 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not pod.is_ready:
         return _starting(view, facts, now=now)
-    end = _given_up(facts, pod, now=now)
+    end = _pod_deadline_phrase(facts, pod, now=now)
     if missing := missing_interfaces(pod, vmi):
         what = f"Multus has still to report {', '.join(missing)}"
         message = f"target pod {pod.key.name} runs; {what}{end}"
@@ -145,14 +141,14 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     )
 
 
-def _agents_given_up(facts: MigrationFacts, phase: MigrationPhase) -> str:
+def _agent_deadline_phrase(facts: MigrationFacts, phase: MigrationPhase) -> str:
     due = agent_deadline(facts) if phase is facts.migration.phase else None
     return f"; given up at {format_time(due)}" if due is not None else ""
 
 
 def _handed_off(facts: MigrationFacts, phase: MigrationPhase) -> Progress:
     """Name the node agent that acts next."""
-    state, end = facts.state, _agents_given_up(facts, phase)
+    state, end = facts.state, _agent_deadline_phrase(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:
         message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"
         return Progress(reason=Reason.PREPARING_TARGET, message=message + end)

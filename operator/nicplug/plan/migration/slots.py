@@ -23,7 +23,7 @@ _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class WaitingMigration:
     """A migration that waits for a slot.
 
     Attributes:
@@ -41,9 +41,12 @@ class Waiting:
         return (self.created or _FAR_FUTURE, self.uid)
 
 
-def take_turns(
-    waiting: Iterable[Waiting], *, under_way: Mapping[str, int], goes: Callable[[Waiting], bool] = lambda _: True
-) -> list[Waiting]:
+def grant_in_turn(
+    waiting: Iterable[WaitingMigration],
+    *,
+    under_way: Mapping[str, int],
+    goes: Callable[[WaitingMigration], bool] = lambda _: True,
+) -> list[WaitingMigration]:
     """Grant slots in turn; each migration is tried once.
 
     At equal priority the namespace with the fewest migrations under way has the next turn, with its oldest migration;
@@ -58,20 +61,20 @@ def take_turns(
         The migrations that go, in order.
     """
     counts: defaultdict[str, int] = defaultdict(int, under_way)
-    lines: defaultdict[int, defaultdict[str, list[Waiting]]] = defaultdict(lambda: defaultdict(list))
+    lines: defaultdict[int, defaultdict[str, list[WaitingMigration]]] = defaultdict(lambda: defaultdict(list))
     for item in sorted(waiting, key=lambda item: item.age_rank, reverse=True):
         lines[item.priority][item.namespace].append(item)
-    gone: list[Waiting] = []
+    gone: list[WaitingMigration] = []
     for priority in sorted(lines, reverse=True):
-        _take_turns_of_one_priority(lines[priority], counts, goes, gone)
+        _grant_one_priority(lines[priority], counts, goes, gone)
     return gone
 
 
-def _take_turns_of_one_priority(
-    lines: Mapping[str, list[Waiting]],
+def _grant_one_priority(
+    lines: Mapping[str, list[WaitingMigration]],
     counts: defaultdict[str, int],
-    goes: Callable[[Waiting], bool],
-    gone: list[Waiting],
+    goes: Callable[[WaitingMigration], bool],
+    gone: list[WaitingMigration],
 ) -> None:
     """Each migration enters the heap once: n log n, however many namespaces there are.
 
@@ -211,7 +214,7 @@ def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *,
     contenders = {item.uid: item for item in view.contenders if item.wants and item.uid not in count.entries}
     causes: dict[str, _Cause] = {}
 
-    def goes(item: Waiting) -> bool:
+    def goes(item: WaitingMigration) -> bool:
         contender = contenders[item.uid]
         if (cause := count.full_for(contender)) is not None:
             causes[item.uid] = cause
@@ -221,12 +224,12 @@ def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *,
         return True
 
     waiting = [
-        Waiting(uid=item.uid, namespace=item.key.namespace, priority=item.priority, created=item.created)
+        WaitingMigration(uid=item.uid, namespace=item.key.namespace, priority=item.priority, created=item.created)
         for item in contenders.values()
     ]
-    take_turns(waiting, under_way=namespaces_of(count.entries), goes=goes)
+    grant_in_turn(waiting, under_way=namespaces_of(count.entries), goes=goes)
     left = [item for item in waiting if item.uid in causes]
-    for position, item in enumerate(take_turns(left, under_way=namespaces_of(count.entries)), start=1):
+    for position, item in enumerate(grant_in_turn(left, under_way=namespaces_of(count.entries)), start=1):
         slots[item.uid] = _waiting(position, causes[item.uid])
 
 

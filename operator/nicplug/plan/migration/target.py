@@ -161,7 +161,7 @@ def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str,
 # to such a pod (docs/differences.md).
 
 _WITH_TARGET = (MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
-_TOLD_NICS = 3
+_MOST_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,13 +247,13 @@ def _renewal(facts: MigrationFacts, pod: LauncherPod, nics: tuple[str, ...], *, 
     # Else repeated NIC changes would hold a slot for as long as they go on.
     keeps_time = is_free or before.count >= MOST_RENEWALS
     replaced = PodRecord(key=pod.key, uid=pod.uid, migration_uid=migration.uid)
-    told = ", ".join(f'"{name}"' for name in nics[:_TOLD_NICS])
-    more = f" and {len(nics) - _TOLD_NICS} more" if len(nics) > _TOLD_NICS else ""
+    named = ", ".join(f'"{name}"' for name in nics[:_MOST_NAMED])
+    more = f" and {len(nics) - _MOST_NAMED} more" if len(nics) > _MOST_NAMED else ""
     return Renewal(
         record=TargetRenewal(
             count=before.count if is_free else before.count + 1,
             waiting_since=waits_since(facts, pod, now=now) if keeps_time else None,
             replaced=(*before.replaced, replaced),
         ),
-        message=f"target pod {pod.key.name} was made before NICs of the VM changed ({told}{more}): it is replaced",
+        message=f"target pod {pod.key.name} was made before NICs of the VM changed ({named}{more}): it is replaced",
     )

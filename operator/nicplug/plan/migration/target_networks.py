@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import read_object
@@ -23,15 +22,15 @@ from nicplug.model.networks_annotation import (
     parse_annotation,
     plugin_interface_name,
 )
-from nicplug.model.operations import OperationType, parse_operations
+from nicplug.model.operations import OperationType
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.observed import networks_asked_for
-from nicplug.plan.nic.path.backoff import is_automatic
-from nicplug.plan.nic.path.migration_history import BROUGHT_BY_NONE, causes_of, is_left_out
+from nicplug.plan.nic.path.blame import changes_of
+from nicplug.plan.nic.path.migration_history import nics_left_out
 from nicplug.plan.views import MigrationView, Refusal
 
 
@@ -133,29 +132,16 @@ def _host_model(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-# A target pod is created without NICs that have failed, or may have, for good, since it would not start with them: one
-# broken network would keep a VM from ever moving, and with it every other NIC. A user's migration retries failed NICs:
-# someone who fixed a node has no other way to say so. No migration brings a NIC that was rolled back, or has no PCI
-# slot in the guest.
-
-# Records are not read for their times here.
-_ANY_TIME = datetime.max.replace(tzinfo=UTC)
-
-
-def nics_left_out(vmi: VirtualMachineInstance, migration: Migration) -> frozenset[str]:
-    """NICs that the target pod is created without; the guest has none of them, and is about to get none."""
-    return frozenset(_given_up(vmi, migration, OperationType.PLUG)) - nics_given(vmi)
-
-
 def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:
-    """NICs left out, and for nicplug's own migrations those whose device no node has: they must not block the others.
+    """NICs that the target pod is created without; the guest has none of them, and is about to get none.
 
-    A user's migration fails because of them, and reports it.
+    They have failed, or for an automatic migration no node has their device: they must not block the others. A user's
+    migration fails because of such a device, and reports it.
     """
-    left_out, in_guest = nics_left_out(vmi, view.migration), nics_in_guest(vmi)
-    if not is_automatic(view.migration):
+    left_out = nics_left_out(view.migration, vmi=vmi, operation=OperationType.PLUG) - nics_given(vmi)
+    if not view.migration.is_automatic:
         return left_out
-    brought = in_guest | left_out | causes_of(view.migration).keys()
+    brought = nics_in_guest(vmi) | left_out | changes_of(view.migration).keys()
     refused = refuse_devices(
         view.nodes,
         vmi=vmi,
@@ -170,7 +156,7 @@ def with_networks_that_work(
     vmi: VirtualMachineInstance, migration: Migration, *, source: LauncherPod | None
 ) -> VirtualMachineInstance:
     """The VMI with its guest's networks, where others were wanted but cannot be attached."""
-    names = _given_up(vmi, migration, OperationType.CHANGE_NETWORK)
+    names = nics_left_out(migration, vmi=vmi, operation=OperationType.CHANGE_NETWORK)
     if not names or source is None:
         return vmi
     asked, rows = networks_asked_for(source, namespace=vmi.key.namespace), reported_rows(vmi)
@@ -183,11 +169,3 @@ def with_networks_that_work(
         return network.with_attachment(name if where == vmi.key.namespace else reference)
 
     return replace(vmi, networks=tuple(map(that_works, vmi.networks)))
-
-
-def _given_up(vmi: VirtualMachineInstance, migration: Migration, operation: OperationType) -> set[str]:
-    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
-    names = {name for name, record in records.items() if record.operation == operation and is_left_out(record)}
-    if not is_automatic(migration):
-        names = {name for name in names if records[name].reason in BROUGHT_BY_NONE}
-    return names - causes_of(migration).keys()

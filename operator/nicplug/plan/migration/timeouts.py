@@ -9,8 +9,7 @@ from nicplug.model.names import PENDING_TIMEOUT_ANNOTATION, UNSCHEDULABLE_TIMEOU
 from nicplug.model.node import Node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import parse_time
-from nicplug.plan.migration.facts import MigrationFacts
-from nicplug.plan.migration.failure import Ending
+from nicplug.plan.migration.facts import Ending, MigrationFacts
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -19,7 +18,7 @@ from nicplug.plan.views import MigrationView
 # side. Nothing is ended; the status reports what decides.
 
 
-def tell_lost_node(view: MigrationView, facts: MigrationFacts) -> str:
+def describe_lost_node(view: MigrationView, facts: MigrationFacts) -> str:
     """Report the node that the migration needs and that is not ready, or gone, with the remedy; "" if none.
 
     Once the guest has arrived, the node that it has left does not matter any more.
@@ -193,8 +192,8 @@ def unready_containers(pod: LauncherPod) -> str:
     """Describe what keeps a running pod from being ready."""
     if not pod.unready:
         return f"its phase is {pod.phase}"
-    told = ", ".join(f"{name} ({why})" if why else name for name, why in pod.unready)
-    return f"container {told}" if len(pod.unready) == 1 else f"containers {told}"
+    names = ", ".join(f"{name} ({why})" if why else name for name, why in pod.unready)
+    return f"container {names}" if len(pod.unready) == 1 else f"containers {names}"
 
 
 _HINT = "its events tell what it waited for, such as a network or an image"

@@ -37,7 +37,7 @@ from nicplug.plan.nic.attachments import (
     refuse_detachment,
     refuse_use,
 )
-from nicplug.plan.nic.attempts import Attempts, Failures, Waiting, attempts_of, take_turns
+from nicplug.plan.nic.attempts import Attempts, Failures, WaitingNic, attempts_of, select_nics_to_ask
 from nicplug.plan.nic.observed import (
     PodLinks,
     Rows,
@@ -150,7 +150,7 @@ class _Decider:
     own: Mapping[str, Element]
     foreign: Sequence[Element]
     staying: list[Element] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
+    waiting: list[WaitingNic] = field(default_factory=list)
     withheld: dict[str, Refusal] = field(default_factory=dict)
     attempts: dict[str, Attempts] = field(default_factory=dict)
 
@@ -164,7 +164,7 @@ class _Decider:
         detaching, taken_out = self._detaching(), self._taken_out()
         # The controller removes nothing before all additions succeed.
         removing = bool(leaving) or self._holds_up_suspects(detaching) or may_be_released(taken_out, now=now)
-        turn = take_turns(self.waiting, removing=removing, stored_bytes=request.vmi.stored_bytes, now=now)
+        turn = select_nics_to_ask(self.waiting, removing=removing, stored_bytes=request.vmi.stored_bytes, now=now)
         admitted = {item.name for item in turn.admitted}
         additions = [item.element for item in turn.admitted]
         defers_removals = bool(leaving and additions) and now < request.additions_due
@@ -280,7 +280,7 @@ class _Decider:
 
     def _waiting(
         self, name: str, network: Network, wanted: Element, existing: Element | None, *, is_lost: bool
-    ) -> Waiting:
+    ) -> WaitingNic:
         record = self.request.records.get(name)
         attempts = attempts_of(
             record,
@@ -294,7 +294,7 @@ class _Decider:
         if record is not None and record.phase == OperationPhase.READY:  # lost since
             attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
         is_asked = existing is not None and asks_the_same(existing, wanted)
-        return Waiting(name=name, element=wanted, is_asked=is_asked, attempts=attempts, is_lost=is_lost)
+        return WaitingNic(name=name, element=wanted, is_asked=is_asked, attempts=attempts, is_lost=is_lost)
 
     def _still_in_guest(self) -> list[Element]:
         """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""

@@ -118,7 +118,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class WaitingNic:
     """A NIC that is wanted and not attached.
 
     Attributes:
@@ -149,13 +149,13 @@ class Turn:
         again_at: when somebody else's turn comes, or the same one's again.
     """
 
-    admitted: tuple[Waiting, ...]
+    admitted: tuple[WaitingNic, ...]
     asked: frozenset[str]
     again_at: datetime | None
 
 
-def take_turns(waiting: Sequence[Waiting], *, removing: bool, stored_bytes: int, now: datetime) -> Turn:
-    """Decide who is asked for now.
+def select_nics_to_ask(waiting: Sequence[WaitingNic], *, removing: bool, stored_bytes: int, now: datetime) -> Turn:
+    """Select the NICs that the pod is asked for now.
 
     Args:
         removing: an attached interface is to go: the controller removes nothing before all additions succeed.
@@ -180,7 +180,7 @@ def take_turns(waiting: Sequence[Waiting], *, removing: bool, stored_bytes: int,
     )
 
 
-def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None:
+def _kept_until(waiting: Sequence[WaitingNic], pause: timedelta) -> datetime | None:
     """Until when the pod of a large VMI is asked for nothing else; None where somebody new, or changed, comes first.
 
     One NIC after the other turns out to fail, and each would be taken out by a write of its own.
@@ -194,12 +194,12 @@ def _kept_until(waiting: Sequence[Waiting], pause: timedelta) -> datetime | None
     return max(map(_last, waiting)) + pause
 
 
-def _may_enter(item: Waiting, now: datetime) -> bool:
+def _may_enter(item: WaitingNic, now: datetime) -> bool:
     """True if its turn may begin: never at full speed, which would fight anyone who removes elements."""
     return item.attempts.is_anew or now >= _last(item) + _SHORTEST_TURN
 
 
-def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
+def _seated(suspects: Sequence[WaitingNic], now: datetime) -> WaitingNic:
     """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
     occupant = next((item for item in suspects if item.is_asked), None)
     if occupant is None:
@@ -209,15 +209,15 @@ def _seated(suspects: Sequence[Waiting], now: datetime) -> Waiting:
     return min((item for item in suspects if _is_in_line(item, now)), key=_last, default=occupant)
 
 
-def _is_in_line(item: Waiting, now: datetime) -> bool:
+def _is_in_line(item: WaitingNic, now: datetime) -> bool:
     return item.attempts.last_at is None or item.attempts.is_due(now)
 
 
-def _last(item: Waiting) -> datetime:
+def _last(item: WaitingNic) -> datetime:
     return item.attempts.last_at or _LONG_AGO
 
 
-def _next(item: Waiting, is_asked_now: bool, now: datetime) -> datetime | None:
+def _next(item: WaitingNic, is_asked_now: bool, now: datetime) -> datetime | None:
     """When it is to be asked again."""
     is_noticed = item.attempts.count == 0
     attempts = item.attempts.again(generation=0, now=now) if is_asked_now or is_noticed else item.attempts

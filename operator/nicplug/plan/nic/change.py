@@ -66,7 +66,8 @@ def network_has_changed(situation: Situation) -> Finding | None:
             message=refusal.message,
             remedy=refusal.remedy,
         )
-    return _told(_change_by_migration(situation, asked, wanted), present=present, wanted=wanted, situation=situation)
+    found = _change_by_migration(situation, asked, wanted)
+    return _name_networks(found, present=present, wanted=wanted, situation=situation)
 
 
 def _change_by_migration(situation: Situation, asked: Network, wanted: str) -> Finding:
@@ -77,7 +78,7 @@ def _change_by_migration(situation: Situation, asked: Network, wanted: str) -> F
     return found if is_in_spec else replace(found, wants_migration=False)
 
 
-def _told(finding: Finding, *, present: str, wanted: str, situation: Situation) -> Finding:
+def _name_networks(finding: Finding, *, present: str, wanted: str, situation: Situation) -> Finding:
     differs = f"{situation.pod_phrase} has network {present}, the spec asks for {wanted}"
     return replace(finding, message=f"{differs}; {finding.message}")
 
@@ -218,7 +219,7 @@ def _link_finding(
 # it: a node agent that has plugged a NIC does not connect it to another pod interface of its name.
 
 _NEW_POD = "Migrate or restart the VM"
-_TOLD = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
+_REPORTED = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
 
 
 def pod_has_lost_it(situation: Situation) -> Finding | None:
@@ -265,7 +266,7 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
     Nor whether it is a phantom (`plan.nic.phantoms`): no node agent plugs it any more, which would find that out.
     """
     record, pod = situation.record, situation.pod
-    if record is None or record.reason not in _TOLD or not has_source(situation.row, MULTUS_STATUS):
+    if record is None or record.reason not in _REPORTED or not has_source(situation.row, MULTUS_STATUS):
         return None
     if pod is None or not _was_lost_by(pod, record):
         return None

@@ -52,7 +52,7 @@ class Finding:
             nothing was tried in vain.
         wants_migration: a migration is to be made for it, or, being under way, to go on.
         is_rolled_back: nothing more is tried, and what works is to be restored, or has been.
-        cause: what the change is, for that migration; "" when none is wanted.
+        change: its fingerprint, for that migration; "" when none is wanted.
         failures: the migrations that were made for it in vain; None when nobody looked.
         migration: name of the one that is under way for it; "" when none is.
         waiting_since: since when the dynamic path is tried; None when it is not.
@@ -71,7 +71,7 @@ class Finding:
     next_attempt: datetime | None = None
     wants_migration: bool = False
     is_rolled_back: bool = False
-    cause: str = ""
+    change: str = ""
     failures: MigrationFailures | None = None
     migration: str = ""
     waiting_since: datetime | None = None

@@ -58,9 +58,9 @@ def path_is_chosen(situation: Situation) -> Finding:
     """The chosen path, if it is not a migration."""
     chosen = situation.choose()
     phantom = situation.chooser.phantoms.get(situation.interface.name)
-    is_given_up = phantom is not None and phantom.state is PhantomState.GIVEN_UP
-    if chosen.choice.verdict is Verdict.HOLD and is_given_up:
-        message, remedy = _given_up(situation, chosen)
+    is_phantom_given_up = phantom is not None and phantom.state is PhantomState.GIVEN_UP
+    if chosen.choice.verdict is Verdict.HOLD and is_phantom_given_up:
+        message, remedy = _phantom_given_up(situation, chosen)
         return replace(settled_by(chosen), message=message, remedy=remedy)
     if chosen.choice.verdict is Verdict.HOLD:
         return replace(settled_by(chosen), next_attempt=situation.due_again)
@@ -212,7 +212,7 @@ def _migrating(chosen: Chosen, in_progress: MigrationInProgress, *, message: str
         wants_migration=wants_migration,
         migration=in_progress.name,
         waiting_since=chosen.waiting_since,
-        cause=chosen.cause,
+        change=chosen.change,
         failures=chosen.failures,
     )
 
@@ -248,7 +248,7 @@ def _finding(chosen: Chosen, *, phase: OperationPhase, message: str) -> Finding:
         message=message,
         remedy=choice.remedy,
         waiting_since=chosen.waiting_since,
-        cause=chosen.cause,
+        change=chosen.change,
         failures=chosen.failures,
     )
 
@@ -261,7 +261,7 @@ def _withdrawn(situation: Situation) -> str:
     return ", which is to detach first what network-status lists and the pod has not got"
 
 
-def _given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
+def _phantom_given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
     """Message and remedy."""
     failure = situation.chooser.failure(situation.interface.name)
     error = chosen.evidence.error or (failure.message if failure is not None else "")

@@ -129,7 +129,7 @@ def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
     riding = select_for_next_migration(
         {name: finding.failures or MigrationFailures() for name, finding in wanting.items()}
     )
-    return {name: finding.cause for name, finding in wanting.items() if name in riding}
+    return {name: finding.change for name, finding in wanting.items() if name in riding}
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:

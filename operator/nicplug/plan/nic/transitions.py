@@ -172,7 +172,7 @@ _Reasons = Mapping[tuple[str, OperationType, OperationPath], Reason]
 
 
 def measure_nics(
-    told: Transitions,
+    ended: Transitions,
     *,
     before: Mapping[str, InterfaceOperation],
     after: Sequence[InterfaceOperation],
@@ -182,18 +182,18 @@ def measure_nics(
     """Everything that is counted of one VMI in one plan.
 
     Args:
-        told: the operations that end with this plan.
+        ended: the operations that end with this plan.
         reasons: by which the paths were chosen in this pass.
     """
     return (
-        *_completions(told, now=now),
-        *(_phase_left(item, "", now=now) for item in told.unplugged),
+        *_completions(ended, now=now),
+        *(_phase_left(item, "", now=now) for item in ended.unplugged),
         *(item for record in after for item in _moves(record, before.get(record.name), reasons=reasons, now=now)),
     )
 
 
-def _completions(told: Transitions, *, now: datetime) -> Iterator[Completion]:
-    for item in (*told.plugged, *told.linked, *told.unplugged):
+def _completions(ended: Transitions, *, now: datetime) -> Iterator[Completion]:
+    for item in (*ended.plugged, *ended.linked, *ended.unplugged):
         yield Completion(operation=item.operation, path=item.path, seconds=seconds_of(item, now))
 
 

@@ -12,7 +12,7 @@ from nicplug.model.migration import Migration
 from nicplug.model.names import EVACUATION_ANNOTATION, EVACUATION_PREFIX
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Action
-from nicplug.plan.candidates import demand_of, find_candidates
+from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.outcome import Announcement, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -65,7 +65,7 @@ def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
         return Evacuation(waits_for="it cannot be live-migrated (condition LiveMigratable)", is_stuck=True)
     if is_moving(view) or sum(not pod.is_finished for pod in view.pods) > 1:
         return Evacuation(waits_for="an earlier migration has still to end")
-    candidates = find_candidates(view.nodes, source=vmi.node_name, demand=demand_of(vmi, attachments=view.attachments))
+    candidates = find_candidates(view.nodes, source=vmi.node_name, needs=node_needs(vmi, attachments=view.attachments))
     if candidates.is_impossible:
         return Evacuation(waits_for=candidates.message, is_stuck=True)
     return _make(view)

@@ -33,7 +33,7 @@ from nicplug.model.names import (
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
 from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
-from nicplug.plan.nic.path.migration_history import causes_of, format_causes, is_same_cause
+from nicplug.plan.nic.path.blame import changes_of, format_changes, is_same_change
 from nicplug.plan.nic.records import NicReport
 from nicplug.plan.outcome import Announcement, Subject, normal
 from nicplug.plan.reasons import Reason
@@ -123,7 +123,7 @@ def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob
     """Describe a migration that plugs NICs into a VM.
 
     Args:
-        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.migration_history`).
+        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.blame`).
     """
     annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
     # User-triggered work: before maintenance, behind what keeps the cluster alive.
@@ -191,7 +191,7 @@ def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJ
 
 
 def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
-    return {MIGRATION_INTERFACES_ANNOTATION: format_causes(interfaces)} if interfaces else {}
+    return {MIGRATION_INTERFACES_ANNOTATION: format_changes(interfaces)} if interfaces else {}
 
 
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and per
@@ -202,12 +202,12 @@ _LONGEST_WAIT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Demand:
-    """Plan for the migrations of a VMI.
+class MigrationRequest:
+    """Changes to the migrations of a VMI that its NICs need.
 
     Attributes:
         made: name of the migration that is being created; "" when none is.
-        again_at: when one is to be created; it includes NICs requested until then.
+        again_at: when one is to be created, for all NICs requested until then.
     """
 
     actions: tuple[Action, ...] = ()
@@ -216,7 +216,7 @@ class Demand:
     again_at: datetime | None = None
 
 
-def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
+def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
     """Compare what the NICs of a running VMI want with the existing migrations."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
@@ -225,12 +225,12 @@ def plan_demand(view: VmiView, report: NicReport, *, now: datetime) -> Demand:
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
             return _take_back(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
-        return Demand(actions=tuple(item for item in changes if item is not None))
+        return MigrationRequest(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
-        return Demand()  # by a migration that does not exist: its end, or that of its target pod, comes first
+        return MigrationRequest()  # by a migration that does not exist: its end, or that of its target pod, comes first
     due = _due(view, report)
     if now < due:
-        return Demand(again_at=due)
+        return MigrationRequest(again_at=due)
     return _make(view, report)
 
 
@@ -250,7 +250,7 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     if leaves_its_pod(view):
         return []
     over = migration_state(view).migration_uid
-    own = [item for item in under_way if item.is_automatic(vmi_uid=view.vmi.uid)]
+    own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     return [item for item in own if not item.deleting and item.uid != over]
 
 
@@ -259,12 +259,12 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
 
     Or one removed: its failure is attributed to the NICs that it names.
     """
-    known = causes_of(migration)
+    known = changes_of(migration)
     # Keep what a target pod was created for: its failure is attributed to that, or to the additions of the pod that
     # replaces it.
     wanting = {**report.wanting, **known} if is_moving(view) else report.wanting
     if known.keys() == wanting.keys() and all(
-        is_same_cause(known.get(name, ""), cause) for name, cause in wanting.items()
+        is_same_change(known.get(name, ""), change) for name, change in wanting.items()
     ):
         return None
     return PatchAnnotations(
@@ -272,15 +272,15 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
         key=migration.key,
         uid=migration.uid,
         seen=freeze({MIGRATION_INTERFACES_ANNOTATION: migration.annotation(MIGRATION_INTERFACES_ANNOTATION)}),
-        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_causes(wanting)}),
+        wanted=freeze({MIGRATION_INTERFACES_ANNOTATION: format_changes(wanting)}),
     )
 
 
-def _make(view: VmiView, report: NicReport) -> Demand:
+def _make(view: VmiView, report: NicReport) -> MigrationRequest:
     cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
     create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
     name = create.key.name
-    return Demand(
+    return MigrationRequest(
         actions=(create,),
         announcements=(
             normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {name} for automated workload update"),
@@ -289,15 +289,15 @@ def _make(view: VmiView, report: NicReport) -> Demand:
     )
 
 
-def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
+def _take_back(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.
     """
     if view.vm_refusal is not None:
-        return Demand()
+        return MigrationRequest()
     found = [item for item in under_way if _may_be_withdrawn(item, view)]
-    return Demand(
+    return MigrationRequest(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
             normal(Subject.VMI, "SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}")
@@ -309,4 +309,4 @@ def _take_back(view: VmiView, under_way: list[Migration]) -> Demand:
 def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # A migration observed late may not report yet that it has been handed off, or is over: the VMI reports it first.
     is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
-    return migration.is_automatic(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents
+    return migration.is_workload_update(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

@@ -10,8 +10,9 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchMigrationState
 from nicplug.plan.nic.observed import MigrationInProgress, elements_asked_for, networks_asked_for
-from nicplug.plan.nic.path.backoff import backoff_until, remedy_of, spaced_until
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import changes_of
+from nicplug.plan.nic.path.messages import remedy_for
+from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import target_key
 from nicplug.plan.vmi.state_patches import mark_failed
@@ -101,16 +102,16 @@ def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
     )
     return MigrationInProgress(
         name=migration.key.name,
-        is_own=migration.is_automatic(vmi_uid=view.vmi.uid),
+        is_own=migration.is_workload_update(vmi_uid=view.vmi.uid),
         waits_for=migration.progress,
         next_try=max((found[0] for found in waits if found is not None), default=None),
         is_stuck=migration.is_stuck,
-        remedy=remedy_of(migration),
+        remedy=remedy_for(migration.progress_reason) if migration.is_stuck else "",
         foreign_phase=migration.foreign_phase,
         has_target=is_moving(view),
         is_renewable=not leaves_its_pod(view),
         target=pod.key.name if pod is not None else "",
-        made_for=frozenset(causes_of(migration)) if migration.is_automatic(vmi_uid=view.vmi.uid) else None,
+        made_for=frozenset(changes_of(migration)) if migration.is_workload_update(vmi_uid=view.vmi.uid) else None,
         networks=networks,
     )
 

@@ -28,7 +28,7 @@ from nicplug.plan.nic.superseded import Superseded, find_superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.migration_request import Demand, plan_demand
+from nicplug.plan.vmi.migration_request import MigrationRequest, plan_migration_request
 from nicplug.plan.vmi.moving import leaves_its_pod, migration_in_progress_of, nics_left_behind
 
 LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
@@ -50,7 +50,7 @@ class NicPlan:
     rows: Sequence[Mapping[str, Any]]
     annotation: AnnotationDecision
     operations: tuple[InterfaceOperation, ...]
-    demand: Demand
+    migration_request: MigrationRequest = field(default_factory=MigrationRequest)
     moments: tuple[datetime | None, ...]
     budget: PciBudget | None = None
     rolled_back: Mapping[str, OperationType] = field(default_factory=dict)
@@ -96,7 +96,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
             left_behind=nics_left_behind(view, pod),
         )
     if not is_running:
-        return NicPlan(rows=rows, annotation=annotation, operations=(), demand=Demand(), moments=(annotation.again_at,))
+        return NicPlan(rows=rows, annotation=annotation, operations=(), moments=(annotation.again_at,))
     report = plan_operations(
         view=view,
         pod=pod,
@@ -107,16 +107,17 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         records=records,
         now=now,
     )
-    demand = plan_demand(view, report, now=now)
+    request = plan_migration_request(view, report, now=now)
+    made_for = report.wanting if request.made else {}
     return NicPlan(
         rows=rows,
         annotation=annotation,
-        operations=_with_made(report, demand.made, records=records, now=now),
-        demand=demand,
+        operations=_with_made(report, request.made, records=records, now=now),
+        migration_request=request,
         budget=chooser.slots.budget,
-        moments=(annotation.again_at, report.again_at, demand.again_at),
+        moments=(annotation.again_at, report.again_at, request.again_at),
         rolled_back=report.rolled_back,
-        why_moved={name: why for name, why in report.why_moved.items() if not (demand.made and name in report.wanting)},
+        why_moved={name: why for name, why in report.why_moved.items() if name not in made_for},
         chooser=chooser,
     )
 
@@ -276,8 +277,8 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
         operations=plan.operations,
         evidence=evidence,
         budget=plan.budget,
-        migration=plan.demand.made,
-        create=next((item for item in plan.demand.actions if isinstance(item, Create)), None),
+        migration=plan.migration_request.made,
+        create=next((item for item in plan.migration_request.actions if isinstance(item, Create)), None),
         annotation=plan.annotation.text,
         again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
     )

@@ -191,7 +191,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
     # What was refused is not sent again before the refusal has run out; telling it is.
     actions = _effects(view, life, now=now) if view.refusal is None else []
-    told_of = life.evacuation if life.evacuation.actions else life.nics.demand
+    told_of = life.evacuation if life.evacuation.actions else life.nics.migration_request
     announced = told_of.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
@@ -289,8 +289,8 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
 def _migrations(life: _Life) -> tuple[Action, ...]:
     """One that leaves the node brings the NICs as well, before all others; what they take back they take back."""
     if not life.evacuation.actions:
-        return life.nics.demand.actions
-    kept = (item for item in life.nics.demand.actions if not isinstance(item, Create))
+        return life.nics.migration_request.actions
+    kept = (item for item in life.nics.migration_request.actions if not isinstance(item, Create))
     return (*kept, *life.evacuation.actions)
 
 

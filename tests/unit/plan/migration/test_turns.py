@@ -5,14 +5,14 @@ from datetime import timedelta
 import pytest
 from tests.build import NOW
 
-from nicplug.plan.migration.slots import Waiting, take_turns
+from nicplug.plan.migration.slots import WaitingMigration, grant_in_turn
 
 
-def one(name: str, *, namespace: str = "a", age: int = 0, priority: int = 0) -> Waiting:
-    return Waiting(uid=name, namespace=namespace, priority=priority, created=NOW - timedelta(seconds=age))
+def one(name: str, *, namespace: str = "a", age: int = 0, priority: int = 0) -> WaitingMigration:
+    return WaitingMigration(uid=name, namespace=namespace, priority=priority, created=NOW - timedelta(seconds=age))
 
 
-def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[Waiting]:
+def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[WaitingMigration]:
     """`a0`, `a1`...: the lower the older."""
     return [
         one(f"{namespace}{number}", namespace=namespace, age=age + count - number, **members) for number in range(count)
@@ -46,17 +46,17 @@ def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[Wa
         pytest.param([one("z"), one("y")], {}, "y z", id="of one moment everybody decides the same"),
     ],
 )
-def test_whose_turn_it_is(waiting: list[Waiting], under_way: dict[str, int], order: str) -> None:
-    assert [item.uid for item in take_turns(waiting, under_way=under_way)] == order.split()
-    assert [item.uid for item in take_turns(waiting[::-1], under_way=under_way)] == order.split()
+def test_whose_turn_it_is(waiting: list[WaitingMigration], under_way: dict[str, int], order: str) -> None:
+    assert [item.uid for item in grant_in_turn(waiting, under_way=under_way)] == order.split()
+    assert [item.uid for item in grant_in_turn(waiting[::-1], under_way=under_way)] == order.split()
 
 
 def test_one_that_cannot_go_costs_its_namespace_no_turn() -> None:
-    gone = take_turns([*line("a", 3, age=9), *line("b", 2)], under_way={}, goes=lambda item: item.uid != "a0")
+    gone = grant_in_turn([*line("a", 3, age=9), *line("b", 2)], under_way={}, goes=lambda item: item.uid != "a0")
     assert [item.uid for item in gone] == ["a1", "b0", "a2", "b1"]
 
 
-class Counted(Waiting):
+class Counted(WaitingMigration):
     """Counts how often anybody asks how old it is."""
 
     asked = 0
@@ -74,9 +74,9 @@ def _from_zero() -> None:
 
 @pytest.mark.parametrize("namespaces", [1, 40, 2000])
 def test_turns_cost_each_migration_two_looks_however_many_namespaces_there_are(namespaces: int) -> None:
-    waiting: list[Waiting] = [
+    waiting: list[WaitingMigration] = [
         Counted(uid=f"m{number}", namespace=f"n{number % namespaces}", priority=0, created=NOW)
         for number in range(2000)
     ]
-    assert len(take_turns(waiting, under_way={})) == 2000
+    assert len(grant_in_turn(waiting, under_way={})) == 2000
     assert Counted.asked == 2 * 2000

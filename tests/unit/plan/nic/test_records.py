@@ -1442,7 +1442,7 @@ def test_a_nic_from_the_start_with_a_twin_was_announced_as_plugged() -> None:
 SHOWN_IN = {
     Reason.MIGRATING: "unit/plan/nic/test_path_findings.py",
     Reason.AFTER_MIGRATION: "unit/plan/nic/test_path_findings.py",
-    Reason.FOREIGN_MIGRATION: "unit/plan/vmi/test_migration_demand.py",
+    Reason.FOREIGN_MIGRATION: "unit/plan/vmi/test_migration_request.py",
     Reason.NODE_LOST: "unit/plan/migration/test_lost_nodes.py",
     Reason.TARGET_POD_REPLACED: "unit/plan/migration/test_target_renewal.py",
     Reason.MIGRATION_SUCCEEDED: "unit/plan/migration/test_phases.py",

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.build import NOW, later
 
-from nicplug.plan.nic.attempts import Attempts, Turn, Waiting, take_turns
+from nicplug.plan.nic.attempts import Attempts, Turn, WaitingNic, select_nics_to_ask
 from nicplug.plan.outcome import write_pause
 
 LARGE = 1_300_000
@@ -14,22 +14,22 @@ MANY = 20
 PAUSE = write_pause(LARGE, nics=MANY).total_seconds()
 
 
-def failing(name: str, *, at: float, asked: bool = False, count: int = 2) -> Waiting:
+def failing(name: str, *, at: float, asked: bool = False, count: int = 2) -> WaitingNic:
     """Has failed; asked for the last time then."""
     attempts = Attempts(count=count, last_at=later(at), error="no such bridge")
-    return Waiting(name=name, element={"interface": name}, is_asked=asked, attempts=attempts)
+    return WaitingNic(name=name, element={"interface": name}, is_asked=asked, attempts=attempts)
 
 
-def hopeful(name: str, *, at: float | None, asked: bool = True, **members: Any) -> Waiting:
+def hopeful(name: str, *, at: float | None, asked: bool = True, **members: Any) -> WaitingNic:
     """Has not failed; asked for then, or not yet."""
     last_at = later(at) if at is not None else None
     attempts = Attempts(count=int(at is not None), last_at=last_at, **members)
-    return Waiting(name=name, element={"interface": name}, is_asked=asked, attempts=attempts)
+    return WaitingNic(name=name, element={"interface": name}, is_asked=asked, attempts=attempts)
 
 
-def turn(*waiting: Waiting, size: int = LARGE, removing: bool = False, now: datetime = NOW) -> Turn:
+def turn(*waiting: WaitingNic, size: int = LARGE, removing: bool = False, now: datetime = NOW) -> Turn:
     """Whose turn it is."""
-    return take_turns(waiting, removing=removing, stored_bytes=size, now=now)
+    return select_nics_to_ask(waiting, removing=removing, stored_bytes=size, now=now)
 
 
 def admitted(found: Turn) -> list[str]:
@@ -64,14 +64,16 @@ def test_a_few_that_fail_make_room_sooner() -> None:
     [hopeful("new", at=None, asked=False), hopeful("new", at=-1, asked=False, is_anew=True)],
     ids=["new", "changed"],
 )
-def test_a_nic_that_is_new_or_has_changed_waits_for_none_of_them(newcomer: Waiting) -> None:
+def test_a_nic_that_is_new_or_has_changed_waits_for_none_of_them(newcomer: WaitingNic) -> None:
     found = turn(*CROWD, newcomer, now=later(1))
     assert admitted(found) == ["new"]
     assert found.asked == {"new"}
 
 
 def test_one_that_is_known_to_fail_and_was_never_asked_for_is_not_new() -> None:
-    unasked = Waiting(name="f", element={"interface": "f"}, is_asked=False, attempts=Attempts(error="no such bridge"))
+    unasked = WaitingNic(
+        name="f", element={"interface": "f"}, is_asked=False, attempts=Attempts(error="no such bridge")
+    )
     found = turn(*CROWD, unasked, now=later(3))
     assert admitted(found) == [item.name for item in CROWD]
     assert found.asked == frozenset()

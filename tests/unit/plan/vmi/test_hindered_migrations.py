@@ -34,8 +34,8 @@ from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.model.times import format_micro_time, format_time
 from nicplug.plan.actions import Create, PatchInterfaces
 from nicplug.plan.migration.plan_migration import plan_migration
-from nicplug.plan.nic.path.backoff import backoff_until
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import changes_of
+from nicplug.plan.nic.path.migration_history import backoff_until
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.vmi.plan_vmi import plan_vmi
@@ -127,7 +127,7 @@ def seconds_to(moment: datetime | None) -> float:
 
 
 def riders(raw: Json | None) -> set[str]:
-    return set(causes_of(a_migration(raw))) if raw is not None else set()
+    return set(changes_of(a_migration(raw))) if raw is not None else set()
 
 
 def test_nobody_is_given_up_for_the_network_of_another_nic() -> None:

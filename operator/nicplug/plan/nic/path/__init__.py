@@ -2,7 +2,8 @@
 
 Start at `rules`, the tables. `paths_of_vmi` gathers the `evidence` of each NIC, `choice` judges it, `messages` says it.
 
-`migration_history`: what migrations were made for and failed of. `backoff`: when the next one may be made.
+`blame`: the NICs that a failed migration is blamed on. `migration_history`: counts the failures of a NIC, gives it up,
+or says how and when it is tried again.
 
 Must not know the annotation: who asks whom follows from the choice.
 """

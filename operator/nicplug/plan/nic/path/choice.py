@@ -66,15 +66,15 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     if not obstacles:
         return _choice(rule, f"{cause}: migrating the VM", evidence)
     obstacle = obstacles[0]
-    told = render(obstacle.says, evidence)
+    explanation = render(obstacle.says, evidence)
     if obstacle.verdict is Verdict.MIGRATE:
-        return _choice(obstacle, f"{cause}; {told}", evidence)
+        return _choice(obstacle, f"{cause}; {explanation}", evidence)
     if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
-        return _choice(obstacle, f"{cause}, and the VM is not migrated: {told}", evidence)
+        return _choice(obstacle, f"{cause}, and the VM is not migrated: {explanation}", evidence)
     return PathChoice(  # the pod is asked again, whatever a migration waits for
         verdict=Verdict.HOLD,
         reason=rule.reason_for(evidence),
-        message=f"{cause}; it is retried with back-off. The VM is not migrated: {told}",
+        message=f"{cause}; it is retried with back-off. The VM is not migrated: {explanation}",
         remedy=render(obstacle.remedy, evidence),
         again_at=obstacle.again_at(evidence),
         asks_pod=True,

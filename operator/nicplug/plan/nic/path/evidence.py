@@ -29,7 +29,7 @@ class PathEvidence:
         workload_update_allows: `workloadUpdateMethods` of the KubeVirt CR is not set, or lists LiveMigrate.
         failed_migrations: how often a migration for this change has failed.
         migration_error: why the last one did; "" when none did.
-        is_worth_migrating_again: what failed may go better next time, or has been changed since.
+        migration_given_up: after that many failures, or after one that a retry does not fix.
         is_retried_alone: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
         blocking_network: whose network keeps every target pod from starting, and why; "" when none does.
         blocked_until: when a migration is made all the same; None when only a change of it helps.
@@ -56,7 +56,7 @@ class PathEvidence:
     workload_update_allows: bool
     failed_migrations: int
     migration_error: str
-    is_worth_migrating_again: bool
+    migration_given_up: bool
     now: datetime
     is_retried_alone: bool = False
     blocking_network: str = ""

@@ -1,11 +1,13 @@
 """Messages about the path of a NIC: renders the sentences of the rules, and defines their phrases."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
+from nicplug.plan.reasons import Reason
 
 CONTROLLER = "the dynamic networks controller"
 
@@ -175,3 +177,25 @@ def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
     origin = policy.origin("onFailure")
     why = f"the last attempt failed: {error}" if error else "it could not be brought about"
     return f"{why}; rolled back, as onFailure is {policy.on_failure} ({origin})"
+
+
+# Remedies for a migration that cannot begin, for the records of the NICs that wait for it.
+#
+# The reason that the migration reports is the only key, so that a record changes together with the message that it
+# quotes, and costs no write of its own. What may pass without help has none: a lost node, a target pod that the
+# scheduler or a kubelet holds up, a launcher pod that is still ending.
+
+_REMEDIES: Mapping[str, str] = {
+    Reason.NETWORK_NOT_ALLOWED: "Ask the cluster admin to allow that network, or unplug the NIC that the message "
+    "names: the VM is then migrated automatically",
+    Reason.ATTACHMENT_DEFINITION_MISSING: "Create the network attachment definition that the message names, or "
+    "unplug its NIC: the VM is then migrated automatically",
+    Reason.ATTACHMENT_DEFINITION_INVALID: "Correct the network attachment definition that the message names, or "
+    "unplug its NIC: the VM is then migrated automatically",
+    Reason.MULTUS_NOT_INSTALLED: "Ask the cluster admin to install Multus: the VM is then migrated automatically",
+}
+
+
+def remedy_for(reason: str) -> str:
+    """The remedy for a migration that reports this reason; "" if it may proceed without help."""
+    return _REMEDIES.get(reason, "")

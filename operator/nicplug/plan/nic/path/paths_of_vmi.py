@@ -12,21 +12,15 @@ from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Ne
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
-from nicplug.plan.candidates import Candidates, demand_of, find_candidates, refuse_devices
+from nicplug.plan.candidates import Candidates, find_candidates, node_needs, refuse_devices
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import Rows, interface_names
 from nicplug.plan.nic.path import messages as say
+from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.migration_history import (
-    BlockingNetwork,
-    change_fingerprint,
-    failed_migrations,
-    find_blocking_networks,
-    is_left_out,
-    is_worth_repeating,
-)
+from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_up, is_left_out
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState
@@ -43,13 +37,13 @@ class Chosen:
     """A path, and what it was chosen by.
 
     Attributes:
-        cause: what the change is: a migration for it says so.
+        change: its fingerprint, which a migration for it names.
         failures: the migrations that were made for it in vain.
     """
 
     choice: PathChoice
     evidence: PathEvidence
-    cause: str
+    change: str
     failures: MigrationFailures
 
     @property
@@ -128,7 +122,7 @@ class Chooser:
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
         record = record if record is not None and record.operation == operation else None
-        cause = change_fingerprint(
+        change = change_fingerprint(
             vmi=self.view.vmi,
             operation=operation,
             interface=interface,
@@ -139,7 +133,7 @@ class Chooser:
             self.view.migrations,
             vmi_uid=self.view.vmi.uid,
             name=interface.name,
-            cause=cause,
+            change=change,
             since=record.start_time if record is not None else self.view.spec_seen_at,
             remembered=record.failures if record is not None else None,
         )
@@ -151,10 +145,10 @@ class Chooser:
             evidence = replace(
                 evidence,
                 candidates=self.could_move_to(interface.name),
-                blocking_network=self._tell(blocking_network) if blocking_network is not None else "",
+                blocking_network=self._describe(blocking_network) if blocking_network is not None else "",
                 blocked_until=blocking_network.until if blocking_network is not None else None,
             )
-        return Chosen(choice=choose_path(evidence), evidence=evidence, cause=cause, failures=failures)
+        return Chosen(choice=choose_path(evidence), evidence=evidence, change=change, failures=failures)
 
     def is_withdrawn(self, name: str) -> bool:
         """It has been taken out, or is to be now, until network-status drops it."""
@@ -212,7 +206,7 @@ class Chooser:
             workload_update_allows=view.config is None or view.config.workload_update_allows,
             failed_migrations=failures.count,
             migration_error=failures.message,
-            is_worth_migrating_again=is_worth_repeating(failures),
+            migration_given_up=is_given_up(failures),
             is_retried_alone=failures.retry_alone,
             now=self.now,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
@@ -290,7 +284,7 @@ class Chooser:
         found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
         present = (
             item
-            for item in found.values()
+            for item in found
             if (item.until is None or item.until > self.now) and self._comes_along(item.interface)
         )
         return sorted(present, key=lambda item: item.until or _NEVER, reverse=True)
@@ -300,7 +294,7 @@ class Chooser:
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
         return has_source(self.rows.get(name), DOMAIN) or not is_left
 
-    def _tell(self, blocking_network: BlockingNetwork) -> str:
+    def _describe(self, blocking_network: BlockingNetwork) -> str:
         network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
         reference = _reference(network, self.view)
         return say.blocked_by(blocking_network.interface, network=reference, error=blocking_network.error)
@@ -311,8 +305,8 @@ class Chooser:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
             in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}
             lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
-            demand = demand_of(vmi, attachments=known, left_out=frozenset(lacking))
-            self._candidates = find_candidates(nodes, source=vmi.node_name, demand=demand)
+            needs = node_needs(vmi, attachments=known, left_out=frozenset(lacking))
+            self._candidates = find_candidates(nodes, source=vmi.node_name, needs=needs)
             self._refused = refuse_devices(nodes, vmi=vmi, lacking=lacking, attachments=known)
         return self._refused.get(name, self._candidates)
 
@@ -331,8 +325,8 @@ def _not_migratable(view: VmiView) -> str:
     condition = find_condition(objects(view.vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
     if condition is None:
         return "the node agent has not reported that the VM can be migrated"
-    told = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
-    return ": ".join(told) or "its condition LiveMigratable is not True"
+    parts = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
+    return ": ".join(parts) or "its condition LiveMigratable is not True"
 
 
 def _reference(network: Network | None, view: VmiView) -> str:

@@ -15,8 +15,6 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.reasons import Reason
 
-MAX_MIGRATIONS = 5
-"""So many failed migrations for one change are enough."""
 CONTROLLER_GRACE = timedelta(seconds=5)
 """A controller's pod that restarts is back by then, and serves what it finds in the annotations at its start."""
 
@@ -286,11 +284,6 @@ IN_PLACE: tuple[Rule, ...] = (
 """In place, or by migration? The last rule always applies."""
 
 
-def _is_given_up(evidence: PathEvidence) -> bool:
-    failures = evidence.failed_migrations
-    return failures >= MAX_MIGRATIONS or (failures > 0 and not evidence.is_worth_migrating_again)
-
-
 OBSTACLES: tuple[Rule, ...] = (
     Rule(
         when="`migration: Never`",
@@ -327,7 +320,7 @@ OBSTACLES: tuple[Rule, ...] = (
     Rule(
         when="five migrations have failed, or the last one for a reason that a retry does not fix; "
         "`onFailure: Rollback`, and it is not an unplug",
-        applies=lambda evidence: _is_given_up(evidence) and _is_rolled_back(evidence),
+        applies=lambda evidence: evidence.migration_given_up and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
         says="{failures}; rolled back, as {on_failure}",
@@ -335,7 +328,7 @@ OBSTACLES: tuple[Rule, ...] = (
     ),
     Rule(
         when="five migrations have failed, or the last one for a reason that a retry does not fix",
-        applies=_is_given_up,
+        applies=lambda evidence: evidence.migration_given_up,
         verdict=Verdict.FAILED,
         reason=Reason.MIGRATION_FAILED,
         says="{failures}. It is tried again when the NIC, or what failed, changes",

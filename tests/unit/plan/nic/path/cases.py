@@ -20,8 +20,9 @@ from nicplug.model.hotplug_policy import DynamicPath, HotplugPolicy, MigrationPo
 from nicplug.model.operations import OperationPath, OperationType
 from nicplug.plan.candidates import Candidates
 from nicplug.plan.nic.path import messages as say
+from nicplug.plan.nic.path.blame import MAX_MIGRATIONS
 from nicplug.plan.nic.path.evidence import PathEvidence
-from nicplug.plan.nic.path.rules import MAX_MIGRATIONS, Verdict
+from nicplug.plan.nic.path.rules import Verdict
 from nicplug.plan.reasons import Reason
 
 UNPLUG = OperationType.UNPLUG
@@ -502,6 +503,7 @@ FAILURE_POLICY_CASES = [
         "times: target pod was evicted; rolled back, as onFailure is Rollback",
         is_sriov=True,
         failed_migrations=MAX_MIGRATIONS,
+        migration_given_up=True,
         migration_error="target pod was evicted",
         policy=ROLLBACK,
         asks_pod=False,
@@ -751,6 +753,7 @@ OBSTACLE_CASES = [
         "target pod was evicted. It is tried again when the NIC, or what failed, changes",
         controller=NOT_DEPLOYED,
         failed_migrations=MAX_MIGRATIONS,
+        migration_given_up=True,
         migration_error="target pod was evicted",
     ),
     case(
@@ -762,7 +765,7 @@ OBSTACLE_CASES = [
         controller=NOT_DEPLOYED,
         failed_migrations=1,
         migration_error="target pod was evicted",
-        is_worth_migrating_again=False,
+        migration_given_up=True,
     ),
     case(
         "migrations have failed for good, but there is a controller",
@@ -772,6 +775,7 @@ OBSTACLE_CASES = [
         "it is retried with back-off. The VM is not migrated: migrating failed 5 times",
         failed_attempts=2,
         failed_migrations=MAX_MIGRATIONS,
+        migration_given_up=True,
     ),
     case(
         "the last migration failed of another NIC",
@@ -816,7 +820,7 @@ OBSTACLE_CASES = [
         "migrating failed once. It is tried again",
         controller=NOT_DEPLOYED,
         failed_migrations=1,
-        is_worth_migrating_again=False,
+        migration_given_up=True,
         candidates=NO_NODE,
     ),
 ]

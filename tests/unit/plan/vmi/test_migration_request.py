@@ -37,7 +37,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure
 from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations, PatchStatus
-from nicplug.plan.nic.path.migration_history import causes_of
+from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, Refusal
@@ -115,7 +115,7 @@ def failures(count: int, *nics: Nic, **ended: str) -> tuple[Json, ...]:
 def test_it_says_for_which_nics_it_was_made() -> None:
     body = made(plan(BLUE, RED))
     assert body is not None
-    assert set(causes_of(a_migration(body | {"metadata": {**body["metadata"], "uid": "x"}}))) == {"blue", "red"}
+    assert set(changes_of(a_migration(body | {"metadata": {**body["metadata"], "uid": "x"}}))) == {"blue", "red"}
 
 
 @pytest.mark.parametrize(

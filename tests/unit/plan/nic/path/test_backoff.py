@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.build import MIGRATION_UID, NOW, VMI_UID, Json, later, migration, migration_view, owner, pod, vmi
 
-from nicplug.plan.nic.path.backoff import backoff_until, spaced_until
+from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
 
 FAILED_AT = datetime.fromisoformat("2026-01-02T03:04:00+00:00")
 WORKLOAD: Json = {"kubevirt.io/workloadUpdateMigration": ""}
