@@ -16,12 +16,12 @@ from tests.build.records import (
     start_failure,
 )
 
+from nicplug.cache.launcher_pods import gather_records
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import PodKey
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_records import gather_records
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView

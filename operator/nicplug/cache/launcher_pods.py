@@ -1,7 +1,8 @@
 """Cache of the launcher pods: their owners, which of them nicplug has created, and which are known to be deleted."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,6 @@ from nicplug.model.migration import Migration
 from nicplug.model.names import VMI_KIND
 from nicplug.model.pod import LauncherPod, parse_pod
 from nicplug.model.pod_record import PodRecord
-from nicplug.model.pod_records import gather_records
 from nicplug.model.vmi import VirtualMachineInstance
 
 
@@ -232,3 +232,33 @@ class LauncherPods:
 def _has_ended(pod: LauncherPod) -> bool:
     """True if the pod was being deleted and had nothing left to run; any other pod that vanishes may still exist."""
     return pod.deleting and (pod.is_finished or not pod.node_name)
+
+
+def gather_records(
+    vmi: VirtualMachineInstance, migrations: Iterable[Migration], made: Iterable[PodRecord]
+) -> tuple[PodRecord, ...]:
+    """Return the records of all pods that count, and of those that were replaced; the statuses take precedence.
+
+    Args:
+        migrations: those that name the VMI.
+        made: pods that this process has created and that are not recorded yet. If another leader has recorded one
+            since, that one counts, and these do not.
+    """
+    known = {record.uid: record for record in vmi.launcher_pods or ()}
+    waiting: dict[str, bool] = {}
+    for migration in migrations:
+        for record in migration.renewal.replaced:
+            # With two leaders, one may have handed the VM off to a pod that the other has just replaced.
+            known[record.uid] = replace(record, is_replaced=not _is_handed_off_to(vmi, record))
+        if migration.target_pod is not None:
+            known.setdefault(migration.target_pod.uid, migration.target_pod)
+        waiting[migration.uid] = migration.target_pod is None
+    for record in made:
+        if waiting.get(record.migration_uid, True) if record.migration_uid else vmi.is_unprocessed:
+            known.setdefault(record.uid, record)
+    return tuple(known.values())
+
+
+def _is_handed_off_to(vmi: VirtualMachineInstance, record: PodRecord) -> bool:
+    state = vmi.migration_state
+    return (state.migration_uid, state.target_pod) == (record.migration_uid, record.key.name)

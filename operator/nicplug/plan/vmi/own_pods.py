@@ -37,7 +37,7 @@ def sort_out(
     Args:
         owned: the pods that name the VMI as their controller.
         migrations: all that name the VMI.
-        records: from `model.pod_records`.
+        records: from `cache.launcher_pods`.
     """
     uids = {record.uid for record in records if not record.is_replaced}
     own = tuple(pod for pod in owned if pod.uid in uids)

@@ -33,8 +33,8 @@ from tests.build import (
 )
 from tests.unit.plan.migration.outcome import condition, events, names, status
 
+from nicplug.cache.launcher_pods import gather_records
 from nicplug.model.frozen_json import thaw
-from nicplug.model.pod_records import gather_records
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.times import parse_time
 from nicplug.plan.actions import CheckGuest, Create, Delete, PatchLabels, PatchMigrationState

@@ -28,10 +28,10 @@ from tests.build import (
 )
 from tests.unit.plan.outcome import status_of
 
+from nicplug.cache.launcher_pods import gather_records
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey
 from nicplug.model.pod_record import PodRecord
-from nicplug.model.pod_records import gather_records
 from nicplug.plan.actions import CheckUnchanged, ConfirmPod, Create, Delete
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, pods_to_record, sort_out
