@@ -44,8 +44,8 @@ def _quiet() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def a_stage(*, seed: int = 1) -> Stage:
-    """A VM and a VMI of nobody's, which run."""
+def a_stage(*, seed: int = 1, memory: str = "1Gi") -> Stage:
+    """A VM and a VMI of nobody's, which run; a guest of more than 2 Gi of `memory` has twice as many PCI slots."""
     cluster = Cluster(NODE_NAMES)
     cluster.on_commit.append(MigrationInvariants())
     make_nodes(cluster)
@@ -57,7 +57,9 @@ def a_stage(*, seed: int = 1) -> Stage:
     head = {"apiVersion": "kubevirt.io/v1"}
     vm = {**head, "kind": "VirtualMachine", "metadata": {"name": VM}, "spec": a_vm(primary())["spec"]}
     cluster.create(VMS, vm, by="user")
-    vmi = {**head, "kind": "VirtualMachineInstance", "metadata": {"name": BARE}, "spec": vmi_spec([primary()])}
+    spec = vmi_spec([primary()])
+    spec["domain"]["memory"] = {"guest": memory}
+    vmi = {**head, "kind": "VirtualMachineInstance", "metadata": {"name": BARE}, "spec": spec}
     cluster.create(VMIS, vmi, by="user")
     stage = Stage(cluster, seed=seed)
     stage.settle(seconds=5)
@@ -177,7 +179,7 @@ def test_a_nic_that_does_not_go_in_place_comes_with_the_migration_that_waits(see
 
 def test_a_user_who_goes_on_adding_nics_holds_up_a_migration_for_so_many_target_pods_and_no_longer() -> None:
     """The last NIC comes right after."""
-    stage = a_stage()
+    stage = a_stage(memory="4Gi")
     for machine in stage.cluster.machines.values():
         machine.takes_guests = False  # nothing but the hand-off is looked at
     networks = [f"n{number}" for number in range(MOST_RENEWALS + 3)]
