@@ -74,8 +74,16 @@ def sandbox() -> None:
     help="Use this cluster instead of an own control plane; `down` leaves it as it is.",
 )
 @click.option("--operator", "with_operator", is_flag=True, help="Run the operator in it too, as its ServiceAccount.")
+@click.option(
+    "--kubevirt",
+    "with_kubevirt",
+    is_flag=True,
+    help="KubeVirt's CRDs, and a stand-in of its virt-controller that runs the VMs, instead of nicplug's.",
+)
 @_explained
-def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool) -> None:
+def up(
+    *, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool, with_kubevirt: bool
+) -> None:
     """Start the sandbox; what already runs is kept.
 
     A control plane of which a program has died is recreated, without its objects; an operator that has died is started
@@ -88,6 +96,7 @@ def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with
             existing=existing,
             progress=_say,
             with_operator=with_operator,
+            with_kubevirt=with_kubevirt,
         )
     except HalfStarted as error:
         _print_exports(kubeconfig=error.kubeconfig, directory=error.directory)
