@@ -21,6 +21,7 @@ from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.go_programs import CONTROL_PLANE, PROGRAMS
+from nicplug_sandbox.kubevirt_processes import PARTS
 from nicplug_sandbox.nicplug_process import OPERATOR
 from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
@@ -220,9 +221,12 @@ def _print(found: SandboxStatus) -> None:
 def _hint(found: SandboxStatus) -> str:
     """What starts what does not run; "" when all of it runs."""
     where = f" --directory {found.directory}" if found.directory != default_sandbox_directory().resolve() else ""
-    start = f"nicplug sandbox up --operator{where}"
+    is_kubevirts = any(process.name in PARTS for process in found.processes)
+    start = f"nicplug sandbox up{'' if is_kubevirts else ' --operator'}{where}"
     if dead := [process.name for process in found.processes if not process.alive]:
         return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
+    if is_kubevirts:
+        return "The stand-in of KubeVirt runs the VMs here."
     if not any(process.name == OPERATOR for process in found.processes):
         return f"No operator was started here. To start one: {start}"
     return ""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from nicplug_sandbox.kubevirt import migration_actions, migration_phase, vm, vmi, workload_updater
 from nicplug_sandbox.kubevirt.launcher_pod import pods_of
-from nicplug_sandbox.kubevirt.migration_rules import View, is_running
+from nicplug_sandbox.kubevirt.migration_rules import View, is_running, next_pending
 from nicplug_sandbox.kubevirt.objects import (
     CREATED_BY,
     Json,
@@ -144,13 +144,21 @@ class Controllers:
         return found if found is not None and controller_uid(found) == uid_of(machine) else None
 
     async def sync_vmi(self, key: Key) -> float | None:
-        """One pass over a VMI: the pod, then the VMI."""
+        """One pass over a VMI: the pod, then the VMI, even if there was an error with the pod."""
+        machine, error = self._vmis.get(key), ""
+        if machine is None:
+            return None
+        try:
+            await self._sender.send(vmi.sync(self._vmi_view(machine)))
+        except Refused as refused:
+            error = refused.message
         machine = self._vmis.get(key)
         if machine is None:
             return None
-        await self._sender.send(vmi.sync(self._vmi_view(machine)))
-        machine = self._vmis.get(key)
-        return None if machine is None else await self._sender.send(vmi.status(self._vmi_view(machine), now=_now()))
+        again = await self._sender.send(vmi.status(self._vmi_view(machine), now=_now(), error=error))
+        if error:
+            raise Refused(error)
+        return again
 
     def _vmi_view(self, machine: Json) -> vmi.View:
         owner = self._vms.get(key_of(machine))
@@ -186,9 +194,8 @@ class Controllers:
 
     async def _after_the_end(self, view: View) -> None:
         await self._sender.send(migration_actions.collect_garbage(view))
-        for item in self._migrations.all():
-            if phase_of(item) == "Pending":
-                self.migration_queue.add(key_of(item))
+        for item in next_pending(self._migrations.all()):
+            self.migration_queue.add(key_of(item))
 
     def _migration_view(self, migration: Json) -> View:
         return View(

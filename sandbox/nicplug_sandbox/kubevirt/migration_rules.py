@@ -27,6 +27,7 @@ from nicplug_sandbox.kubevirt.settings import ClusterSettings
 FIRST_BACKOFF = timedelta(seconds=20)
 _WAITS = {"system-critical": 1.0, "user-triggered": 3.0}
 _OTHER_WAIT = 5.0
+_PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
 _IGNORE_BACKOFF = "kubevirt.io/func-test-ignore-migration-backoff"
 
 
@@ -108,6 +109,17 @@ def seconds_to_wait(view: View) -> float | None:
         return wait
     outbound = [item for item in busy if _leaves(item, status_of(vmi).get("nodeName", ""), view)]
     return wait if len(outbound) >= view.settings.outbound_per_node else None
+
+
+def next_pending(migrations: list[Json]) -> list[Json]:
+    """Who may go on at once when another migration has ended (5.1): of those that wait, the most urgent ones."""
+    waiting = [item for item in migrations if phase_of(item) == "Pending"]
+    best = max((_priority(item) for item in waiting), default=0)
+    return [item for item in waiting if _priority(item) == best]
+
+
+def _priority(migration: Json) -> int:
+    return _PRIORITIES.get(migration["spec"].get("priority", ""), 0)
 
 
 def _counts(migration: Json, view: View) -> bool:

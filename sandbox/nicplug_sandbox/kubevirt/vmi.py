@@ -110,12 +110,18 @@ def _delete(vmi: Json, pod: Json) -> Write:
     return write("delete", "Pod", pod, said=said)
 
 
-def status(view: View, *, now: datetime) -> Decision:
-    """The VMI: a full update while the controller owns it, JSON patches while the node agent does (1.3.1)."""
+def status(view: View, *, now: datetime, error: str = "") -> Decision:
+    """The VMI: a full update while the controller owns it, JSON patches while the node agent does (1.3.1).
+
+    Args:
+        view: after the sync.
+        now: current time.
+        error: why the pod could not be made in this pass.
+    """
     vmi = view.vmi
     match phase_of(vmi):
         case "" | "Pending" | "Scheduling":
-            return _update(vmi, _owned(view, now=now))
+            return _update(vmi, _owned(view, now=now, error=error))
         case "Scheduled" | "Running":
             return _patch(view, now=now)
         case _:
@@ -126,10 +132,11 @@ def _update(vmi: Json, wanted: Json) -> Decision:
     return NOTHING if wanted == vmi else Decision(writes=(write("update", "VirtualMachineInstance", wanted),))
 
 
-def _owned(view: View, *, now: datetime) -> Json:
+def _owned(view: View, *, now: datetime, error: str) -> Json:
     """The VMI as it must be while the controller owns it."""
     vmi, pod = view.vmi, current_pod(view.vmi, view.pods)
-    wanted = _with_status(vmi, conditions=_conditions(view, pod, now=now), activePods=active(view))
+    conditions = _with_synchronized(_conditions(view, pod, now=now), now=now, error=error)
+    wanted = _with_status(vmi, conditions=conditions, activePods=active(view))
     wanted = _with_finalizer(wanted)
     if phase_of(vmi) in ("", "Pending"):
         if pod is not None:
@@ -202,6 +209,12 @@ def _conditions(view: View, pod: Json | None, *, now: datetime) -> list[Json]:
         else:
             wanted.append(required)
     return merged(present, wanted, gone=gone, now=now)
+
+
+def _with_synchronized(conditions: list[Json], *, now: datetime, error: str) -> list[Json]:
+    """Tell of a failed sync, while the controller owns the VMI."""
+    failed = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": error}
+    return merged(conditions, [failed] if error else [], gone=() if error else ("Synchronized",), now=now)
 
 
 def _ready(vmi: Json, pod: Json | None) -> Json:

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.kubevirt.build import LIVE, NOW, ago, condition, migration, net, nic, pod, target, uid, vmi
 
 from nicplug_sandbox.kubevirt.migration_actions import collect_garbage, sync
-from nicplug_sandbox.kubevirt.migration_rules import View
+from nicplug_sandbox.kubevirt.migration_rules import View, next_pending
 from nicplug_sandbox.kubevirt.settings import ClusterSettings
 from nicplug_sandbox.kubevirt.writes import Decision
 
@@ -172,3 +172,11 @@ def test_of_final_migrations_the_five_newest_stay() -> None:
     others = [migration(f"m{number}", phase="Failed", age=number) for number in range(1, 8)]
     found = collect_garbage(View(migration=mine, vmi=vmi(), migrations=[*others, mine], pods=[]))
     assert [item.name for item in found.writes] == ["m7", "m6", "m5"]
+
+
+def test_5_1_of_those_that_wait_the_most_urgent_go_on_at_once() -> None:
+    urgent = [migration(f"u{number}", phase="Pending", priority="user-triggered") for number in range(2)]
+    others = [migration("plain", phase="Pending"), migration("runs", phase="Running", priority="system-critical")]
+    assert next_pending([*others, *urgent]) == urgent
+    assert next_pending(others) == others[:1]
+    assert next_pending([]) == []
