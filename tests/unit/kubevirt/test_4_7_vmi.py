@@ -8,7 +8,7 @@ from tests.unit.kubevirt.build import NOW, condition, pod, uid, vmi
 from nicplug_sandbox.kubevirt.objects import condition_of, phase_of
 from nicplug_sandbox.kubevirt.vmi import View, status, sync
 
-DELETED = {"deletionTimestamp": "2026-06-01T11:59:59Z"}
+DELETED: dict[str, Any] = {"deletionTimestamp": "2026-06-01T11:59:59Z"}
 ENTRIES = [{"interface": "eth0", "default": True}]
 
 
@@ -34,7 +34,7 @@ def updated(machine: Any, *pods: Any, error: str = "", is_owned: bool = False) -
         ("Scheduling", (), {}, "Failed"),
     ],
 )
-def test_phases(old: str, pods: tuple[Any, ...], more: dict[str, str], new: str) -> None:
+def test_phases(old: str, pods: tuple[Any, ...], more: dict[str, Any], new: str) -> None:
     assert phase_of(updated(vmi(phase=old, node="" if old != "Scheduling" else "node01", **more), *pods)) == new
 
 
