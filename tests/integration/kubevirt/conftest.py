@@ -81,6 +81,12 @@ def user(cluster: Cluster) -> User:
     return somebody
 
 
+def status_of(obj: Json | None) -> Json:
+    """The status; empty without an object, or before a controller has written the first."""
+    found: Json = (obj or {}).get("status") or {}
+    return found
+
+
 def conditions(obj: Json) -> dict[str, str]:
     """Status by type."""
-    return {item["type"]: item["status"] for item in obj["status"].get("conditions") or ()}
+    return {item["type"]: item["status"] for item in status_of(obj).get("conditions") or ()}

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import pytest
-from tests.integration.kubevirt.conftest import Cluster, conditions
+from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
 from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import network, nic, spec, vm
@@ -99,7 +99,7 @@ def test_3_5_a_vm_starts_and_its_pod_is_kubevirts(user: User) -> None:
         f"Created virtual machine pod {pod['metadata']['name']}",
         "Started the virtual machine by creating the new virtual machine instance vm1",
     )
-    until(lambda: (user.get(VM, "vm1") or {})["status"].get("printableStatus") == "Running")
+    until(lambda: status_of(user.get(VM, "vm1")).get("printableStatus") == "Running")
 
 
 def test_6_3_plug_and_unplug_where_the_controller_runs(user: User) -> None:
@@ -127,7 +127,7 @@ def test_4_5_4_6_without_a_controller_the_updater_migrates_after_its_timer(user:
     (made,) = user.items(MIGRATION)
     assert made["metadata"]["name"].startswith("kubevirt-workload-update-")
     assert made["spec"]["priority"] == "user-triggered"
-    until(lambda: (user.get(MIGRATION, made["metadata"]["name"]) or {})["status"]["phase"] == "Succeeded")
+    until(lambda: status_of(user.get(MIGRATION, made["metadata"]["name"])).get("phase") == "Succeeded")
     phases = [item["phase"] for item in until_final(user, made)["status"]["phaseTransitionTimestamps"]]
     assert phases == ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded"]
     assert "MigrationRequired" not in conditions(user.get(VMI, "vm1") or {})
