@@ -21,6 +21,7 @@ from nicplug_sandbox.cache import default_sandbox_directory
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.go_programs import CONTROL_PLANE, PROGRAMS
+from nicplug_sandbox.kubevirt_processes import PARTS
 from nicplug_sandbox.nicplug_process import OPERATOR
 from nicplug_sandbox.shims import BIN
 from nicplug_sandbox.whereabouts import Whereabouts, all_sandboxes
@@ -74,8 +75,16 @@ def sandbox() -> None:
     help="Use this cluster instead of an own control plane; `down` leaves it as it is.",
 )
 @click.option("--operator", "with_operator", is_flag=True, help="Run the operator in it too, as its ServiceAccount.")
+@click.option(
+    "--kubevirt",
+    "with_kubevirt",
+    is_flag=True,
+    help="KubeVirt's CRDs, and a stand-in of its virt-controller that runs the VMs, instead of nicplug's.",
+)
 @_explained
-def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool) -> None:
+def up(
+    *, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool, with_kubevirt: bool
+) -> None:
     """Start the sandbox; what already runs is kept.
 
     A control plane of which a program has died is recreated, without its objects; an operator that has died is started
@@ -88,6 +97,7 @@ def up(*, directory: Path | None, nodes: int | None, existing: Path | None, with
             existing=existing,
             progress=_say,
             with_operator=with_operator,
+            with_kubevirt=with_kubevirt,
         )
     except HalfStarted as error:
         _print_exports(kubeconfig=error.kubeconfig, directory=error.directory)
@@ -211,9 +221,12 @@ def _print(found: SandboxStatus) -> None:
 def _hint(found: SandboxStatus) -> str:
     """What starts what does not run; "" when all of it runs."""
     where = f" --directory {found.directory}" if found.directory != default_sandbox_directory().resolve() else ""
-    start = f"nicplug sandbox up --operator{where}"
+    is_kubevirts = any(process.name in PARTS for process in found.processes)
+    start = f"nicplug sandbox up{'' if is_kubevirts else ' --operator'}{where}"
     if dead := [process.name for process in found.processes if not process.alive]:
         return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
+    if is_kubevirts:
+        return "The stand-in of KubeVirt runs the VMs here."
     if not any(process.name == OPERATOR for process in found.processes):
         return f"No operator was started here. To start one: {start}"
     return ""

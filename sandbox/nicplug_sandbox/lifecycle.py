@@ -14,6 +14,8 @@ from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import SandboxStatus
 from nicplug_sandbox.errors import HalfStarted, SandboxError
 from nicplug_sandbox.guests import SOCKET
+from nicplug_sandbox.kubevirt_processes import MANIFESTS as KUBEVIRT_MANIFESTS
+from nicplug_sandbox.kubevirt_processes import ensure_kubevirt, is_kubevirts, mark, refuse_other_mode
 from nicplug_sandbox.nicplug_process import API, OPERATOR, STOP_GRACE_SECONDS
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
@@ -29,6 +31,7 @@ from nicplug_sandbox.state import State
 from nicplug_sandbox.whereabouts import forget, remember, running_in
 
 MANIFESTS = Path(__file__).parent / "manifests"
+NETWORKS = MANIFESTS / "network-attachment-definition.yaml"
 SOURCE_ROOT = Path(__file__).parents[1]
 # The CRDs are the project's, not the sandbox's; a wheel without a checkout has none.
 DEFINITIONS = Path(__file__).parents[2] / "crds"
@@ -43,7 +46,13 @@ Say = Callable[[str], None]
 
 
 def up(
-    *, directory: Path, nodes: int | None, existing: Path | None, progress: Say, with_operator: bool = False
+    *,
+    directory: Path,
+    nodes: int | None,
+    existing: Path | None,
+    progress: Say,
+    with_operator: bool = False,
+    with_kubevirt: bool = False,
 ) -> SandboxStatus:
     """Bring everything up that is not up yet; what already runs as asked is left alone.
 
@@ -55,6 +64,7 @@ def up(
         existing: kubeconfig of a cluster to use instead of a control plane of our own.
         progress: gets one line per step.
         with_operator: run an operator and its API in it too.
+        with_kubevirt: KubeVirt's CRDs, and its stand-in to run the VMs, instead of nicplug's; it stays so.
 
     Raises:
         HalfStarted: the cluster runs, and the operator or its API does not.
@@ -64,8 +74,11 @@ def up(
     started = time.monotonic()
     had_operator = (known := state.load(directory)) is not None and known.process(OPERATOR) is not None
     _refuse_other_cluster(directory, existing=existing)
+    refuse_other_mode(known, wanted=with_kubevirt, existing=existing, with_operator=with_operator)
+    kubevirt = with_kubevirt or is_kubevirts(known)
     if existing is None:
-        plane = controlplane.start(directory=directory, progress=progress, manifests=_manifests())
+        manifests = _kubevirt_manifests() if kubevirt else _manifests()
+        plane = controlplane.start(directory=directory, progress=progress, manifests=manifests)
         progress(f"control plane with CRDs at {plane.server} ({time.monotonic() - started:.1f} s)")
         config = plane.kubeconfig
     else:
@@ -74,7 +87,11 @@ def up(
         progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
     remember(directory)
     with state.locked(directory):
+        if kubevirt:
+            mark(directory)
         _simulate(directory, config=config, nodes=nodes, progress=progress)
+        if kubevirt and (names := ensure_kubevirt(directory, kubeconfig=config)):
+            progress(f"the stand-in of KubeVirt: {', '.join(names)}")
     write_shims(directory, kubeconfig=config)
     if with_operator or had_operator:
         try:
@@ -188,6 +205,10 @@ def _manifests() -> list[Path]:
     return [MANIFESTS, *([DEFINITIONS] if DEFINITIONS.is_dir() else [])]
 
 
+def _kubevirt_manifests() -> list[Path]:
+    return [NETWORKS, KUBEVIRT_MANIFESTS]
+
+
 def _simulate(directory: Path, *, config: Path, nodes: int | None, progress: Say) -> None:
     known = state.load(directory)
     if known is None:
@@ -204,18 +225,20 @@ def _simulate(directory: Path, *, config: Path, nodes: int | None, progress: Say
     if nodes == 0:
         return
     began = time.monotonic()
-    simulator = _spawn_simulator(directory, config=config, nodes=nodes, foreign=known.external)
+    simulator = _spawn_simulator(directory, config=config, nodes=nodes, known=known)
     state.save(directory, replace(known, processes=(*others, simulator), nodes=nodes))
     _wait_for_simulator(simulator)
     progress(f"{nodes} simulated nodes ({time.monotonic() - began:.1f} s)")
 
 
-def _spawn_simulator(directory: Path, *, config: Path, nodes: int, foreign: bool) -> RecordedProcess:
+def _spawn_simulator(directory: Path, *, config: Path, nodes: int, known: State) -> RecordedProcess:
     log = directory / "logs" / f"{SIMULATOR}.log"
     log.unlink(missing_ok=True)  # or the ready line of the one before would be found
     argv = [sys.executable, "-m", "nicplug_sandbox.node", f"--kubeconfig={config}", f"--nodes={nodes}"]
     argv.append(f"--guests-socket={SOCKET}")  # from the directory: a socket's path must be short
-    if foreign:
+    if is_kubevirts(known):
+        argv.append("--no-vmi-status-subresource")
+    if known.external:
         argv.append("--deregister")  # somebody else's cluster must not keep nodes that nobody plays
     # This package may have been found by a test runner's path settings, which a child does not inherit.
     path = os.pathsep.join(filter(None, [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]))

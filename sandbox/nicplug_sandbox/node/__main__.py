@@ -75,6 +75,12 @@ async def _serve(settings: Settings) -> None:
     type=click.Path(path_type=Path),
     help="A Unix socket that answers with what each guest has, as JSON.",
 )
+@click.option(
+    "--vmi-status-subresource/--no-vmi-status-subresource",
+    default=True,
+    show_default=True,
+    help="Whether VMIs have a status subresource; KubeVirt's own have none.",
+)
 @click.option("--deregister", is_flag=True, help="Delete the nodes and DaemonSets at the end.")
 @click.option("--verbose", is_flag=True, help="Log every repetition.")
 def main(*, verbose: bool, **options: object) -> None:

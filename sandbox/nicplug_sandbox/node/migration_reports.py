@@ -94,6 +94,6 @@ class MigrationReports:
     async def _repeat(self, vmi: Json, members: Json, *, after: float) -> None:
         await asyncio.sleep(after)
         try:
-            await self._writer.send(vmi, repeated_patch(vmi, members, now=moment()), subresource="status")
+            await self._writer.send_status(vmi, repeated_patch(vmi, members, now=moment()))
         except (ApiError, aiohttp.ClientError, TimeoutError) as error:
             log.info("report not repeated: %s", error)

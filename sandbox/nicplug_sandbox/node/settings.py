@@ -33,6 +33,8 @@ class Settings:
     """How long a live migration copies a guest's memory (QEMU with 192 MiB: 0.44 to 0.52)."""
     cut_over_seconds: float = 0.0
     """How long the guest stands still between the copy and its target (QEMU: 0.008 to 0.074)."""
+    vmi_status_subresource: bool = True
+    """Whether VMIs have a status subresource; KubeVirt's own CRD has none."""
     guests_socket: Path | None = None
     """Where to tell which guests have which NICs."""
     sandbox_retry_seconds: float = 1.0

@@ -126,7 +126,7 @@ class Roles:
         names, addresses = frozenset(numbers), {name: node_address(number) for name, number in numbers.items()}
         nodes, pods, vmis = mirrors.nodes, mirrors.pods, mirrors.vmis
         events, guests = EventPoster(clients=clients), Guests()
-        writer = VmiWriter(api=clients.virt_handler, vmis=vmis)
+        writer = VmiWriter(api=clients.virt_handler, vmis=vmis, status_subresource=settings.vmi_status_subresource)
         reports = MigrationReports(writer=writer, nodes=nodes, events=events)
         multus = Multus(
             api=clients.multus, nodes=nodes, pods=pods, nads=mirrors.nads,

@@ -60,9 +60,11 @@ def phase_changes(vmi: Json, phase: str, *, now: str) -> Json:
 class VmiWriter:
     """Writes VMIs and takes the answers into the mirror."""
 
-    def __init__(self, *, api: Api, vmis: Mirror) -> None:
+    def __init__(self, *, api: Api, vmis: Mirror, status_subresource: bool = True) -> None:
+        """`status_subresource`: whether VMIs have one; without it a status is written with the whole object."""
         self._api = api
         self._vmis = vmis
+        self._status = "status" if status_subresource else None
 
     async def write_status(self, vmi: Json, changes: Json) -> None:
         """Change fields of the status.
@@ -71,7 +73,15 @@ class VmiWriter:
             ApiError: also when somebody else was faster; the mirror is fresh then.
         """
         if patch := guarded_patch(vmi, changes):
-            await self.send(vmi, patch, subresource="status")
+            await self.send_status(vmi, patch)
+
+    async def send_status(self, vmi: Json, patch: list[Json]) -> None:
+        """Send a JSON patch of the status.
+
+        Raises:
+            ApiError: as above.
+        """
+        await self.send(vmi, patch, subresource=self._status)
 
     async def write_label(self, vmi: Json, label: str, value: str) -> None:
         """Set one label.

@@ -1,0 +1,156 @@
+"""The webhooks of virt-api, served over HTTPS on this host: `admission` decides.
+
+The API server asks by URL: it must run on the same host, as the sandbox's does.
+"""
+
+import base64
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trustme
+from aiohttp import web
+
+from nicplug_sandbox.kubevirt.admission import (
+    Refusal,
+    admitted_migration,
+    refused_creation,
+    refused_migration_update,
+    refused_vmi_update,
+)
+from nicplug_sandbox.kubevirt.objects import Json
+from nicplug_sandbox.kubevirt.send import RESOURCES
+from nicplug_sandbox.node.api import Api, ApiError, Resource
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS, VMIS = RESOURCES["VirtualMachineInstanceMigration"], RESOURCES["VirtualMachineInstance"]
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+CONFIGURATIONS = {
+    "ValidatingWebhookConfiguration": Resource(
+        prefix=ADMISSION, plural="validatingwebhookconfigurations", namespaced=False
+    ),
+    "MutatingWebhookConfiguration": Resource(
+        prefix=ADMISSION, plural="mutatingwebhookconfigurations", namespaced=False
+    ),
+}
+VALIDATING, MUTATING = "virt-api-validator", "virt-api-mutator"
+Answer = Callable[[Json], Awaitable[Json]]
+
+
+class Webhooks:
+    """Answers AdmissionReviews; looks VMIs and migrations up at the API server, as virt-api does."""
+
+    def __init__(self, *, api: Api) -> None:
+        self._api = api
+
+    async def mutate_migration(self, request: Json) -> Json:
+        """The label and the finalizer of a new migration."""
+        sent, stored = request["object"], admitted_migration(request["object"])
+        if request["operation"] != "CREATE" or sent == stored:
+            return {}
+        patch = [{"op": "add", "path": "/metadata", "value": stored["metadata"]}]
+        return {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patch).encode()).decode()}
+
+    async def validate_migration(self, request: Json) -> Json:
+        """Whether a migration may be created or changed so."""
+        new = request["object"]
+        if request["operation"] == "UPDATE":
+            return _verdict(refused_migration_update(new, request["oldObject"]))
+        namespace, name = request["namespace"], (new.get("spec") or {}).get("vmiName") or ""
+        found = await self._api.request("GET", MIGRATIONS.path(namespace=namespace))
+        new = {**new, "metadata": {**new["metadata"], "namespace": namespace}}
+        refusal = refused_creation(
+            new, user=request["userInfo"]["username"], vmi=await self._vmi(namespace, name), migrations=found["items"]
+        )
+        return _verdict(refusal)
+
+    async def validate_vmi(self, request: Json) -> Json:
+        """Whether a VMI may be changed so."""
+        user = request["userInfo"]["username"]
+        return _verdict(refused_vmi_update(request["object"], request["oldObject"], user=user))
+
+    async def _vmi(self, namespace: str, name: str) -> Json | None:
+        try:
+            return await self._api.get(VMIS, namespace=namespace, name=name) if name else None
+        except ApiError as error:
+            if error.is_gone:
+                return None
+            raise
+
+
+def _verdict(refusal: Refusal | None) -> Json:
+    if refusal is None:
+        return {}
+    causes = [{"reason": "FieldValueInvalid", "message": refusal.message, "field": refusal.field}]
+    status = {"message": refusal.message, "code": 422, "reason": "Invalid", "details": {"causes": causes}}
+    return {"allowed": False, "status": status}
+
+
+def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handle(request: web.Request) -> web.Response:
+        review = await request.json()
+        response = {"uid": review["request"]["uid"], "allowed": True, **await answer(review["request"])}
+        return web.json_response({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response})
+
+    return handle
+
+
+def configurations(*, url: str, authority: bytes) -> list[Json]:
+    """What registers the webhooks at the API server."""
+    bundle = base64.b64encode(authority).decode()
+
+    def webhook(name: str, resource: str, operations: list[str]) -> Json:
+        rule = {"apiGroups": ["kubevirt.io"], "apiVersions": ["v1"], "operations": operations, "resources": [resource]}
+        return {
+            "name": f"{name}.kubevirt.io",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "None",
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 10,
+            "clientConfig": {"url": f"{url}/{name}", "caBundle": bundle},
+            "rules": [rule],
+        }
+
+    migrations = "virtualmachineinstancemigrations"
+    validating = [
+        webhook("migration-validator", migrations, ["CREATE", "UPDATE"]),
+        webhook("virtualmachineinstances-update-validator", "virtualmachineinstances", ["UPDATE"]),
+    ]
+    mutating = [webhook("migrations-mutator", migrations, ["CREATE"])]
+    return [
+        _configuration("ValidatingWebhookConfiguration", VALIDATING, validating),
+        _configuration("MutatingWebhookConfiguration", MUTATING, mutating),
+    ]
+
+
+def _configuration(kind: str, name: str, webhooks: list[Json]) -> Json:
+    api_version = "admissionregistration.k8s.io/v1"
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": name}, "webhooks": webhooks}
+
+
+@asynccontextmanager
+async def serve(api: Api) -> AsyncIterator[int]:
+    """Serve on a free port and be registered while the block runs; the port."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    hooks, application = Webhooks(api=api), web.Application()
+    application.router.add_post("/migrations-mutator", _handler(hooks.mutate_migration))
+    application.router.add_post("/migration-validator", _handler(hooks.validate_migration))
+    application.router.add_post("/virtualmachineinstances-update-validator", _handler(hooks.validate_vmi))
+    runner = web.AppRunner(application)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+        await site.start()
+        port = int(runner.addresses[0][1])
+        for body in configurations(url=f"https://127.0.0.1:{port}", authority=authority.cert_pem.bytes()):
+            await api.apply(CONFIGURATIONS[body["kind"]], body)
+        yield port
+        for kind, name in (("ValidatingWebhookConfiguration", VALIDATING), ("MutatingWebhookConfiguration", MUTATING)):
+            await api.delete(CONFIGURATIONS[kind], name=name)
+    finally:
+        await runner.cleanup()

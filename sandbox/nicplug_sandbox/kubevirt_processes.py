@@ -1,0 +1,93 @@
+"""The stand-in of KubeVirt in a sandbox: its CRDs instead of nicplug's, virt-api and virt-controller as processes."""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from nicplug_sandbox import processes, state
+from nicplug_sandbox.errors import SandboxError
+from nicplug_sandbox.processes import RecordedProcess
+from nicplug_sandbox.state import State
+
+MANIFESTS = Path(__file__).parent / "kubevirt" / "manifests"
+SOURCE_ROOT = Path(__file__).parents[1]
+# virt-api first: a migration that no webhook has seen lacks its finalizer.
+PARTS = {"virt-api": "api", "virt-controller": "controller"}
+MARK = "kubevirt"
+READY_SECONDS = 30.0
+POLL_SECONDS = 0.02
+
+
+def is_kubevirts(known: State | None) -> bool:
+    """Whether the stand-in runs the VMs of this sandbox."""
+    return known is not None and bool(known.extra.get(MARK))
+
+
+def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None, with_operator: bool) -> None:
+    """A cluster has the CRDs of one, and they stay.
+
+    Raises:
+        SandboxError: with the remedy.
+    """
+    if wanted and existing is not None:
+        raise SandboxError(
+            "--kubevirt needs a control plane of its own", remedy="Leave one of --kubevirt and --kubeconfig out."
+        )
+    if wanted and known is not None and not is_kubevirts(known):
+        raise SandboxError(
+            "this sandbox runs with nicplug's CRDs, not KubeVirt's",
+            remedy="End it with `nicplug sandbox down` first, or choose another --directory.",
+        )
+    if with_operator and (wanted or is_kubevirts(known)):
+        raise SandboxError(
+            "an operator of nicplug's cannot run VMs that the stand-in of KubeVirt runs",
+            remedy="Leave one of --kubevirt and --operator out.",
+        )
+
+
+def mark(directory: Path) -> None:
+    """Remember that this sandbox is KubeVirt's."""
+    if (known := state.load(directory)) is not None and not is_kubevirts(known):
+        state.save(directory, replace(known, extra={**known.extra, MARK: True}))
+
+
+def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
+    """Start what of the stand-in does not live; the names of what was started. The caller holds the lock.
+
+    Raises:
+        SandboxError: with the tail of the log.
+    """
+    started: list[str] = []
+    for name, part in PARTS.items():
+        known = state.load(directory)
+        running = known.process(name) if known is not None else None
+        if known is None or (running is not None and processes.is_alive(running)):
+            continue
+        process = _spawn(directory, name=name, part=part, kubeconfig=kubeconfig)
+        others = tuple(item for item in known.processes if item.name != name)
+        state.save(directory, replace(known, processes=(*others, process)))
+        _wait(process)
+        started.append(name)
+    return started
+
+
+def _spawn(directory: Path, *, name: str, part: str, kubeconfig: Path) -> RecordedProcess:
+    log = directory / "logs" / f"{name}.log"
+    log.unlink(missing_ok=True)  # or the ready line of the one before would be found
+    argv = [sys.executable, "-m", "nicplug_sandbox.kubevirt", part, f"--kubeconfig={kubeconfig}"]
+    path = os.pathsep.join(filter(None, [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]))
+    return processes.spawn(name=name, argv=argv, log=log, cwd=directory, variables={"PYTHONPATH": path})
+
+
+def _wait(process: RecordedProcess) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not (process.log.exists() and '{"ready": true' in process.log.read_text(errors="replace")):
+        if not processes.is_alive(process) or time.monotonic() > deadline:
+            raise SandboxError(
+                f"the stand-in's {process.name} did not become ready",
+                remedy=f"Its log is {process.log}.",
+                detail=processes.tail(process.log),
+            )
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,204 @@
+"""The stand-in of KubeVirt on a real API server: CRDs, life of a VM, hot-plug by both paths, refusals."""
+
+import time
+from typing import Any
+
+import pytest
+from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
+from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
+from tests.integration.waiting import until
+from tests.manifests import network, nic, spec, vm
+
+COPY = "sandbox.nicplug.io/migration-copy"
+HOST = "kubernetes.io/hostname"
+
+
+def on(node: str, *others: str) -> Json:
+    """Where the guest may run."""
+    terms = [{"matchExpressions": [{"key": HOST, "operator": "In", "values": [node, *others]}]}]
+    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
+
+
+def started(user: User, name: str, *nodes: str, copy_seconds: float | None = None) -> Json:
+    """A VM that runs; its VMI."""
+    body = vm(name, affinity=on(*nodes))
+    if copy_seconds is not None:
+        body["spec"]["template"]["metadata"] = {"annotations": {COPY: f"{copy_seconds}s"}}
+    user.create(VM, body)
+    found = until(lambda: live(user, name))
+    assert found is not None
+    return found
+
+
+def live(user: User, name: str) -> Json | None:
+    """The VMI once it is Ready and can migrate."""
+    found = user.get(VMI, name) or {"status": {}}
+    told = conditions(found)
+    return found if told.get("Ready") == told.get("LiveMigratable") == "True" else None
+
+
+def plug(user: User, name: str) -> None:
+    """One more NIC in the VM's template."""
+
+    def add(body: Json) -> None:
+        inner = body["spec"]["template"]["spec"]
+        inner["domain"]["devices"]["interfaces"].append(nic("lan"))
+        inner["networks"].append(network("lan"))
+
+    user.change(VM, name, add)
+
+
+def in_guest(user: User, name: str) -> bool:
+    """Whether the NIC is in the guest and its row says so wholly."""
+    return set(str(user.row(name, "lan").get("infoSource", "")).split(", ")) >= {"domain", "multus-status"}
+
+
+def migrate(user: User, name: str, **metadata: Any) -> tuple[int, Json]:
+    """Somebody makes a migration; the answer."""
+    body = {
+        "apiVersion": "kubevirt.io/v1",
+        "kind": "VirtualMachineInstanceMigration",
+        "metadata": {"generateName": "by-hand-", **metadata},
+        "spec": {"vmiName": name},
+    }
+    return user.request("POST", user.path(MIGRATION), body)
+
+
+def told(user: User, name: str) -> dict[str, str]:
+    """The last event about objects of that name, by reason."""
+    found = user.items("events")
+    return {item["reason"]: item["note"] for item in found if item["regarding"]["name"] == name}
+
+
+@pytest.fixture(autouse=True)
+def unharmed(cluster: Cluster, user: User) -> Any:
+    """The stand-in meets no bug; what a test has made does not disturb the next."""
+    yield
+    for machine in user.items(VM):
+        user.delete(VM, machine["metadata"]["name"])
+    until(lambda: not user.items(VMI) and not user.items(POD))
+    assert "Traceback" not in cluster.log("controller") + cluster.log("api")
+
+
+def test_1_vmis_have_no_status_subresource_and_no_foreign_fields(user: User) -> None:
+    before = started(user, "vm1", "node01")
+    assert user.request("GET", user.path(VMI, "vm1", status=True))[0] == 404
+    user.merge(VMI, "vm1", {"status": {"interfaceOperations": [{"name": "lan"}], "reason": "because"}})
+    after = user.get(VMI, "vm1") or {}
+    assert "interfaceOperations" not in after["status"]
+    assert after["status"]["reason"] == "because"
+    assert after["metadata"]["generation"] > before["metadata"]["generation"]
+
+
+def test_3_5_a_vm_starts_and_its_pod_is_kubevirts(user: User) -> None:
+    machine = started(user, "vm1", "node01")
+    (pod,) = user.items(POD)
+    assert pod["metadata"]["name"].startswith("virt-launcher-vm1-")
+    assert machine["status"]["activePods"] == {pod["metadata"]["uid"]: "node01"}
+    assert told(user, "vm1")["SuccessfulCreate"] in (
+        f"Created virtual machine pod {pod['metadata']['name']}",
+        "Started the virtual machine by creating the new virtual machine instance vm1",
+    )
+    until(lambda: status_of(user.get(VM, "vm1")).get("printableStatus") == "Running")
+
+
+def test_6_3_plug_and_unplug_where_the_controller_runs(user: User) -> None:
+    started(user, "vm1", "node01")
+    plug(user, "vm1")
+    until(lambda: in_guest(user, "vm1"))
+    assert user.items(MIGRATION) == []
+
+    def unplug(body: Json) -> None:
+        body["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"][1]["state"] = "absent"
+
+    user.change(VM, "vm1", unplug)
+    until(lambda: len((user.get(VM, "vm1") or {})["spec"]["template"]["spec"]["networks"]) == 1)
+    assert len((user.get(VMI, "vm1") or {})["spec"]["networks"]) == 1
+
+
+def test_4_5_4_6_without_a_controller_the_updater_migrates_after_its_timer(user: User) -> None:
+    started(user, "vm1", "node02", "node03")
+    plug(user, "vm1")
+    began = time.monotonic()
+    until(lambda: conditions(user.get(VMI, "vm1") or {}).get("MigrationRequired") == "False")
+    until(lambda: in_guest(user, "vm1"), seconds=90)
+    took = time.monotonic() - began
+    assert took > 15
+    (made,) = user.items(MIGRATION)
+    assert made["metadata"]["name"].startswith("kubevirt-workload-update-")
+    assert made["spec"]["priority"] == "user-triggered"
+    until(lambda: status_of(user.get(MIGRATION, made["metadata"]["name"])).get("phase") == "Succeeded")
+    phases = [item["phase"] for item in until_final(user, made)["status"]["phaseTransitionTimestamps"]]
+    assert phases == ["Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Succeeded"]
+    assert "MigrationRequired" not in conditions(user.get(VMI, "vm1") or {})
+
+
+def until_final(user: User, migration: Json) -> Json:
+    """The migration once it has given its finalizer back."""
+    name = migration["metadata"]["name"]
+
+    def settled() -> Json | None:
+        found = user.get(MIGRATION, name)
+        return found if found and not found["metadata"].get("finalizers") else None
+
+    found = until(settled)
+    assert found is not None
+    return found
+
+
+def test_a_second_partys_migration_brings_the_nic_without_the_timer(user: User) -> None:
+    started(user, "vm1", "node02", "node03")
+    plug(user, "vm1")
+    until(lambda: len((user.get(VMI, "vm1") or {})["spec"]["networks"]) == 2)
+    began = time.monotonic()
+    assert migrate(user, "vm1")[0] == 201
+    until(lambda: in_guest(user, "vm1"))
+    assert time.monotonic() - began < 12
+    assert until_final(user, user.items(MIGRATION)[0])["status"]["phase"] == "Succeeded"
+
+
+@pytest.mark.parametrize(("marks", "phase"), [({"kubevirt.io/workloadUpdateMigration": ""}, ""), ({}, "Succeeded")])
+def test_4_6_the_updater_deletes_what_carries_its_mark_while_nothing_is_required(
+    user: User, marks: dict[str, str], phase: str
+) -> None:
+    started(user, "vm1", "node02", "node03", copy_seconds=8)
+    code, made = migrate(user, "vm1", annotations=marks)
+    assert code == 201
+    name = made["metadata"]["name"]
+
+    def ended() -> bool:
+        found = user.get(MIGRATION, name)
+        return found is None or (found.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+    until(ended)
+    found = user.get(MIGRATION, name)
+    assert (found["status"]["phase"] if found and "deletionTimestamp" not in found["metadata"] else "") == phase
+    assert ("SuccessfulChangeAbortion" in told(user, "vm1")) is bool(marks)
+
+
+def refused(answer: tuple[int, Json]) -> str:
+    """What the webhook says."""
+    code, body = answer
+    assert code == 422, body
+    return str(body["message"]).partition("denied the request: ")[2]
+
+
+def test_5_7_refusals(user: User) -> None:
+    assert refused(migrate(user, "vm1")) == f'the VMI "{user.namespace}/vm1" does not exist'
+    started(user, "vm1", "node02", "node03", copy_seconds=3)
+    code, first = migrate(user, "vm1")
+    assert code == 201
+    assert first["metadata"]["labels"] == {"kubevirt.io/vmi-name": "vm1"}
+    assert refused(migrate(user, "vm1")) == (
+        f"in-flight migration detected. Active migration job ({first['metadata']['uid']}) "
+        "is currently already in progress for VMI vm1."
+    )
+    until_final(user, first)
+    assert migrate(user, "vm1")[0] == 201
+
+
+def test_7_1_nobody_else_changes_the_spec_of_a_vmi(user: User) -> None:
+    started(user, "vm1", "node01")
+    patch: Json = {"spec": {"networks": [*spec()["networks"], network("lan")]}}
+    path, kind = user.path(VMI, "vm1"), "application/merge-patch+json"
+    assert refused(user.request("PATCH", path, patch, content_type=kind)) == "update of VMI object is restricted"
