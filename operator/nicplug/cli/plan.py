@@ -152,7 +152,7 @@ async def _plan_manifest(
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.planning import of_refused
+    from nicplug.insight.planning import forecast_if_refused
     from nicplug.insight.question import PlanQuestion, question_of
     from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
     from nicplug.kube.errors import Gone
@@ -182,7 +182,7 @@ async def _plan_manifest(
     named = question_of(manifest).names
     vm_forecast = forecast(found, changed=changed or None, named=named, now=now())
     vm_forecast = with_wrong_addresses(vm_forecast, found, before=before) if changed else vm_forecast
-    return _from_kubeconfig(of_refused(vm_forecast, refusals) if refusals else vm_forecast, found)
+    return _from_kubeconfig(forecast_if_refused(vm_forecast, refusals) if refusals else vm_forecast, found)
 
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
@@ -191,7 +191,7 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     from nicplug.cli.machines import now
     from nicplug.cli.suggestions import no_machine
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.planning import of_refused, weigh
+    from nicplug.insight.planning import forecast_if_refused, weigh
 
     evidence = await read_as_user(session, target, networks=question.networks)
     if evidence.is_none:
@@ -206,7 +206,7 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     found = evidence.must()
     weighed = weigh(found, question)
     if weighed.raw is None and weighed.refusals:
-        return _from_kubeconfig(of_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
+        return _from_kubeconfig(forecast_if_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
     changed, more = await _dry_run(session, weighed)
     recorded = weighed.recorded(changed) if changed is not None else None
     vm_forecast = forecast(found, changed=recorded, named=weighed.names, now=now())
