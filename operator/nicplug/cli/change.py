@@ -69,7 +69,7 @@ async def add(
     It starts with the NIC, so --wait does not wait; exit code 9 when the NIC would not come at the start, since its
     network attachment definition is missing or not valid.
     """
-    from nicplug.cli.lacking_network import look_for_network
+    from nicplug.cli.lacking_network import check_network
     from nicplug.cli.machines import find_machine, persisted_nics
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.insight.evidence import Target
@@ -89,9 +89,9 @@ async def add(
         await _put(session, machine, plural, "addinterface", body)
     what = f'NIC "{name}" on network {network}'
     keeps = persist or name in persisted_nics(machine.vm)
-    lacking = await look_for_network(session, network, vm=vm, nic=name, persist=keeps)
-    told = _requested(machine, what, name=name, persist=persist, can_start_with_it=lacking is None)
-    click.echo(f"{what} is already there" if is_there else told)
+    lacking = await check_network(session, network, vm=vm, nic=name, persist=keeps)
+    message = _requested(machine, what, name=name, persist=persist, can_start_with_it=lacking is None)
+    click.echo(f"{what} is already there" if is_there else message)
     is_end = waits and machine.vmi is None
     if lacking is not None and not is_end:
         click.echo(printable(f"Note: {lacking.note}"), err=True)
@@ -132,12 +132,12 @@ async def remove(
     """
     from nicplug.cli.machines import find_machine, requested_nics
     from nicplug.cli.operator_health import warn_without_operator
-    from nicplug.cli.refused import only_requested
+    from nicplug.cli.refused import not_added_yet
 
     machine = await find_machine(session, vm, with_migrations=False)
     plural = _target(machine, persist=persist)
     if nic not in _names(machine) and nic in requested_nics(machine.vm):
-        raise await only_requested(session, vm=vm, nic=nic)
+        raise await not_added_yet(session, vm=vm, nic=nic)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
@@ -237,10 +237,10 @@ async def _put(session: Session, machine: "Machine", plural: str, what: str, bod
     try:
         await subresources.put(session, plural, machine.name, what, body)
     except ApiError as error:
-        raise await _in_our_words(session, machine, error, nic=body["name"]) or error from error
+        raise await _reworded(session, machine, error, nic=body["name"]) or error from error
 
 
-async def _in_our_words(session: Session, machine: "Machine", error: "ApiError", *, nic: str) -> CommandError | None:
+async def _reworded(session: Session, machine: "Machine", error: "ApiError", *, nic: str) -> CommandError | None:
     """Reword an error of the aggregated API, which is written for virtctl; None if there is nothing to add."""
     from nicplug.cli.refused import refused
     from nicplug.insight.requests import GATE_OFF

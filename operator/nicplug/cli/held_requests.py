@@ -46,9 +46,9 @@ class HotplugSwitch:
         clock = asyncio.get_running_loop().time
         if clock() < self._asks_again_at:
             return None
-        told = await self.refusal()
+        refusal = await self.refusal()
         self._asks_again_at = clock() + PAUSE_SECONDS
-        return told
+        return refusal
 
 
 async def _read(session: Session, kubevirt_namespace: str) -> "Refusal | None":

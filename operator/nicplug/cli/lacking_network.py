@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
-from nicplug.cli.suggestions import misspelt
+from nicplug.cli.suggestions import network_remedy
 from nicplug.kube.errors import ApiError, Gone
 from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.attachments import (
@@ -41,9 +41,7 @@ class LackingNetwork:
         return CommandError(message, remedy=f"{self.remedy}.", code=Exit.NO)
 
 
-async def look_for_network(
-    session: Session, network: str, *, vm: str, nic: str, persist: bool
-) -> LackingNetwork | None:
+async def check_network(session: Session, network: str, *, vm: str, nic: str, persist: bool) -> LackingNetwork | None:
     """Return what the network lacks; None if nothing, or if it cannot be read. One GET.
 
     Args:
@@ -69,7 +67,7 @@ async def look_for_network(
         return None
     if refusal.reason != Reason.ATTACHMENT_DEFINITION_MISSING:
         return LackingNetwork(message=refusal.message, note=refusal.sentence, remedy=refusal.remedy)
-    otherwise = await misspelt(session, vm=vm, nic=nic, network=network, persist=persist)
-    told = f"there is no NetworkAttachmentDefinition {key}"
-    note = f"{told}: the NIC waits until it is created. {otherwise}"
-    return LackingNetwork(message=told, note=note, remedy=f"Create it. {otherwise}")
+    otherwise = await network_remedy(session, vm=vm, nic=nic, network=network, persist=persist)
+    message = f"there is no NetworkAttachmentDefinition {key}"
+    note = f"{message}: the NIC waits until it is created. {otherwise}"
+    return LackingNetwork(message=message, note=note, remedy=f"Create it. {otherwise}")

@@ -85,8 +85,8 @@ class SectionedGroup(click.Group):
             CommandError: only KubeVirt's virtctl has that command; the remedy says what to use.
         """
         if args and args[0] in OF_VIRTCTL and self.get_command(ctx, args[0]) is None:
-            told = f'"{args[0]}" is not about NICs'
-            raise CommandError(told, remedy=OF_VIRTCTL[args[0]], code=Exit.WRONG_USE)
+            message = f'"{args[0]}" is not about NICs'
+            raise CommandError(message, remedy=OF_VIRTCTL[args[0]], code=Exit.WRONG_USE)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

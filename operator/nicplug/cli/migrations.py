@@ -115,7 +115,7 @@ class QueueDocument:
         for item in found.shown(with_ended=self.with_ended):
             if item.message:
                 line(console, f"{item.name}: {item.message}")
-        for told in found.unknown:
-            line(console, f"not known: {told}", "yellow")
+        for unknown in found.unknown:
+            line(console, f"not known: {unknown}", "yellow")
         if self.note:
             line(console, f"note: {self.note}", "yellow")

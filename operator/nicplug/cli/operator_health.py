@@ -109,7 +109,7 @@ def is_waiting(described: VmNics) -> bool:
     )
 
 
-async def silence_of(session: Session, described: VmNics) -> str:
+async def why_stale(session: Session, described: VmNics) -> str:
     """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown."""
     may_be_dropped = is_waiting(described) or not (described.ready or described.phase == STOPPED)
     try:

@@ -123,8 +123,8 @@ def line(out: "Console", text: str, style: str = "", *, indent: int = 0) -> None
     """
     from rich.text import Text
 
-    told = printable(text)
-    for part in wrapped(told, columns=out.width, indent=indent) if indent and is_terminal() else (told,):
+    safe_text = printable(text)
+    for part in wrapped(safe_text, columns=out.width, indent=indent) if indent and is_terminal() else (safe_text,):
         out.print(Text(part, style=style), soft_wrap=True)
 
 

@@ -22,7 +22,7 @@ def slot_words(budget: Mapping[str, Any]) -> str:
     return words
 
 
-def hope_of_more(budget: Mapping[str, Any] | None) -> str:
+def possible_more(budget: Mapping[str, Any] | None) -> str:
     """Return a suffix if no slot is certainly free but the guest may have more, so NICs are tried; "" otherwise."""
     possible = int((budget or {}).get("possible") or 0)  # an older API does not send it
     if budget is None or int(budget["free"]) > 0 or possible == 0:

@@ -91,11 +91,11 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
     found = [replace(document, found=await plan_with_remedies(session, document.found)) for document in found]
     write_all(await _with_note(session, target, found), output)
     if output == "name":
-        _tell_refusals(found)
+        _print_refusals(found)
     return None if all(document.arrives for document in found) else int(Exit.NO)
 
 
-def _tell_refusals(found: "Sequence[PlanDocument]") -> None:
+def _print_refusals(found: "Sequence[PlanDocument]") -> None:
     """Print refusals on stderr: they have no path, and `-o name` would show an existing NIC of that name instead."""
     for refusal in (item for document in found for item in document.found["refusals"]):
         click.echo(f"Error: refused: {printable(refusal)}", err=True)
@@ -152,7 +152,7 @@ async def _plan_manifest(
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.planning import of_refused
+    from nicplug.insight.planning import forecast_if_refused
     from nicplug.insight.question import PlanQuestion, question_of
     from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
     from nicplug.kube.errors import Gone
@@ -180,9 +180,9 @@ async def _plan_manifest(
     found = evidence.must()
     before = addresses_of(found)
     named = question_of(manifest).names
-    told = forecast(found, changed=changed or None, named=named, now=now())
-    told = with_wrong_addresses(told, found, before=before) if changed else told
-    return _from_kubeconfig(of_refused(told, refusals) if refusals else told, found)
+    vm_forecast = forecast(found, changed=changed or None, named=named, now=now())
+    vm_forecast = with_wrong_addresses(vm_forecast, found, before=before) if changed else vm_forecast
+    return _from_kubeconfig(forecast_if_refused(vm_forecast, refusals) if refusals else vm_forecast, found)
 
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
@@ -191,7 +191,7 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     from nicplug.cli.machines import now
     from nicplug.cli.suggestions import no_machine
     from nicplug.insight.forecast import forecast
-    from nicplug.insight.planning import of_refused, weigh
+    from nicplug.insight.planning import forecast_if_refused, weigh
 
     evidence = await read_as_user(session, target, networks=question.networks)
     if evidence.is_none:
@@ -206,11 +206,11 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     found = evidence.must()
     weighed = weigh(found, question)
     if weighed.raw is None and weighed.refusals:
-        return _from_kubeconfig(of_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
+        return _from_kubeconfig(forecast_if_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
     changed, more = await _dry_run(session, weighed)
     recorded = weighed.recorded(changed) if changed is not None else None
-    told = forecast(found, changed=recorded, named=weighed.names, now=now())
-    return _from_kubeconfig(replace(told, refusals=(*weighed.refusals, *more)), found)
+    vm_forecast = forecast(found, changed=recorded, named=weighed.names, now=now())
+    return _from_kubeconfig(replace(vm_forecast, refusals=(*weighed.refusals, *more)), found)
 
 
 def _check_removals(evidence: "Evidence", question: "PlanQuestion") -> None:
@@ -255,15 +255,15 @@ def _from_api(asked: dict[str, Any], refusals: Sequence[str]) -> "PlanDocument":
     from nicplug.cli.asking import FROM_API
     from nicplug.cli.plan_document import PlanDocument
 
-    told = {"refusals": [*asked["refusals"], *refusals], "arrives": asked["arrives"] and not refusals}
-    return PlanDocument({**asked, **told}, FROM_API)
+    members = {"refusals": [*asked["refusals"], *refusals], "arrives": asked["arrives"] and not refusals}
+    return PlanDocument({**asked, **members}, FROM_API)
 
 
-def _from_kubeconfig(told: "VmForecast", evidence: "Evidence") -> "PlanDocument":
+def _from_kubeconfig(vm_forecast: "VmForecast", evidence: "Evidence") -> "PlanDocument":
     from nicplug.cli.asking import FROM_KUBECONFIG
     from nicplug.cli.plan_document import PlanDocument
     from nicplug.insight.forecast_json import forecast_json
 
     caches = evidence.caches
     slots = (len(caches.slots.entries), caches.limits().per_cluster)
-    return PlanDocument(forecast_json(told, unknown=evidence.unknown, slots=slots), FROM_KUBECONFIG)
+    return PlanDocument(forecast_json(vm_forecast, unknown=evidence.unknown, slots=slots), FROM_KUBECONFIG)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.output import line
-from nicplug.cli.pci_slots import hope_of_more, slot_words
+from nicplug.cli.pci_slots import possible_more, slot_words
 from nicplug.insight.at_restart import CHANGE
 from nicplug.insight.outcome import Outcome
 from nicplug.model.dynamic_controller import ControllerState
@@ -38,7 +38,7 @@ _VERBS: Mapping[str, str] = {
     OperationType.SET_LINK: "set link of",
     CHANGE: "change",
 }
-_NODES_TOLD = 5
+_MOST_NODES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,8 @@ class PlanDocument:
         for nic in nics:
             line(console, "")
             style = "green" if Outcome(nic["outcome"]).arrives else "red"
-            anyhow = "" if nic["affected"] else " (already requested)"
-            line(console, f'{_verb(nic)} NIC "{nic["name"]}"{_network(nic)}: {WORDS[nic["outcome"]]}{anyhow}', style)
+            suffix = "" if nic["affected"] else " (already requested)"
+            line(console, f'{_verb(nic)} NIC "{nic["name"]}"{_network(nic)}: {WORDS[nic["outcome"]]}{suffix}', style)
             _show_facts(console, _nic_facts(nic))
             if not shared and nic["evidence"] is not None:
                 _show_facts(console, _evidence_facts(nic["evidence"]))
@@ -95,15 +95,15 @@ class PlanDocument:
         if (shared := _shared_evidence(found["nics"])) is not None:
             yield from _evidence_facts(shared)
         if slots["before"] is not None or slots["after"] is not None:
-            then = f"{_slots(slots['after'])}{hope_of_more(slots['after'])}"
+            then = f"{_slots(slots['after'])}{possible_more(slots['after'])}"
             yield "PCI slots", f"{_slots(slots['before'])} now; then {then}"
         if found["migration"]:
             yield "migration", f"{found['migration']} would be made{_queue(found['migrationSlots'])}"
         if fields := found.get("restartFields"):  # an older API does not send it
             yield "restart", f"needed for {', '.join(fields)}"
         rows = [row for row in found["policy"] if row["origin"] != "the default"]
-        told = "; ".join(f"{row['name']} {row['value']} ({row['origin']})" for row in rows)
-        yield "policy", told or "the defaults"
+        settings = "; ".join(f"{row['name']} {row['value']} ({row['origin']})" for row in rows)
+        yield "policy", settings or "the defaults"
         for problem in found["policyProblems"]:
             yield "policy", problem
         for item in found["unknown"]:
@@ -137,15 +137,15 @@ def _nic_facts(nic: Json) -> Iterator[tuple[str, str]]:
     if (then := nic["otherwise"]) is not None:
         after = format_duration(timedelta(seconds=then["afterSeconds"]))
         yield "otherwise", f"no answer within {after}: {WORDS[then['outcome']]} ({then['reason']})"
-    if nic["evidence"] is not None and (told := _history(nic["evidence"])):
-        yield "so far", told
+    if nic["evidence"] is not None and (history := _history(nic["evidence"])):
+        yield "so far", history
 
 
 def _shared_evidence(nics: Sequence[Json]) -> Json | None:
     """Return the evidence if it is the same for all NICs, so that it is printed once; None if it differs."""
     found = [nic["evidence"] for nic in nics if nic["evidence"] is not None]
-    told = {tuple(_evidence_facts(item)) for item in found}
-    return found[0] if len(told) == 1 else None
+    distinct = {tuple(_evidence_facts(item)) for item in found}
+    return found[0] if len(distinct) == 1 else None
 
 
 def _evidence_facts(found: Json) -> Iterator[tuple[str, str]]:
@@ -156,7 +156,7 @@ def _evidence_facts(found: Json) -> Iterator[tuple[str, str]]:
 
 
 def _controller(controller: Json, *, node: str) -> str:
-    told = {
+    description = {
         ControllerState.UNKNOWN: "not known: DaemonSets or pods cannot be read",
         ControllerState.NOT_DEPLOYED: "no trusted namespace has a dynamic networks controller",
         ControllerState.NOT_ON_NODE: f"does not run on node {node}",
@@ -165,25 +165,25 @@ def _controller(controller: Json, *, node: str) -> str:
     }[ControllerState(controller["state"])]
     more = [f"DaemonSet {controller['daemonSet']}"] if controller["daemonSet"] else []
     more += [controller["message"]] if controller["message"] else []
-    return f"{told} ({', '.join(more)})" if more else told
+    return f"{description} ({', '.join(more)})" if more else description
 
 
 def _candidates(found: Json) -> str:
     if not found["known"]:
         return "not known: nodes cannot be read; the scheduler decides"
     names, message = found["nodes"], found["message"] or ""
-    shown = ", ".join(names[:_NODES_TOLD]) + (", ..." if found["fitting"] > _NODES_TOLD else "")
+    shown = ", ".join(names[:_MOST_NODES]) + (", ..." if found["fitting"] > _MOST_NODES else "")
     return f"{shown} ({message})" if names else message
 
 
 def _history(found: Json) -> str:
-    told = []
+    parts = []
     if found["attempts"]:
-        told.append(f"asked {found['attempts']} times in place, {found['failedAttempts']} failed")
+        parts.append(f"asked {found['attempts']} times in place, {found['failedAttempts']} failed")
     if found["failedMigrations"]:
-        told.append(f"{found['failedMigrations']} migrations failed")
+        parts.append(f"{found['failedMigrations']} migrations failed")
     error = found["lastError"]
-    return ", ".join(told) + (f": {error}" if error and told else "")
+    return ", ".join(parts) + (f": {error}" if error and parts else "")
 
 
 def _slots(budget: Json | None) -> str:

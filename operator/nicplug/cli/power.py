@@ -55,8 +55,8 @@ async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: i
     if dry_run:
         return
     if body.get("paused"):
-        told = f"the guest is paused when it has started. `nicplug restart {vm}` starts it again without --paused."
-        click.echo(f"Note: {told}", err=True)
+        note = f"the guest is paused when it has started. `nicplug restart {vm}` starts it again without --paused."
+        click.echo(f"Note: {note}", err=True)
     await warn_without_operator(session)
 
 
@@ -142,13 +142,13 @@ async def _note_costs(session: Session, vm: str) -> None:
     described = machine.describe(now=now())
     pluggable = {nic.name: nic.network for nic in described.nics if nic.binding == "bridge"}
     for name in described.restart_effects:
-        told = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
-        click.echo(printable(f"Note: {told}. {_to_keep(session, vm, name, pluggable.get(name, ''))}"), err=True)
+        note = f'NIC "{name}" is not in the template of VM {vm}: it is gone after the restart'
+        click.echo(printable(f"Note: {note}. {_to_keep(session, vm, name, pluggable.get(name, ''))}"), err=True)
     try:
         nodes = await read_nodes(session.api, clock=now)
     except ApiError:
         nodes = None
     vmi = parse_vmi(machine.vmi) if machine.vmi is not None else None
     for risk in restart_risks(vmi, nodes=nodes, now=now()):
-        told = f"VM {vm} may not start again: {risk}"
-        click.echo(printable(f"Note: {told}. `nicplug status {vm}` shows what it waits for."), err=True)
+        note = f"VM {vm} may not start again: {risk}"
+        click.echo(printable(f"Note: {note}. `nicplug status {vm}` shows what it waits for."), err=True)

@@ -40,5 +40,5 @@ def _meaning(item: ErrorDetails) -> str:
 
 def _problem(place: list[str], message: str, prefix: str) -> str:
     """Describe one error; one that concerns several settings names them itself."""
-    told = message.removeprefix("Value error, ")
-    return f"{prefix}{'.'.join(place).upper()}: {told}" if place else told
+    description = message.removeprefix("Value error, ")
+    return f"{prefix}{'.'.join(place).upper()}: {description}" if place else description

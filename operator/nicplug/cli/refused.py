@@ -25,22 +25,22 @@ async def refused(
     words = WhatToType(vm=machine.name, namespace=session.namespace, is_bare=machine.vm is None)
     message, command = words.refusal(answer, nic=nic, hints=hints)
     if Hint.WAIT_UNTIL_GONE in hints:
-        command += await _nobody_works(session)
+        command += await _no_operator_note(session)
     return CommandError(message, remedy=command, code=Exit.REFUSED)
 
 
-async def only_requested(session: Session, *, vm: str, nic: str) -> CommandError:
+async def not_added_yet(session: Session, *, vm: str, nic: str) -> CommandError:
     """Return the error for removing a NIC that is requested but not added yet.
 
     Source: KubeVirt 1.0 refuses a request to remove while one to add the same NIC is pending.
     """
     message = f'NIC "{nic}" of VM {vm} is requested but not added yet: a pending request cannot be withdrawn'
-    told = f"Remove it once it has been added. To see what the request waits for, run nicplug status {vm}"
-    remedy = f"{told} --namespace {session.namespace}.{await _nobody_works(session)}"
+    advice = f"Remove it once it has been added. To see what the request waits for, run nicplug status {vm}"
+    remedy = f"{advice} --namespace {session.namespace}.{await _no_operator_note(session)}"
     return CommandError(message, remedy=remedy, code=Exit.REFUSED)
 
 
-async def _nobody_works(session: Session) -> str:
+async def _no_operator_note(session: Session) -> str:
     """Return a sentence that waiting is in vain because no operator works; "" if one does."""
     problem = await no_operator(session)
     return f" Nothing happens now, as {problem}. {what_to_try(session)}." if problem else ""

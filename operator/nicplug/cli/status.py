@@ -13,7 +13,7 @@ from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import LOOKS_FOR_OPERATOR
 from nicplug.cli.held_requests import HotplugSwitch
 from nicplug.cli.output import age, line, print_table, with_output, write
-from nicplug.cli.pci_slots import hope_of_more, slot_words
+from nicplug.cli.pci_slots import possible_more, slot_words
 from nicplug.cli.plan import with_kubevirt_namespace
 
 if TYPE_CHECKING:
@@ -53,16 +53,16 @@ async def status(
     if all_namespaces:
         raise click.UsageError("Give the name of a VM, or --all-namespaces.")
     from nicplug.cli.machines import find_machine, now, persisted_nics
-    from nicplug.cli.operator_health import silence_of
+    from nicplug.cli.operator_health import why_stale
     from nicplug.cli.suggestions import with_remedies
 
     machine = await find_machine(session, vm)
     described = machine.describe(now=now())
-    note = await silence_of(session, described)
-    told = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
+    note = await why_stale(session, described)
+    displayed = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
     switch = HotplugSwitch(session=session, vm=vm, kubevirt_namespace=kubevirt_namespace)
-    held_by = await switch.refusal() if told.requests else None
-    write(StatusDocument(told, now=now(), note=note, held_by=held_by), output)
+    held_by = await switch.refusal() if displayed.requests else None
+    write(StatusDocument(displayed, now=now(), note=note, held_by=held_by), output)
     if watch:
         await _follow(session, machine, described, output)
     return None
@@ -77,8 +77,8 @@ async def _follow(session: Session, machine: Any, described: "VmNics", output: s
         async for changed in changes:
             fresh = changed.describe(now=now())
             if output == "table":
-                for told in moments(described, fresh, now=now()):
-                    line(console(), told)
+                for moment in moments(described, fresh, now=now()):
+                    line(console(), moment)
             elif fresh != described:
                 write(StatusDocument(fresh, now=now()), output)
             described = fresh
@@ -88,20 +88,20 @@ def moments(before: "VmNics", after: "VmNics", *, now: datetime) -> list[str]:
     """Describe the changes, one per line, with the time of day."""
     known = {nic.name: nic for nic in before.nics}
     stamp = now.astimezone().strftime("%H:%M:%S.%f")[:-3]
-    told = []
+    lines = []
     if (before.phase, before.node) != (after.phase, after.node):
-        told.append(f"VM {after.phase}" + (f" on {after.node}" if after.node else ""))
+        lines.append(f"VM {after.phase}" + (f" on {after.node}" if after.node else ""))
     # The request appears in the VM, its NIC in the instance. Whichever comes first, the line of the NIC says more.
     requests = [item for item in after.requests if item not in before.requests and not _is_answered(item, before)]
-    told += [f"requested: {item}" for item in requests]
+    lines += [f"requested: {item}" for item in requests]
     for nic in after.nics:
         old = known.pop(nic.name, None)
         if old is None or (old.phase, old.reason, old.path) != (nic.phase, nic.reason, nic.path):
-            told.append(_moment(nic))
-    told += [f"{name}  gone" for name in known]
+            lines.append(_moment(nic))
+    lines += [f"{name}  gone" for name in known]
     if after.failure and after.failure != before.failure:
-        told.append(f"request failed: {after.failure}")
-    return [f"{stamp}  {text}" for text in told]
+        lines.append(f"request failed: {after.failure}")
+    return [f"{stamp}  {text}" for text in lines]
 
 
 def _is_answered(request: "RequestRow", found: "VmNics") -> bool:
@@ -197,31 +197,31 @@ class StatusDocument:
 
     def _why(self, nic: "NicRow") -> list[tuple[str, str]]:
         """Return message, remedy and next attempt; only the first line has the NIC's name."""
-        told = [without_quotes(nic.message, self.found.quoted), nic.remedy and f"To do: {nic.remedy}"]
+        texts = [without_quotes(nic.message, self.found.quoted), nic.remedy and f"To do: {nic.remedy}"]
         if (moment := nic.next_attempt) is not None and moment > self.now:
-            told.append(f"Next attempt: in {max(1, round((moment - self.now).total_seconds()))}s")
-        lines = [item for item in told if item]
+            texts.append(f"Next attempt: in {max(1, round((moment - self.now).total_seconds()))}s")
+        lines = [item for item in texts if item]
         return list(zip([nic.name, *[""] * len(lines)], lines, strict=False))
 
     def _facts(self) -> list[tuple[str, str]]:
         found, budget = self.found, self.found.budget or {}
-        told = []
+        facts = []
         if budget:
-            told.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}{hope_of_more(budget)}"))
+            facts.append(("PCI slots", f"{budget['total']} for NICs: {slot_words(budget)}{possible_more(budget)}"))
         if (problem := found.start_problem) is not None and problem.message != found.failure:
-            told += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
-        told += [("requested", str(item)) for item in (*found.power_requests, *found.requests)]
+            facts += [("start", problem.sentence), ("", f"To do: {problem.remedy}")]
+        facts += [("requested", str(item)) for item in (*found.power_requests, *found.requests)]
         if self.held_by is not None:
-            told += [("", self.held_by.message), ("", f"To do: {self.held_by.remedy}")]
-        told += [("migration", item) for item in found.migrations]
-        told += [("eviction", found.eviction)] if found.eviction else []
+            facts += [("", self.held_by.message), ("", f"To do: {self.held_by.remedy}")]
+        facts += [("migration", item) for item in found.migrations]
+        facts += [("eviction", found.eviction)] if found.eviction else []
         for nic in found.nics:
-            told += self._why(nic) if not nic.is_ready or nic.remedy else []
-        told += [("outdated", found.outdated)] if found.outdated else []
-        told += [("failed", found.failure)] if found.failure else []
-        told += [("policy", found.policy_problem)] if found.policy_problem else []
-        told += [("restart", f"RestartRequired: {found.restart_required}")] if found.restart_required else []
+            facts += self._why(nic) if not nic.is_ready or nic.remedy else []
+        facts += [("outdated", found.outdated)] if found.outdated else []
+        facts += [("failed", found.failure)] if found.failure else []
+        facts += [("policy", found.policy_problem)] if found.policy_problem else []
+        facts += [("restart", f"RestartRequired: {found.restart_required}")] if found.restart_required else []
         if lost := ", ".join(found.restart_effects):
-            told.append(("restart", f"the next one removes NICs that the template does not have: {lost}"))
-        told += [("note", self.note)] if self.note else []
-        return told
+            facts.append(("restart", f"the next one removes NICs that the template does not have: {lost}"))
+        facts += [("note", self.note)] if self.note else []
+        return facts

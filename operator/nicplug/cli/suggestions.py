@@ -63,7 +63,7 @@ def no_namespace(name: str, *, wrong: str = "--namespace") -> CommandError:
     return CommandError(f'namespace "{name}" does not exist', remedy=remedy, code=Exit.NOT_FOUND)
 
 
-async def meant_network(session: Session, network: str) -> str:
+async def similar_network(session: Session, network: str) -> str:
     """Return the most similar network of the same namespace, in the format of --network; "" if there is none."""
     namespace, slash, name = network.rpartition("/")
     names = await _names(session, NETWORK_ATTACHMENT_DEFINITIONS, namespace or session.namespace)
@@ -71,14 +71,14 @@ async def meant_network(session: Session, network: str) -> str:
     return f"{namespace}{slash}{meant}" if meant else ""
 
 
-async def misspelt(session: Session, *, vm: str, nic: str, network: str, persist: bool) -> str:
+async def network_remedy(session: Session, *, vm: str, nic: str, network: str, persist: bool) -> str:
     """Return the remedy for a network that may not exist because its name is misspelt.
 
     Args:
         network: in the format of --network.
         persist: the VM's template has the NIC.
     """
-    meant = await meant_network(session, network)
+    meant = await similar_network(session, network)
     again = f"nicplug remove {vm} {nic}{' --persist' if persist else ''} --namespace {session.namespace}"
     asked = f" (did you mean {meant}?)" if meant else ""
     return f'If "{network}" is the wrong name{asked}, remove the NIC ({again}) and add it again'
@@ -97,16 +97,16 @@ async def with_remedies(session: Session, described: "VmNics", *, persisted: Col
 async def with_remedy(session: Session, described: "VmNics", nic: "NicRow", *, persist: bool) -> "NicRow":
     """Add commands to the remedy of a NIC, if it has one."""
     words = _words(described.kind, session.namespace, described.name)
-    told = await _to_do(session, words, nic.to_json(), nic.remedy, persist=persist)
-    return replace(nic, remedy=told) if told != nic.remedy else nic
+    suggestion = await _to_do(session, words, nic.to_json(), nic.remedy, persist=persist)
+    return replace(nic, remedy=suggestion) if suggestion != nic.remedy else nic
 
 
 async def story_with_remedy(session: Session, story: dict[str, Any], *, persist: bool, is_bare: bool) -> dict[str, Any]:
     """Add commands to the remedy of a story of `nicplug why`, if it has one."""
     nic, words = story["nic"], WhatToType(vm=story["target"]["name"], namespace=session.namespace, is_bare=is_bare)
-    told = await _to_do(session, words, nic, story["todo"] or "", persist=persist) or None
+    suggestion = await _to_do(session, words, nic, story["todo"] or "", persist=persist) or None
     own = nic.get("remedy")
-    return {**story, "todo": told, "nic": {**nic, "remedy": told if own == story["todo"] else own}}
+    return {**story, "todo": suggestion, "nic": {**nic, "remedy": suggestion if own == story["todo"] else own}}
 
 
 async def plan_with_remedies(session: Session, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,8 +118,8 @@ async def plan_with_remedies(session: Session, found: Mapping[str, Any]) -> dict
     for nic in found["nics"]:
         is_there = not nic["affected"] or nic["name"] in persisted
         remedy, persist = nic.get("remedy") or "", nic["name"] in persisted  # an older API does not send it
-        told = await _to_do(session, words, nic, remedy, persist=persist, is_there=is_there)
-        nics.append({**nic, "remedy": told or None})
+        suggestion = await _to_do(session, words, nic, remedy, persist=persist, is_there=is_there)
+        nics.append({**nic, "remedy": suggestion or None})
     return {**found, "nics": nics, "refusals": [words.within(refusal) for refusal in found["refusals"]]}
 
 
@@ -157,11 +157,11 @@ async def _to_do(
         return words.within(remedy)
     network = nic["network"].removeprefix(f"{session.namespace}/")
     if is_there:
-        told = await misspelt(session, vm=words.vm, nic=nic["name"], network=network, persist=persist)
+        suggestion = await network_remedy(session, vm=words.vm, nic=nic["name"], network=network, persist=persist)
     else:
-        meant = await meant_network(session, network)
-        told = f'If "{network}" is the wrong name, did you mean {meant}?' if meant else ""
-    return f"{CREATE_DEFINITION}. {told or CORRECT_NETWORK_NAME}"
+        meant = await similar_network(session, network)
+        suggestion = f'If "{network}" is the wrong name, did you mean {meant}?' if meant else ""
+    return f"{CREATE_DEFINITION}. {suggestion or CORRECT_NETWORK_NAME}"
 
 
 def _is_misspelt(nic: Mapping[str, Any]) -> bool:

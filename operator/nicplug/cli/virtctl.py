@@ -58,12 +58,12 @@ class VirtctlCommand(click.Command):
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help, whose examples name the program that was called."""
-        told = self.help
+        original = self.help
         try:
-            self.help = (told or "").replace("nicplug ", f"{ctx.find_root().info_name} ")
+            self.help = (original or "").replace("nicplug ", f"{ctx.find_root().info_name} ")
             super().format_help_text(ctx, formatter)
         finally:
-            self.help = told
+            self.help = original
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command and turn its errors into virtctl's.

@@ -70,8 +70,8 @@ async def wait(
         session, machine, names=nics, goal=goal, seconds=seconds, quiet=quiet, kubevirt_namespace=kubevirt_namespace
     )
     if not quiet:
-        for told in [f'NIC "{name}" is {goal}' for name in nics] or [f"every NIC of {vm} is ready"]:
-            click.echo(told)
+        for message in [f'NIC "{name}" is {goal}' for name in nics] or [f"every NIC of {vm} is ready"]:
+            click.echo(message)
     return None
 
 
@@ -129,8 +129,8 @@ async def wait_for(
         async for changed in changes:
             fresh = changed.describe(now=now())
             if not quiet:
-                for told in moments(described, fresh, now=now()):
-                    click.echo(printable(told), err=True)
+                for moment in moments(described, fresh, now=now()):
+                    click.echo(printable(moment), err=True)
             described = fresh
             if _is_reached(described, names, goal):
                 return
@@ -252,20 +252,20 @@ def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, 
     from nicplug.insight.nics import STOPPED
 
     waiting = [nic for nic in described.nics if (not names or nic.name in names) and (goal == GONE or not nic.is_ready)]
-    told = "; ".join(map(_state, waiting))
+    detail = "; ".join(map(_state, waiting))
     missing = [name for name in names if name not in {nic.name for nic in described.nics}]
     if goal == READY:
-        told = "; ".join([*([told] if told else []), *(_absence(name, described) for name in missing)])
-    told = told or "; ".join(f"waits: {request}" for request in described.requests) or "nothing was seen"
+        detail = "; ".join([*([detail] if detail else []), *(_absence(name, described) for name in missing)])
+    detail = detail or "; ".join(f"waits: {request}" for request in described.requests) or "nothing was seen"
     remedy = _next_question(described, waiting, goal) or "`nicplug doctor` says whether the operator works."
     if note:
         remedy = f"{note[0].upper()}{note[1:]}."
     if described.start_problem is not None:
-        told = f"the VM does not start: {described.start_problem.sentence}"
+        detail = f"the VM does not start: {described.start_problem.sentence}"
         remedy = f"{described.start_problem.remedy}."
     if described.phase == STOPPED:
         remedy = f"The VM is stopped. {_start(described)}"
-    return CommandError(f"not {goal} after {seconds:g} s: {told}", remedy=remedy, code=Exit.TIMED_OUT)
+    return CommandError(f"not {goal} after {seconds:g} s: {detail}", remedy=remedy, code=Exit.TIMED_OUT)
 
 
 def _next_question(described: "VmNics", waiting: Sequence["NicRow"], goal: str) -> str:
@@ -275,6 +275,6 @@ def _next_question(described: "VmNics", waiting: Sequence["NicRow"], goal: str) 
     nic = waiting[0]
     is_asked = nic.operation == OperationType.UNPLUG or _requests(described, [nic.name])
     if goal == GONE and not is_asked:
-        told = f"nicplug remove {described.name} {nic.name} --namespace {described.namespace}"
-        return f'Nobody has asked for NIC "{nic.name}" to go: {told}'
+        command = f"nicplug remove {described.name} {nic.name} --namespace {described.namespace}"
+        return f'Nobody has asked for NIC "{nic.name}" to go: {command}'
     return f"What holds it up: nicplug why {described.name} {nic.name} --namespace {described.namespace}"

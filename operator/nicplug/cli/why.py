@@ -201,5 +201,5 @@ def _clock(moment: datetime | None) -> str:
     """Return the time of day; with a fraction if known, as `metav1.Time` has whole seconds."""
     if moment is None:
         return "-"
-    told = moment.astimezone()
-    return told.strftime("%H:%M:%S.%f")[:-3] if told.microsecond else told.strftime("%H:%M:%S")
+    local = moment.astimezone()
+    return local.strftime("%H:%M:%S.%f")[:-3] if local.microsecond else local.strftime("%H:%M:%S")

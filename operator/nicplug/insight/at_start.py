@@ -29,7 +29,7 @@ def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[Ni
     known = known_attachments(evidence, owner.networks)
     vmi = evidence.parsed_vmi
     is_ending = vmi is not None and vmi.deleting
-    told = "the guest is about to stop; the next one starts with this NIC" if is_ending else _STARTS_WITH_IT
+    default_message = "the guest is about to stop; the next one starts with this NIC" if is_ending else _STARTS_WITH_IT
     for interface in owner.interfaces:
         network = networks.get(interface.name)
         if network is None or not network.is_secondary or interface.is_absent:
@@ -44,7 +44,7 @@ def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[Ni
             path=str(OperationPath.NONE),
             phase=str(OperationPhase.BLOCKED if flaw is not None else OperationPhase.PENDING),
             reason=str(flaw.reason if flaw is not None else Reason.GUEST_NOT_RUNNING),
-            message=flaw.message if flaw is not None else told,
+            message=flaw.message if flaw is not None else default_message,
             remedy=flaw.remedy if flaw is not None else "",
             is_affected=interface.name not in before,
         )

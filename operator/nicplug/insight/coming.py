@@ -1,4 +1,4 @@
-"""Tells what happens next to a NIC, and when, by the operator's own rules on current evidence. Pure."""
+"""Forecasts the next steps for a NIC, and when they happen, by the operator's own rules on current evidence. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,13 +50,13 @@ class Next:
 
 
 def coming(
-    nic: NicRow, forecast: NicForecast | None, looks_again_at: datetime | None, *, now: datetime
+    nic: NicRow, forecast: NicForecast | None, next_reconcile_at: datetime | None, *, now: datetime
 ) -> Iterator[Next]:
     """Yield what happens next, in order, without contradictions.
 
     Args:
         forecast: what the operator would do next about the NIC.
-        looks_again_at: when it reconciles the VM without a change, for this NIC or another one.
+        next_reconcile_at: when it reconciles the VM without a change, for this NIC or another one.
     """
     again_at = nic.next_attempt if nic.next_attempt is not None and nic.next_attempt > now else None
     if nic.phase == OperationPhase.MIGRATING:
@@ -75,10 +75,10 @@ def coming(
         if again_at is None:
             yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
         return
-    yield from _foreseen(forecast, looks_again_at if looks_again_at != again_at else None, now=now)
+    yield from _foreseen(forecast, next_reconcile_at if next_reconcile_at != again_at else None, now=now)
 
 
-def _foreseen(forecast: NicForecast, looks_again_at: datetime | None, *, now: datetime) -> Iterator[Next]:
+def _foreseen(forecast: NicForecast, next_reconcile_at: datetime | None, *, now: datetime) -> Iterator[Next]:
     """Yield what an open outcome leads to."""
     if forecast.outcome is Outcome.BY_MIGRATION:
         yield Next(at=None, what=f"{_THEN[forecast.outcome]} ({forecast.reason})")
@@ -86,8 +86,8 @@ def _foreseen(forecast: NicForecast, looks_again_at: datetime | None, *, now: da
         yield from _once_failed(evidence, reason=forecast.reason)
     if (then := forecast.otherwise) is not None:
         yield Next(at=now + then.after, what=f"if nobody has answered: {_THEN[then.outcome]} ({then.reason})")
-    elif looks_again_at is not None and looks_again_at > now:
-        yield Next(at=looks_again_at, what="nicplug looks at it again, also if nothing has changed")
+    elif next_reconcile_at is not None and next_reconcile_at > now:
+        yield Next(at=next_reconcile_at, what="nicplug looks at it again, also if nothing has changed")
 
 
 def _of_migration(nic: NicRow, *, is_retried: bool) -> str:

@@ -94,7 +94,7 @@ class Evidence:
         vm: as the API server has it; None if it does not exist.
         vmi: as the API server has it; None if it does not exist.
         clock: that of the caches.
-        asked: the definitions that were looked up: any other would seem not to exist; None if all are known.
+        asked: the definitions that were looked up; any other appears not to exist. None if all are known.
     """
 
     target: Target

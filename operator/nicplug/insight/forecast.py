@@ -16,9 +16,9 @@ from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.guest_release import (
     leaving_guest,
     leaving_pod,
-    let_go,
-    once_asked,
-    once_let_go,
+    merged_after_release,
+    merged_after_request,
+    vmi_after_release,
     with_annotation,
     with_records,
 )
@@ -28,7 +28,7 @@ from nicplug.insight.leaving_nics import leaving_nics
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.patched import patched
 from nicplug.insight.running_nics import running_nics
-from nicplug.insight.slots import once_unplugged, possible_slots, slots_of
+from nicplug.insight.slots import budget_after_unplug, possible_slots, slots_of
 from nicplug.insight.stuck_migrations import with_stuck_migrations
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.conditions import RESTART_REQUIRED
@@ -64,9 +64,9 @@ def forecast(
     if changed is not None and (unread := _unread(evidence, changed)):
         raise ValueError(f"the evidence was read without {', '.join(map(str, unread))}")
     before, known = _foresee(evidence, now=now), known_of(evidence)
-    anyhow, present = before, known.present
+    unchanged, present = before, known.present
     if known.requested and changed is not None:
-        anyhow, present = _without_change(evidence, now=now)
+        unchanged, present = _without_change(evidence, now=now)
     waited = _waiting_fields(evidence)
     if changed is not None:
         kind = CachedKind.VM if changed.get("kind") == CachedKind.VM.value else CachedKind.VMI
@@ -74,15 +74,19 @@ def forecast(
     _let_vm_act(evidence, now=now)
     after = _foresee(evidence, now=now)
     later = _foresee_deadline(evidence, after, now=now)
-    told = _render(evidence, before=before, anyhow=anyhow, after=after, later=later, known=known, now=now)
-    told = _with_stuck(told, evidence, after=after, now=now)
-    told = _with_leaving(told, evidence, known=known, anyhow=present)
-    told = _with_restart(told, evidence, waited=waited, known=known)
-    told = replace(told, nics=(*told.nics, *held_nics(evidence, told={nic.name for nic in told.nics})))
-    return replace(told, nics=_asked_first(told.nics, named=named, is_whole=changed is None))
+    vm_forecast = _render(evidence, before=before, unchanged=unchanged, after=after, later=later, known=known, now=now)
+    vm_forecast = _with_stuck(vm_forecast, evidence, after=after, now=now)
+    vm_forecast = _with_leaving(vm_forecast, evidence, known=known, present=present)
+    vm_forecast = _with_restart(vm_forecast, evidence, waited=waited, known=known)
+    vm_forecast = replace(
+        vm_forecast, nics=(*vm_forecast.nics, *held_nics(evidence, covered={nic.name for nic in vm_forecast.nics}))
+    )
+    return replace(vm_forecast, nics=_requested_first(vm_forecast.nics, named=named, is_whole=changed is None))
 
 
-def _asked_first(nics: Collection[NicForecast], *, named: Collection[str], is_whole: bool) -> tuple[NicForecast, ...]:
+def _requested_first(
+    nics: Collection[NicForecast], *, named: Collection[str], is_whole: bool
+) -> tuple[NicForecast, ...]:
     """Put the effects of the change first, then its requests without an effect, then what happens anyway."""
     if is_whole:
         return tuple(replace(nic, is_affected=True) for nic in nics)
@@ -143,17 +147,17 @@ def _without_change(evidence: Evidence, *, now: datetime) -> tuple[Foreseen, tup
 
 
 def _foresee(evidence: Evidence, *, now: datetime) -> Foreseen:
-    found = _foresee_asked(evidence, now=now)
+    found = _foresee_passes(evidence, now=now)
     if evidence.vmi is None or not (leaving := leaving_guest(found.operations)):
         return found
     kept = evidence.vmi
-    evidence.put(CachedKind.VMI, let_go(kept, found.operations))
-    then = _foresee_asked(evidence, now=now)
+    evidence.put(CachedKind.VMI, vmi_after_release(kept, found.operations))
+    then = _foresee_passes(evidence, now=now)
     evidence.put(CachedKind.VMI, kept)
-    return once_let_go(found, then, names=leaving)
+    return merged_after_release(found, then, names=leaving)
 
 
-def _foresee_asked(evidence: Evidence, *, now: datetime) -> Foreseen:
+def _foresee_passes(evidence: Evidence, *, now: datetime) -> Foreseen:
     """Forecast the next pass, and the one after it for the NICs that it removes from the pod's annotation."""
     found = _foresee_pass(evidence, now=now)
     if evidence.vmi is None or found.annotation is None or not leaving_pod(found.operations):
@@ -162,7 +166,7 @@ def _foresee_asked(evidence: Evidence, *, now: datetime) -> Foreseen:
     evidence.put(CachedKind.VMI, with_records(kept, found.operations))
     then = _foresee_pass(evidence, now=now, annotation=found.annotation)
     evidence.put(CachedKind.VMI, kept)
-    return once_asked(found, then)
+    return merged_after_request(found, then)
 
 
 def _foresee_pass(evidence: Evidence, *, now: datetime, annotation: str | None = None) -> Foreseen:
@@ -184,7 +188,7 @@ def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> 
     if evidence.vmi is None or not deadlines or (deadline := max(deadlines)) <= now:
         return None
     kept = evidence.vmi
-    evidence.put(CachedKind.VMI, let_go(kept, after.operations))
+    evidence.put(CachedKind.VMI, vmi_after_release(kept, after.operations))
     if leaving_guest(after.operations):
         # The controller's timeout starts with the pass that requests the detachment of the NIC.
         evidence.put(CachedKind.VMI, with_records(evidence.vmi, _foresee_pass(evidence, now=now).operations))
@@ -197,7 +201,7 @@ def _render(
     evidence: Evidence,
     *,
     before: Foreseen,
-    anyhow: Foreseen,
+    unchanged: Foreseen,
     after: Foreseen,
     later: tuple[datetime, Foreseen] | None,
     known: Known,
@@ -212,12 +216,12 @@ def _render(
     is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING and not is_ending
     slots = slots_of(view, now=now) if view is not None and is_running else PciSlots()
     nics = (
-        tuple(running_nics(evidence, before, after, later, anyhow=anyhow, slots=slots, now=now))
+        tuple(running_nics(evidence, before, after, later, unchanged=unchanged, slots=slots, now=now))
         if is_running
         else tuple(nics_at_start(evidence, before=known.named | known.requested))
     )
     leaving = [nic.name for nic in nics if nic.operation == OperationType.UNPLUG and nic.outcome.arrives]
-    left = once_unplugged(after.budget, vmi, names=leaving) if vmi is not None else None
+    left = budget_after_unplug(after.budget, vmi, names=leaving) if vmi is not None else None
     return VmForecast(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         key=key,
@@ -239,17 +243,17 @@ def _nad_rules(evidence: Evidence) -> NadRules:
     return config.nad_rules if config is not None else NadRules()
 
 
-def _with_stuck(told: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
+def _with_stuck(vm_forecast: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
     """Add what keeps the migration for NICs from starting."""
-    nics = with_stuck_migrations(told.nics, evidence, _gatherer(evidence), create=after.create, now=now)
-    return replace(told, nics=tuple(nics))
+    nics = with_stuck_migrations(vm_forecast.nics, evidence, _gatherer(evidence), create=after.create, now=now)
+    return replace(vm_forecast, nics=tuple(nics))
 
 
-def _with_leaving(told: VmForecast, evidence: Evidence, *, known: Known, anyhow: Collection[str]) -> VmForecast:
+def _with_leaving(vm_forecast: VmForecast, evidence: Evidence, *, known: Known, present: Collection[str]) -> VmForecast:
     """Add the NICs that leave the VM and have no record that says so."""
-    named = {nic.name for nic in told.nics}
-    more = leaving_nics(evidence, known=known, policy=told.policy, told=named, anyhow=anyhow)
-    return replace(told, nics=(*told.nics, *more))
+    named = {nic.name for nic in vm_forecast.nics}
+    more = leaving_nics(evidence, known=known, policy=vm_forecast.policy, recorded=named, present=present)
+    return replace(vm_forecast, nics=(*vm_forecast.nics, *more))
 
 
 def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
@@ -258,15 +262,15 @@ def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
 
 
 def _with_restart(
-    told: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known
+    vm_forecast: VmForecast, evidence: Evidence, *, waited: Collection[RestartField], known: Known
 ) -> VmForecast:
     """Add what waits for a restart of the VM and has no record that says so."""
     vm, vmi, fields = evidence.parsed_vm, evidence.parsed_vmi, _waiting_fields(evidence)
     if not fields or vm is None or vmi is None or vmi.deleting:
-        return told
+        return vm_forecast
     interfaces = (*vmi.interfaces, *vm.interfaces)
     networks = {**known.networks, **networks_of(evidence)}
-    named = {nic.name for nic in told.nics if nic.outcome is Outcome.NEEDS_RESTART}
+    named = {nic.name for nic in vm_forecast.nics if nic.outcome is Outcome.NEEDS_RESTART}
     more = (
         NicForecast(
             name=item.name,
@@ -286,4 +290,4 @@ def _with_restart(
         if item.name not in named
     )
     others = other_fields(fields, nics={item.name for item in interfaces})
-    return replace(told, nics=(*told.nics, *more), restart_fields=others)
+    return replace(vm_forecast, nics=(*vm_forecast.nics, *more), restart_fields=others)

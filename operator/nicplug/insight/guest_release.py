@@ -28,7 +28,7 @@ def leaving_pod(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
     return frozenset(item.name for item in unplugged if item.reason != Reason.WAITING_FOR_GUEST_RELEASE)
 
 
-def let_go(vmi: Mapping[str, Any], operations: Collection[InterfaceOperation]) -> dict[str, Any]:
+def vmi_after_release(vmi: Mapping[str, Any], operations: Collection[InterfaceOperation]) -> dict[str, Any]:
     """Return the VMI with these records, and without the NICs that its guest has been asked to release."""
     status, leaving = mapping(vmi.get("status")), leaving_guest(operations)
     rows = [
@@ -50,8 +50,8 @@ def with_annotation(view: VmiView, text: str) -> VmiView:
     return replace(view, pods=tuple(pods))
 
 
-def once_asked(now: Foreseen, then: Foreseen) -> Foreseen:
-    """Return the forecast; a NIC that the pod cannot release is as it is once it is out of the pod's annotation.
+def merged_after_request(now: Foreseen, then: Foreseen) -> Foreseen:
+    """Return the forecast; a NIC that the pod cannot release is shown as it is after its removal from the annotation.
 
     No migration is created for such a NIC: the pod is asked before the NICs for one migration have been collected.
     """
@@ -63,8 +63,8 @@ def once_asked(now: Foreseen, then: Foreseen) -> Foreseen:
     return replace(now, operations=operations, migration=then.migration, create=then.create)
 
 
-def once_let_go(now: Foreseen, then: Foreseen, *, names: Collection[str]) -> Foreseen:
-    """Return the forecast, with each of these NICs as it is after the guest has released it.
+def merged_after_release(now: Foreseen, then: Foreseen, *, names: Collection[str]) -> Foreseen:
+    """Return the forecast; each of these NICs is shown as it is after the guest has released it.
 
     A NIC that then leaves in place keeps its first step, unless it would be stuck there. The PCI slots are the current
     ones.

@@ -73,13 +73,13 @@ def _is_since(moment: datetime | None, begin: datetime | None) -> bool:
 
 def _once(moments: Iterable[Moment]) -> list[Moment]:
     """Drop duplicates: VM and VMI have the same events, a moment apart."""
-    told: dict[str, Moment] = {}
+    latest: dict[str, Moment] = {}
     kept = []
     for moment in moments:
-        before = told.get(moment.what)
+        before = latest.get(moment.what)
         if before is None or (moment.at - before.at).total_seconds() > 1:
             kept.append(moment)
-        told[moment.what] = moment
+        latest[moment.what] = moment
     return kept
 
 
@@ -92,8 +92,8 @@ def _of_record(record: InterfaceOperation | None) -> Iterator[Moment]:
     # Networks that a target pod is created with are not requested from a pod on a node without a controller.
     is_asked = record.path == OperationPath.DYNAMIC or record.waiting_since is not None
     if record.last_attempt_time is not None and is_asked:
-        told = f"the pod was asked, attempt {record.attempts}"
-        yield Moment(at=record.last_attempt_time, source=source, what=told, place=RECORDED)
+        attempt = f"the pod was asked, attempt {record.attempts}"
+        yield Moment(at=record.last_attempt_time, source=source, what=attempt, place=RECORDED)
     place = READY if record.phase == OperationPhase.READY else RECORDED
     what = f"{record.phase} ({record.reason})"
     yield Moment(at=record.last_transition_time, source=source, what=what, place=place)

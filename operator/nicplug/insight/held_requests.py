@@ -19,15 +19,15 @@ def held_requests(evidence: Evidence) -> Refusal | None:
     return refuse_hotplug(evidence.caches.config(), kubevirt_namespace=evidence.target.kubevirt_namespace)
 
 
-def held_nics(evidence: Evidence, *, told: Collection[str]) -> Iterator[NicForecast]:
+def held_nics(evidence: Evidence, *, covered: Collection[str]) -> Iterator[NicForecast]:
     """Yield the NICs that such requests add or remove; they have no record, as nothing was done for them.
 
     Args:
-        told: NICs that already have a forecast.
+        covered: NICs that already have a forecast.
     """
     if (refusal := held_requests(evidence)) is None:
         return
-    named = set(told)
+    named = set(covered)
     for request in pending_requests(evidence.parsed_vm):
         if request.name not in named:
             named.add(request.name)

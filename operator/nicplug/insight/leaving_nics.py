@@ -23,19 +23,19 @@ NEVER_ATTACHED = "NeverAttached"
 
 
 def leaving_nics(
-    evidence: Evidence, *, known: Known, policy: HotplugPolicy, told: Collection[str], anyhow: Collection[str]
+    evidence: Evidence, *, known: Known, policy: HotplugPolicy, recorded: Collection[str], present: Collection[str]
 ) -> Iterator[NicForecast]:
     """Yield the NICs that were in the template or in the instance before the change, and no longer are.
 
     Args:
         evidence: with the VM as it would be.
         known: the NICs before the change.
-        told: NICs with a record that says what becomes of them.
-        anyhow: NICs that would exist without the change.
+        recorded: NICs with a record that says what becomes of them.
+        present: NICs that would exist without the change.
     """
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     if vm is not None and (vmi is None or vmi.deleting):
-        yield from _without_instance(vm, known if vmi is None else replace(known, instance=()), known, anyhow=anyhow)
+        yield from _without_instance(vm, known if vmi is None else replace(known, instance=()), known, present=present)
         return
     template = vm.interfaces if vm is not None else ()
     instance = vmi.interfaces if vmi is not None else ()
@@ -46,16 +46,16 @@ def leaving_nics(
         if name in running:
             # A NIC that the template marks as absent has a record that says why it cannot leave.
             if vm is not None and name in known.template and name not in named:
-                yield _at_restart(name, known, policy, anyhow=anyhow)
-        elif name not in told:
+                yield _at_restart(name, known, policy, present=present)
+        elif name not in recorded:
             if vmi.phase is not VmiPhase.RUNNING:
-                yield _at_start(name, known, "the guest starts without it", anyhow=anyhow)
+                yield _at_start(name, known, "the guest starts without it", present=present)
             elif never_attached(name, vmi=vmi):
-                yield _withdrawn(name, known, vmi, anyhow=anyhow)
+                yield _withdrawn(name, known, vmi, present=present)
 
 
 def _without_instance(
-    vm: VirtualMachine, owned: Known, known: Known, *, anyhow: Collection[str]
+    vm: VirtualMachine, owned: Known, known: Known, *, present: Collection[str]
 ) -> Iterator[NicForecast]:
     """Yield the NICs of a VM that is stopped, or whose instance is about to end: the next one starts from the template.
 
@@ -65,18 +65,18 @@ def _without_instance(
     kept = _present(vm.interfaces)
     for name in known.present:
         if name not in kept:
-            yield _at_start(name, owned, "the VM starts without it", anyhow=anyhow)
+            yield _at_start(name, owned, "the VM starts without it", present=present)
 
 
 def _present(interfaces: Collection[Interface]) -> set[str]:
     return {item.name for item in interfaces if not item.is_absent}
 
 
-def _at_start(name: str, known: Known, effect: str, *, anyhow: Collection[str]) -> NicForecast:
+def _at_start(name: str, known: Known, effect: str, *, present: Collection[str]) -> NicForecast:
     return _leaving(
         name,
         known,
-        anyhow=anyhow,
+        present=present,
         outcome=Outcome.AT_START,
         path=OperationPath.NONE,
         reason=str(Reason.GUEST_NOT_RUNNING),
@@ -84,12 +84,12 @@ def _at_start(name: str, known: Known, effect: str, *, anyhow: Collection[str]) 
     )
 
 
-def _at_restart(name: str, known: Known, policy: HotplugPolicy, *, anyhow: Collection[str]) -> NicForecast:
+def _at_restart(name: str, known: Known, policy: HotplugPolicy, *, present: Collection[str]) -> NicForecast:
     explicit = f" (removal policy {policy.removal_policy})" if policy.removal_policy is RemovalPolicy.EXPLICIT else ""
     return _leaving(
         name,
         known,
-        anyhow=anyhow,
+        present=present,
         outcome=Outcome.NEEDS_RESTART,
         path=OperationPath.RESTART,
         reason=RESTART_REQUIRED,
@@ -97,11 +97,11 @@ def _at_restart(name: str, known: Known, policy: HotplugPolicy, *, anyhow: Colle
     )
 
 
-def _withdrawn(name: str, known: Known, vmi: VirtualMachineInstance, *, anyhow: Collection[str]) -> NicForecast:
+def _withdrawn(name: str, known: Known, vmi: VirtualMachineInstance, *, present: Collection[str]) -> NicForecast:
     return _leaving(
         name,
         known,
-        anyhow=anyhow,
+        present=present,
         outcome=Outcome.WITHDRAWN,
         path=OperationPath.NONE,
         reason=NEVER_ATTACHED,
@@ -124,7 +124,7 @@ def _leaving(
     path: OperationPath,
     reason: str,
     message: str,
-    anyhow: Collection[str],
+    present: Collection[str],
 ) -> NicForecast:
     network, binding = known.networks.get(name, ("", ""))
     return NicForecast(
@@ -137,5 +137,5 @@ def _leaving(
         phase=str(OperationPhase.PENDING),
         reason=reason,
         message=message,
-        is_affected=name in anyhow,
+        is_affected=name in present,
     )

@@ -73,10 +73,10 @@ def in_order(moments: Iterable[Moment]) -> list[Moment]:
     Source: metav1.Time, the type of `creationTimestamp` and of a migration's phase timestamps, has whole seconds;
     nicplug's records and events have microseconds. Moments with a fraction stay in the order of time.
     """
-    told: list[Moment] = []
+    ordered: list[Moment] = []
     for _, group in groupby(sorted(moments, key=lambda moment: moment.at), key=_second):
-        told += _within_a_second(list(group))
-    return told
+        ordered += _within_a_second(list(group))
+    return ordered
 
 
 def _second(moment: Moment) -> datetime:

@@ -345,7 +345,7 @@ def _row(
         has_left=has_left,
         operation=str(OperationType.UNPLUG) if is_leaving else "",
     )
-    if record is None or (is_to_go and _tells_how_it_came(record, interface)):
+    if record is None or (is_to_go and _predates_removal(record, interface)):
         return known
     fields = {member: getattr(known, member) for member in _FROM_SPEC}
     return NicRow(
@@ -373,7 +373,7 @@ def _unrecorded(*, is_to_start: bool, is_to_go: bool, is_unseen: bool, has_left:
     return UNSEEN if is_unseen else ""
 
 
-def _tells_how_it_came(record: InterfaceOperation, interface: Interface | None) -> bool:
+def _predates_removal(record: InterfaceOperation, interface: Interface | None) -> bool:
     """Report whether the record predates the request to remove the NIC: no operator has seen that yet."""
     is_absent = interface is not None and interface.is_absent
     # A NIC that only the template marks as absent may proceed while it is on its way to the guest.

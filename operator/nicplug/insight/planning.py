@@ -97,10 +97,10 @@ def check_removals(evidence: Evidence, question: PlanQuestion) -> None:
         raise NothingToChange(f"VM {evidence.target.name} has no NIC {named}", remedy=remedy)
 
 
-def of_refused(told: VmForecast, refusals: Sequence[str]) -> VmForecast:
+def forecast_if_refused(vm_forecast: VmForecast, refusals: Sequence[str]) -> VmForecast:
     """Return what happens anyway if the whole change is refused: none of it follows from the change."""
-    nics = tuple(replace(nic, is_affected=False) for nic in told.nics)
-    return replace(told, nics=nics, refusals=tuple(refusals))
+    nics = tuple(replace(nic, is_affected=False) for nic in vm_forecast.nics)
+    return replace(vm_forecast, nics=nics, refusals=tuple(refusals))
 
 
 def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
@@ -130,17 +130,17 @@ def foresee_question(
     if question.spec is not None:
         refusals, raw = tuple(forbidden.values()), _object_of(evidence, question)
         if refusals:
-            return of_refused(forecast(evidence, changed=None, now=now), refusals)
+            return forecast_if_refused(forecast(evidence, changed=None, now=now), refusals)
         before = addresses_of(evidence)
-        told = forecast(evidence, changed=with_lists(raw, question.spec), named=question.names, now=now)
-        return with_wrong_addresses(told, evidence, before=before)
+        vm_forecast = forecast(evidence, changed=with_lists(raw, question.spec), named=question.names, now=now)
+        return with_wrong_addresses(vm_forecast, evidence, before=before)
     weighed = weigh(evidence, question, forbidden=forbidden)
     if weighed.raw is None and weighed.refusals:
-        return of_refused(forecast(evidence, changed=None, now=now), weighed.refusals)
+        return forecast_if_refused(forecast(evidence, changed=None, now=now), weighed.refusals)
     change = weighed.change()
     changed = weighed.recorded(change[1]) if change is not None else None
-    told = forecast(evidence, changed=changed, named=weighed.names, now=now)
-    return replace(told, refusals=weighed.refusals)
+    vm_forecast = forecast(evidence, changed=changed, named=weighed.names, now=now)
+    return replace(vm_forecast, refusals=weighed.refusals)
 
 
 def _requests(evidence: Evidence, question: PlanQuestion) -> list[InterfaceRequest]:

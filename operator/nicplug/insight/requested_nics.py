@@ -25,14 +25,14 @@ def with_requests(nics: Sequence[NicRow], vm: VirtualMachine | None, *, held_by:
         if isinstance(request, AddInterface) and vm is not None and known is None:
             network = shown_network(request.to_network(), namespace=vm.key.namespace)
             added = NicRow(name=request.name, network=network, binding=str(Binding.BRIDGE))
-            rows[request.name] = _asked(added, OperationType.PLUG, held_by)
+            rows[request.name] = _without_history(added, OperationType.PLUG, held_by)
         elif not isinstance(request, AddInterface) and known is not None and known.is_ready:
-            rows[request.name] = _asked(known, OperationType.UNPLUG, held_by)
+            rows[request.name] = _without_history(known, OperationType.UNPLUG, held_by)
     return tuple(rows.values())
 
 
-def _asked(nic: NicRow, operation: OperationType, held_by: Refusal | None) -> NicRow:
-    """Return the row without anything of an earlier operation, as nothing has happened yet."""
+def _without_history(nic: NicRow, operation: OperationType, held_by: Refusal | None) -> NicRow:
+    """Return the row without traces of an earlier operation, as the request has not been processed."""
     return replace(
         nic,
         operation=str(operation),

@@ -20,13 +20,13 @@ def running_nics(
     after: Foreseen,
     later: tuple[datetime, Foreseen] | None,
     *,
-    anyhow: Foreseen,
+    unchanged: Foreseen,
     slots: PciSlots,
     now: datetime,
 ) -> Iterable[NicForecast]:
     """Yield those that something would happen to: new records, changed ones, and those that are already requested."""
     known = {item.name: item for item in before.operations}
-    requested = {item.name: (item.operation, item.reason) for item in anyhow.operations}
+    requested = {item.name: (item.operation, item.reason) for item in unchanged.operations}
     networks = networks_of(evidence)
     for item in after.operations:
         old = known.get(item.name)

@@ -77,7 +77,9 @@ def possible_slots(budget: Mapping[str, Any], vmi: VirtualMachineInstance | None
     return max(0, vmi.topology.at_most(max(total, int(budget["used"]))) - max(total, taken))
 
 
-def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]) -> PciBudget | None:
+def budget_after_unplug(
+    budget: PciBudget | None, vmi: VirtualMachineInstance, *, names: Iterable[str]
+) -> PciBudget | None:
     """Return the budget after the guest has released these NICs, which keep their slots until then."""
     if budget is None:
         return None
@@ -88,7 +90,7 @@ def once_unplugged(budget: PciBudget | None, vmi: VirtualMachineInstance, *, nam
 
 def with_doubt(item: InterfaceOperation, slots: PciSlots) -> str:
     """Return the message, plus that the guest may have no slot; records say so only once the pod has the interface."""
-    says_so = item.reason == Reason.WAITING_FOR_GUEST and not item.is_suspect
-    if item.operation != OperationType.PLUG or item.is_settled or says_so:
+    is_noted = item.reason == Reason.WAITING_FOR_GUEST and not item.is_suspect
+    if item.operation != OperationType.PLUG or item.is_settled or is_noted:
         return item.message
     return item.message + slots.doubt(item.name)

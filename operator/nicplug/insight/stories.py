@@ -11,7 +11,7 @@ from nicplug.insight.held_requests import held_requests
 from nicplug.insight.nics import describe
 from nicplug.insight.outdated import outdated_of
 from nicplug.insight.requested_nics import with_requests
-from nicplug.insight.story import Story, tell
+from nicplug.insight.story import Story, compose_story
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import Denied
 from nicplug.kube.resources import CORE_EVENTS
@@ -51,7 +51,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
         raise NoSuchNic(f'VM {target.name} has no NIC "{name}"', known=known)
     migrations = evidence.caches.migrations_of(VmiKey(target.namespace, target.name))
     pods = evidence.caches.launchers.of(vmi) if vmi is not None else ()
-    # Newest migrations first: an old one has told its story.
+    # Newest migrations first: the events of old ones matter least, and the number of objects is limited.
     names = [target.name, *(pod.key.name for pod in pods), *(item.key.name for item in reversed(migrations))]
     events = await _events(api, evidence, list(dict.fromkeys(names))[:_MOST_OBJECTS])
     status = vmi.read_status() if vmi is not None else {}
@@ -63,7 +63,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     if not on_node and described.start_problem is not None:
         on_node = [pod.key.name for pod in pods]
     return [
-        tell(
+        compose_story(
             nic=nic,
             record=records.get(nic.name),
             vmi=vmi,
@@ -71,7 +71,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
             migrations=migrations,
             events=events,
             forecast=forecasts.get(nic.name),
-            looks_again_at=foreseen.again_at,
+            next_reconcile_at=foreseen.again_at,
             restart=described.restart_of(nic),
             policy=foreseen.policy,
             problem=described.start_problem,

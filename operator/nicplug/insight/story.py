@@ -47,7 +47,7 @@ class Story:
     outdated: str = ""
 
 
-def tell(
+def compose_story(
     *,
     nic: NicRow,
     record: InterfaceOperation | None,
@@ -56,7 +56,7 @@ def tell(
     migrations: Sequence[Migration],
     events: Iterable[Mapping[str, Any]],
     forecast: NicForecast | None,
-    looks_again_at: datetime | None,
+    next_reconcile_at: datetime | None,
     restart: str = "",
     policy: HotplugPolicy | None = None,
     problem: StartProblem | None = None,
@@ -70,7 +70,7 @@ def tell(
         migrations: migrations of the VM, oldest first.
         events: events about the VM, its VMI, its pods and its migrations.
         forecast: what the operator would do next about the NIC.
-        looks_again_at: when it does so without a change; None if it only reacts to a change.
+        next_reconcile_at: when it does so without a change; None if it only reacts to a change.
         restart: what a restart of the VM means for the NIC.
         policy: that of the VM; None if unknown.
         problem: what keeps the VM from starting; None if nothing is known.
@@ -81,7 +81,7 @@ def tell(
     known = _documented(nic, mine)
     node = vmi.node_name if vmi is not None else ""
     moments = happened(nic, record=record, migrations=mine, events=events, pod=pod if problem is not None else "")
-    told = Story(
+    story = Story(
         nic=nic,
         meaning=known.meaning if known is not None else "",
         waits_for=_in_front(mine),
@@ -93,16 +93,16 @@ def tell(
         outdated=outdated.message if outdated is not None else "",
     )
     if nic.is_ready:
-        return told
+        return story
     if nic.reason == Reason.GUEST_NOT_RUNNING and problem is not None:
         row = replace(nic, message=f"the VM does not start: {problem.sentence}")
-        return replace(told, nic=row, meaning="", waits_for=problem.waits_for, todo=problem.remedy)
+        return replace(story, nic=row, meaning="", waits_for=problem.waits_for, todo=problem.remedy)
     waiting = waits_for(nic.reason, phase=nic.phase, policy=policy, node=node, pod=pod)
     return replace(
-        told,
-        waits_for=told.waits_for or waiting or ("" if nic.reason else Mover.OPERATOR.value),
-        todo=told.todo or (known.remedy if known is not None else ""),
-        next=tuple(coming(nic, forecast, looks_again_at, now=now)),
+        story,
+        waits_for=story.waits_for or waiting or ("" if nic.reason else Mover.OPERATOR.value),
+        todo=story.todo or (known.remedy if known is not None else ""),
+        next=tuple(coming(nic, forecast, next_reconcile_at, now=now)),
     )
 
 

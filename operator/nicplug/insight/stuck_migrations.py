@@ -39,10 +39,10 @@ def with_stuck_migrations(
             continue
         if not is_known:
             obstacle, is_known = _find_obstacle(evidence, gatherer, create, now=now), True
-        yield _told(nic, obstacle)
+        yield _with_obstacle(nic, obstacle)
 
 
-def _told(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
+def _with_obstacle(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
     """Return the NIC in the words of its record once the migration reports what it waits for."""
     if nic.remedy:  # the migration reports it already
         return replace(nic, outcome=Outcome.STUCK)

@@ -17,19 +17,19 @@ def addresses_of(evidence: Evidence) -> dict[str, str]:
     return {item.name: item.mac_address for owner in owners for item in owner.interfaces}
 
 
-def with_wrong_addresses(told: VmForecast, evidence: Evidence, *, before: Mapping[str, str]) -> VmForecast:
+def with_wrong_addresses(vm_forecast: VmForecast, evidence: Evidence, *, before: Mapping[str, str]) -> VmForecast:
     """Add each NIC with an invalid address to the forecast: neither a hot-plug nor a restart plugs it.
 
     Args:
         evidence: with the VM as it would be.
         before: `addresses_of` the VM as it is.
     """
-    wrong = {nic.name: nic for nic in _wrong(evidence, before) if not _is_said(told, nic.name)}
-    return replace(told, nics=(*(nic for nic in told.nics if nic.name not in wrong), *wrong.values()))
+    wrong = {nic.name: nic for nic in _wrong(evidence, before) if not _is_reported(vm_forecast, nic.name)}
+    return replace(vm_forecast, nics=(*(nic for nic in vm_forecast.nics if nic.name not in wrong), *wrong.values()))
 
 
-def _is_said(told: VmForecast, name: str) -> bool:
-    return any(nic.name == name and nic.outcome is Outcome.STUCK for nic in told.nics)
+def _is_reported(vm_forecast: VmForecast, name: str) -> bool:
+    return any(nic.name == name and nic.outcome is Outcome.STUCK for nic in vm_forecast.nics)
 
 
 def _wrong(evidence: Evidence, before: Mapping[str, str]) -> Iterator[NicForecast]:

@@ -53,8 +53,8 @@ def plugin_problem(plugin: CredentialPlugin, errors: list[str], *, user: str, pa
 
 
 def _why(errors: list[str]) -> str:
-    told = errors[-1] if errors else "it is not configured as an exec plugin"
-    if not (ended := _ENDED.fullmatch(told)):
-        return told.removeprefix("exec: ").removesuffix(".")
+    error = errors[-1] if errors else "it is not configured as an exec plugin"
+    if not (ended := _ENDED.fullmatch(error)):
+        return error.removeprefix("exec: ").removesuffix(".")
     stderr = ast.literal_eval(ended["stderr"]).decode(errors="replace") if ended["stderr"] else ""
     return f"exit code {ended['code']}" + (f", {stderr.strip()[:_LONGEST_STDERR].rstrip('.')}" if stderr else "")

@@ -69,11 +69,11 @@ class DirectLines:
 
     Attributes:
         is_known: looks up a version in the caches; None while there are no caches.
-        hear: called with the kind and the event of each change; None leaves changes to Kopf.
+        on_change: called with the kind and the event of each change; None leaves changes to Kopf.
     """
 
     is_known: IsKnown | None = None
-    hear: Callable[[str, Json], None] | None = None
+    on_change: Callable[[str, Json], None] | None = None
 
     def bookmark_for(self, line: bytes, *, resource: str, read: Callable[[bytes], Json]) -> bytes | None:
         """Return the bookmark that replaces a line which Kopf need not see; None for every other line.
@@ -93,11 +93,11 @@ class DirectLines:
         if head.type not in _CHANGES or not metadata.version.isdecimal():
             return None
         if not self.is_known(kind, uid=metadata.uid, version=int(metadata.version)):
-            if self.hear is None:
+            if self.on_change is None:
                 return None
             try:
                 event = read(line)
             except (ValueError, RecursionError):
                 return None
-            self.hear(kind, event)
+            self.on_change(kind, event)
         return b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"%b"}}}' % metadata.version.encode()

@@ -246,21 +246,21 @@ class _Slimming:
     _is_wide: bool = False
     _split: dict[int, tuple[msgspec.Raw, dict[str, msgspec.Raw]]] = field(default_factory=dict)
     _is_tight: bool = False
-    _apart: list[bytes] = field(default_factory=list)
+    _separate: list[bytes] = field(default_factory=list)
     _again: deque[bytes] | None = None
 
     def members(self, members: Mapping[str, msgspec.Raw], place: Place) -> dict[str, Any]:
         """Elide the large members of the object at `place`."""
         if not place.budget or self._is_tight:
             return self._members(members, place)
-        outer, self._apart = self._apart, []
+        outer, self._separate = self._separate, []
         value = self._members(members, place)
-        text, apart = _encode(value), self._apart
-        self._apart = outer
+        text, separate = _encode(value), self._separate
+        self._separate = outer
         self._is_wide = len(text) > _WIDEST and not place.may_be_wide and not text.isascii()
-        if not self._is_wide and len(text) - sum(map(len, apart)) <= place.budget:
+        if not self._is_wide and len(text) - sum(map(len, separate)) <= place.budget:
             return value
-        self._is_tight, self._again = True, deque(apart)
+        self._is_tight, self._again = True, deque(separate)
         value = self._members(members, place)
         self._is_tight, self._again = False, None
         return value
@@ -286,14 +286,14 @@ class _Slimming:
         return len(text) <= whole and not self._may_have_mark(text) and not (self._is_tight and not text.isascii())
 
     def _at(self, raw: msgspec.Raw, place: Place | Entries) -> Any:
-        if not place.is_apart:
+        if not place.has_own_budget:
             return self._inside(raw, place)
         again, self._again = self._again, None
         text = again.popleft() if again is not None else None
         if text is None or (self._is_wide and not text.isascii()):
             text = _encode(self._inside(raw, place))
         if not self._is_tight:
-            self._apart.append(text)
+            self._separate.append(text)
         self._again = again
         return msgspec.Raw(text)
 

@@ -99,7 +99,7 @@ class LeaderElector:
         self._may_hold = False
         self._renewed_at = 0.0
         self._observed = ("", 0.0)
-        self._complaint = ""
+        self._last_failure = ""
 
     def is_leader(self) -> bool:
         """True if this candidate may lead. Turns False when renewals fail, even if the event loop was stuck."""
@@ -153,16 +153,16 @@ class LeaderElector:
             async with asyncio.timeout(bound):
                 done = await step()
         except (ApiError, TimeoutError) as error:
-            complaint = str(error) or "no answer in time"
+            failure = str(error) or "no answer in time"
             if isinstance(error, Gone):
-                complaint += f". {MANIFESTS} make the namespace; --namespace names another one."
+                failure += f". {MANIFESTS} make the namespace; --namespace names another one."
             if isinstance(error, Denied):
-                complaint += f". {error.remedy}"
-            if complaint != self._complaint:
-                log.warning("lease not written", lease=f"{self._namespace}/{self._name}", error=complaint)
-            self._complaint = complaint
+                failure += f". {error.remedy}"
+            if failure != self._last_failure:
+                log.warning("lease not written", lease=f"{self._namespace}/{self._name}", error=failure)
+            self._last_failure = failure
             return False
-        self._complaint = ""
+        self._last_failure = ""
         return done
 
     async def _acquire(self) -> bool:

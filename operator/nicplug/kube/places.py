@@ -41,7 +41,7 @@ class Place:
     may_be_wide: bool = False
 
     @property
-    def is_apart(self) -> bool:
+    def has_own_budget(self) -> bool:
         """True if the place does not count towards the budget of the place around it."""
         return self.budget > 0
 
@@ -74,14 +74,14 @@ class Entries:
         crowded: replaces `entry` if the list is larger than `whole`.
         whole: size in bytes up to which entries are read as `entry`.
         tight: total size in bytes of the entries kept in tight mode.
-        is_apart: the list does not count towards the budget of the place around it.
+        has_own_budget: the list does not count towards the budget of the place around it.
     """
 
     entry: Place
     crowded: Place | Nic
     whole: int = 64 * _KIB
     tight: int = 32 * _KIB
-    is_apart: bool = False
+    has_own_budget: bool = False
 
 
 _LONGEST_TEXT = 64 * _KIB
@@ -175,7 +175,7 @@ _INTERFACES = Entries(
         scalars=frozenset(_SCALARS),
         most=384,
     ),
-    is_apart=True,
+    has_own_budget=True,
 )
 # A reference consists of at most two names and a slash.
 _NETWORKS = Entries(
@@ -186,7 +186,7 @@ _NETWORKS = Entries(
         most=512,
         whole=512,
     ),
-    is_apart=True,
+    has_own_budget=True,
 )
 _TERMS = Entries(entry=Place(), crowded=Place(whole=512, limit=384, most_marks=_FEW_MARKS))
 # Written by controllers and node agents, including nicplug, which must find what it has written.

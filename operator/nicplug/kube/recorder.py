@@ -57,7 +57,7 @@ class RecorderLimits:
         burst: distinct events per object at once; client-go's value. Urgent events have the same number of their own.
         refill_seconds: after the burst, interval at which an object may have one more event; client-go's value.
         memory: number of events and objects remembered for aggregation.
-        farewell_seconds: how long shutdown waits for queued events.
+        flush_seconds: how long shutdown waits for queued events.
     """
 
     queue: int = 1000
@@ -65,7 +65,7 @@ class RecorderLimits:
     burst: int = 25
     refill_seconds: float = 300.0
     memory: int = 4096
-    farewell_seconds: float = 1.0
+    flush_seconds: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class EventRecorder:
         self._new: EventQueue[_Series] = EventQueue(size=self._limits.queue)
         self._repeated: dict[_Key, _Series] = {}
         self._woken = asyncio.Event()
-        self._complaint = ""
+        self._last_failure = ""
 
     def event(
         self, regarding: ObjectReference, *, type: str, reason: str, message: str, is_urgent: bool = False
@@ -166,7 +166,7 @@ class EventRecorder:
         self._woken.set()
 
     async def run(self) -> None:
-        """Write events until cancelled; then write those still queued, within `farewell_seconds`."""
+        """Write events until cancelled; then write those still queued, within `flush_seconds`."""
         self._monotonic = asyncio.get_running_loop().time
         try:
             while True:
@@ -176,7 +176,7 @@ class EventRecorder:
         finally:
             # Not asyncio.timeout: in a task that is being cancelled it lets CancelledError out before Python 3.11.5.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._write_new(), timeout=self._limits.farewell_seconds)
+                await asyncio.wait_for(self._write_new(), timeout=self._limits.flush_seconds)
             for _, is_urgent in self._new.drain():
                 self._on_dropped(is_urgent)
 
@@ -251,14 +251,14 @@ class EventRecorder:
                 await step(series)
             except (Unavailable, Throttled) as error:
                 is_outage = True
-                self._complain(series, error)
+                self._log_failure(series, error)
                 await asyncio.sleep(error.after if isinstance(error, Throttled) else 0.5 * 2**attempt)
             except ApiError as error:
                 is_outage = False
-                self._complain(series, error)
+                self._log_failure(series, error)
                 break
             else:
-                self._complaint = ""
+                self._last_failure = ""
                 series.is_written = True
                 series.next_write_at = self._monotonic() + self._limits.series_seconds
                 return
@@ -309,14 +309,14 @@ class EventRecorder:
             },
         }
 
-    def _complain(self, series: _Series, error: ApiError) -> None:
+    def _log_failure(self, series: _Series, error: ApiError) -> None:
         """Log each distinct error once, not for every event."""
         is_right = isinstance(error, Denied) and error.is_missing_right
         remedy = ": allow create and patch on events.events.k8s.io" if is_right else ""
-        complaint = f"{error}{remedy}"
-        if complaint != self._complaint:
-            log.warning("event not written", reason=series.key.reason, error=complaint)
-        self._complaint = complaint
+        failure = f"{error}{remedy}"
+        if failure != self._last_failure:
+            log.warning("event not written", reason=series.key.reason, error=failure)
+        self._last_failure = failure
 
 
 def cut(text: str, limit: int) -> str:

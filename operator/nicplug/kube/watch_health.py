@@ -39,7 +39,7 @@ class _Broken:
     message: str
     since: float
     changed_at: float
-    is_told: bool = False
+    is_logged: bool = False
 
 
 @dataclass(slots=True)
@@ -65,21 +65,21 @@ class WatchHealth:
             return
         known.message = message
         if known.trouble is not trouble:
-            known.trouble, known.changed_at, known.is_told = trouble, now, False
-        if known.is_told or now - known.changed_at < _GRACE_SECONDS:
+            known.trouble, known.changed_at, known.is_logged = trouble, now, False
+        if known.is_logged or now - known.changed_at < _GRACE_SECONDS:
             return
-        is_news = trouble not in _COMMON or not self._is_told(trouble)
-        known.is_told = True
-        level = log.warning if is_news else log.debug
+        is_new = trouble not in _COMMON or not self._is_logged(trouble)
+        known.is_logged = True
+        level = log.warning if is_new else log.debug
         level("watch interrupted", resource=resource, problem=message, remedy=trouble.value)
 
     def works(self, resource: str) -> None:
         """Record that the watch of `resource` is open."""
         self._opened.add(resource)
         known = self._broken.pop(resource, None)
-        if known is None or not known.is_told:
+        if known is None or not known.is_logged:
             return
-        if known.trouble not in _COMMON or not self._is_told(known.trouble):
+        if known.trouble not in _COMMON or not self._is_logged(known.trouble):
             log.info("watch restored", resource=resource, after_seconds=round(self.clock() - known.since, 1))
         self.on_restored()
 
@@ -90,11 +90,11 @@ class WatchHealth:
     def is_broken(self, resource: str) -> bool:
         """True if the watch is interrupted and that was logged."""
         known = self._broken.get(resource)
-        return known is not None and known.is_told
+        return known is not None and known.is_logged
 
     def problem(self) -> str:
         """Return the message of a logged interruption that persists; "" if there is none."""
-        return next((broken.message for broken in self._broken.values() if broken.is_told), "")
+        return next((broken.message for broken in self._broken.values() if broken.is_logged), "")
 
-    def _is_told(self, trouble: Trouble) -> bool:
-        return any(broken.is_told and broken.trouble is trouble for broken in self._broken.values())
+    def _is_logged(self, trouble: Trouble) -> bool:
+        return any(broken.is_logged and broken.trouble is trouble for broken in self._broken.values())

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 # Kopf lists again after 410, and retries the request after 503.
 _LIST_AGAIN = 410
 _TRY_AGAIN = 503
-_BORNE_BY_KOPF = frozenset({403, 429})
+_RETRIED_BY_KOPF = frozenset({403, 429})
 # If the API server breaks every stream, the objects must not all be listed ten times a second.
 _STREAM_ERROR_BASE_SECONDS = 0.1
 _STREAM_ERROR_CAP_SECONDS = 30.0
@@ -60,7 +60,7 @@ class DeepObjects:
 
     _named: set[tuple[str, str]] = field(default_factory=set)
 
-    def tell(self, item: Any, *, resource: str) -> None:
+    def report(self, item: Any, *, resource: str) -> None:
         """Log the object, unless it has been logged already."""
         metadata = _member(item, "metadata")
         name = f"{_member(metadata, 'namespace')}/{_member(metadata, 'name')}"
@@ -100,11 +100,11 @@ class WatchResponse(BoundedResponse):
         await super().start(connection)
         self.answered = self.status
         if self.status == 200:
-            self._take_in()
+            self._start_reading()
         elif self.status == _LIST_AGAIN and "continue" in self.url.query:
             # Kopf lists again after this error, and after no other.
             raise aiohttp.ClientPayloadError("the continue token has expired")
-        elif 400 <= self.status < 500 and self.status not in _BORNE_BY_KOPF:
+        elif 400 <= self.status < 500 and self.status not in _RETRIED_BY_KOPF:
             self.status = _TRY_AGAIN
         return self
 
@@ -136,7 +136,7 @@ class WatchResponse(BoundedResponse):
         resource = self._resource
         return ObjectText(
             resource,
-            on_deep=lambda item: self.deep.tell(item, resource=resource),
+            on_deep=lambda item: self.deep.report(item, resource=resource),
             kubevirt_namespace=self.kubevirt_namespace,
         )
 
@@ -149,7 +149,7 @@ class WatchResponse(BoundedResponse):
     def _resource(self) -> str:
         return resource_of(self.url.path)
 
-    def _take_in(self) -> None:
+    def _start_reading(self) -> None:
         is_watch = "watch" in self.url.query
         if is_watch or self._resource == self.url.path:
             self.health.works(self._resource)

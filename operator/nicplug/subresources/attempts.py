@@ -19,7 +19,7 @@ ATTEMPTS = 10
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 0.2
 # The API server's message for a PUT of an object that has changed.
-CHANGES_ALL_THE_TIME = "the object has been modified; please apply your changes to the latest version and try again"
+KEEPS_CHANGING = "the object has been modified; please apply your changes to the latest version and try again"
 
 Decide = Callable[[int], Awaitable[Answer]]
 """Takes the number of the attempt, from 0: the first one may decide on slightly stale objects."""
@@ -59,7 +59,7 @@ async def attempt(
                 return refused(error, write)
         else:
             return answer
-    return conflict(about, key.name, CHANGES_ALL_THE_TIME)
+    return conflict(about, key.name, KEEPS_CHANGING)
 
 
 def refused_interface(endpoint: Endpoint) -> RefusedWrite:

@@ -44,8 +44,8 @@ class KubevirtSink:
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
         """Apply one event of the watch."""
-        take_in = self.caches.forget if type_ == "DELETED" else self.caches.observe
-        take_in(CachedKind.KUBEVIRT, item)
+        apply = self.caches.forget if type_ == "DELETED" else self.caches.observe
+        apply(CachedKind.KUBEVIRT, item)
 
     def lose(self, absence: Absence) -> None:
         """Forget all KubeVirt CRs if the CRD is missing; if they cannot be read, keep what was read."""

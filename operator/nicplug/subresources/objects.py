@@ -83,14 +83,14 @@ class Objects:
 
     async def both(self, key: ObjectKey) -> Both:
         """Read the current VM and VMI of the name."""
-        return Both(*await asyncio.gather(_tried(self.vm(key)), _tried(self.vmi(key))))
+        return Both(*await asyncio.gather(_or_error(self.vm(key)), _or_error(self.vmi(key))))
 
     async def both_cached(self, key: ObjectKey) -> Both:
         """Read VM and VMI of the name, possibly slightly stale: enough for a guarded write, and for nothing else."""
         read = self.api.get_cached
         vm = _found(read(VIRTUAL_MACHINES, name=key.name, namespace=key.namespace), parse_vm)
         vmi = _found(read(VIRTUAL_MACHINE_INSTANCES, name=key.name, namespace=key.namespace), parse_vmi)
-        return Both(*await asyncio.gather(_tried(vm), _tried(vmi)))
+        return Both(*await asyncio.gather(_or_error(vm), _or_error(vmi)))
 
     async def migrations(self, key: ObjectKey) -> list[Migration]:
         """Read the migrations of the VMI, by the label that all of them have."""
@@ -157,7 +157,7 @@ async def _found(reading: Awaitable[Json], parse: Callable[[Json], T]) -> T | No
         return None
 
 
-async def _tried(reading: Awaitable[T]) -> T | ApiError:
+async def _or_error(reading: Awaitable[T]) -> T | ApiError:
     try:
         return await reading
     except ApiError as error:

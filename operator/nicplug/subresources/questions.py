@@ -110,10 +110,10 @@ class Questions:
         evidence = await self._read(call, endpoint)
         forbidden = await self._forbidden(call, question, evidence, endpoint)
         try:
-            told = foresee_question(evidence, question, forbidden=forbidden, now=evidence.clock())
+            vm_forecast = foresee_question(evidence, question, forbidden=forbidden, now=evidence.clock())
         except NothingToChange as error:
             raise _Refused(statuses.bad_request(f"{error}. {error.remedy}")) from None
-        answer = trimmed_plan(forecast_json(told, unknown=trimmed_unknown(evidence.unknown)))
+        answer = trimmed_plan(forecast_json(vm_forecast, unknown=trimmed_unknown(evidence.unknown)))
         return {"apiVersion": API_VERSION, **answer}
 
     async def _stories(self, call: Call, endpoint: Endpoint) -> Mapping[str, Any]:

@@ -60,12 +60,12 @@ class RequestsTogether:
         try:
             async with self.turns.turn(key):
                 while mine.answer is None:
-                    await self._answer_some(key, first=mine)
+                    await self._answer_batch(key, first=mine)
         finally:
             self._forget(mine, key)
         return mine.answer
 
-    async def _answer_some(self, key: ObjectKey, *, first: _Waiting) -> None:
+    async def _answer_batch(self, key: ObjectKey, *, first: _Waiting) -> None:
         waiting = self._waiting.get(key, [])
         batch = [first, *(item for item in waiting if item is not first)][:MOST]
         for item in batch:

@@ -3,7 +3,7 @@
 import pytest
 from tests.build import a_vmi, nic, primary, vmi
 
-from nicplug.cli.pci_slots import hope_of_more, slot_words
+from nicplug.cli.pci_slots import possible_more, slot_words
 from nicplug.insight.slots import possible_slots
 from nicplug.model.pci import PciBudget
 
@@ -39,9 +39,9 @@ def test_no_free_slot_was_said_of_a_guest_that_takes_one_more_nic(
     running = vmi(primary(), nic("blue"))
     running["spec"]["domain"]["memory"] = {"guest": "1Gi"}
     assert possible_slots(budget, a_vmi(running)) == possible
-    assert hope_of_more({**budget, "possible": possible}) == words
+    assert possible_more({**budget, "possible": possible}) == words
 
 
 def test_an_older_api_says_nothing_of_possible_slots() -> None:
-    assert hope_of_more(PciBudget(total=4, used=4, reserved=0).to_row()) == ""
-    assert hope_of_more(None) == ""
+    assert possible_more(PciBudget(total=4, used=4, reserved=0).to_row()) == ""
+    assert possible_more(None) == ""

@@ -28,7 +28,7 @@ class Case:
     evidence: dict[str, Any] | None = None
     reason: str = "R"
     otherwise: Otherwise | None = None
-    looks_again_at: datetime | None = None
+    next_reconcile_at: datetime | None = None
     lines: tuple[tuple[datetime | None, str], ...]
 
     def __str__(self) -> str:
@@ -83,20 +83,20 @@ CASES = (
         name="blocked, and the VM is looked at again for another NIC",
         row={"phase": "Blocked"},
         outcome=Outcome.STUCK,
-        looks_again_at=later(8),
+        next_reconcile_at=later(8),
         lines=((None, "nothing more is tried until something changes (R)"),),
     ),
     Case(
         name="leaves the VM, and the VM is looked at again for another NIC",
         outcome=Outcome.WITHDRAWN,
-        looks_again_at=later(8),
+        next_reconcile_at=later(8),
         lines=((None, "it leaves the VM, and the guest is not touched (R)"),),
     ),
     Case(
         name="blocked, and tried again by itself",
         row={"phase": "Blocked", "next_attempt": later(8)},
         outcome=Outcome.STUCK,
-        looks_again_at=later(8),
+        next_reconcile_at=later(8),
         lines=((later(8), "it is tried again"),),
     ),
 )
@@ -118,7 +118,7 @@ def test_why_predicted_what_did_not_happen(case: Case) -> None:
         evidence=evidence(**case.evidence) if case.evidence is not None else None,
         otherwise=case.otherwise,
     )
-    found = coming(nic, foreseen, case.looks_again_at, now=NOW)
+    found = coming(nic, foreseen, case.next_reconcile_at, now=NOW)
     assert tuple((item.at, item.what) for item in found) == case.lines
 
 

@@ -7,7 +7,7 @@ import pytest
 from tests.build import NOW, VM_UID, a_vm, a_vmi, nic, primary, vm, vmi
 
 from nicplug.insight.nics import describe
-from nicplug.insight.story import tell
+from nicplug.insight.story import compose_story
 
 Json = dict[str, Any]
 NO_NODE = "0/3 nodes are available: 3 node(s) were unschedulable"
@@ -74,7 +74,7 @@ def test_a_vm_that_could_not_start_was_not_explained(case: Case) -> None:
     parsed = a_vmi(case.running) if case.running is not None else None
     owner = a_vm(vm(*NICS, status={"printableStatus": "Stopped", "conditions": list(case.of_vm)}))
     described = describe(namespace="default", name="vmi-fedora", vm=owner, vmi=parsed, now=NOW)
-    told = tell(
+    told = compose_story(
         nic=described.nics[1],
         record=None,
         vmi=parsed,
@@ -82,7 +82,7 @@ def test_a_vm_that_could_not_start_was_not_explained(case: Case) -> None:
         migrations=(),
         events=[of_pod("FailedScheduling", "no node"), of_pod("Pulled", "an image", type_="Normal")],
         forecast=None,
-        looks_again_at=None,
+        next_reconcile_at=None,
         problem=described.start_problem,
         now=NOW,
     )

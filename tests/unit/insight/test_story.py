@@ -8,7 +8,7 @@ from tests.build import MIGRATION_UID, NOW, a_migration, a_vmi, later, migration
 from nicplug.insight.nics import describe
 from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.remedies import documented, remedies
-from nicplug.insight.story import Story, tell
+from nicplug.insight.story import Story, compose_story
 from nicplug.insight.waiting import _BY_MOVER, MOVERS, waits_for
 from nicplug.model.metadata import objects
 from nicplug.model.operations import parse_operations
@@ -41,7 +41,7 @@ def story(*, record=WAITING, migrations=(), events=(), forecast=None, again=None
     parsed = a_vmi(raw)
     described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
     records = parse_operations(objects(raw["status"]["interfaceOperations"]), default_time=NOW)
-    return tell(
+    return compose_story(
         nic=next(item for item in described.nics if item.name == "blue"),
         record=records["blue"],
         vmi=parsed,
@@ -49,7 +49,7 @@ def story(*, record=WAITING, migrations=(), events=(), forecast=None, again=None
         migrations=migrations,
         events=events,
         forecast=forecast,
-        looks_again_at=again,
+        next_reconcile_at=again,
         now=NOW,
     )
 
@@ -240,7 +240,7 @@ def test_while_it_is_migrated_the_story_is_that_of_the_migration() -> None:
 def test_a_nic_that_nobody_has_seen_waits_for_the_operator() -> None:
     parsed = a_vmi(vmi(primary(), nic("blue")))
     described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
-    told = tell(
+    told = compose_story(
         nic=described.nics[1],
         record=None,
         vmi=parsed,
@@ -248,7 +248,7 @@ def test_a_nic_that_nobody_has_seen_waits_for_the_operator() -> None:
         migrations=(),
         events=(),
         forecast=None,
-        looks_again_at=None,
+        next_reconcile_at=None,
         now=NOW,
     )
     assert told.waits_for == "nicplug"

@@ -25,7 +25,7 @@ from nicplug.insight.forecast import forecast
 from nicplug.insight.nics import describe
 from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.insight.outdated import outdated_of
-from nicplug.insight.story import Story, tell
+from nicplug.insight.story import Story, compose_story
 from nicplug.model.metadata import objects
 from nicplug.model.operations import parse_operations
 
@@ -107,7 +107,7 @@ def story(name: str, job: Json) -> Story:
     raw = guest(nic("blue"), operations=[record | {"remedy": REMEDY, "migration": "migration-job"}])
     parsed, found = a_vmi(raw), evidence(raw, job)
     described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
-    return tell(
+    return compose_story(
         nic=next(item for item in described.nics if item.name == name),
         record=parse_operations(objects(raw["status"]["interfaceOperations"]), default_time=NOW).get(name),
         vmi=parsed,
@@ -115,7 +115,7 @@ def story(name: str, job: Json) -> Story:
         migrations=[a_migration(job)],
         events=(),
         forecast=None,
-        looks_again_at=None,
+        next_reconcile_at=None,
         outdated=outdated_of(found, now=NOW).get(name),
         now=NOW,
     )

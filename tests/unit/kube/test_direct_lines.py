@@ -52,7 +52,7 @@ NEWS = line(metadata={"uid": "known", "resourceVersion": "8"}, spec={"a": 1})
 
 def test_a_change_goes_straight_to_whoever_keeps_the_object() -> None:
     heard: list[tuple[str, Any]] = []
-    direct = DirectLines(is_known=knows, hear=lambda kind, event: heard.append((kind, event)))
+    direct = DirectLines(is_known=knows, on_change=lambda kind, event: heard.append((kind, event)))
     found = direct.bookmark_for(NEWS, resource=VMIS, read=json.loads)
     assert found is not None
     assert json.loads(found)["object"] == {"metadata": {"resourceVersion": "8"}}
@@ -65,7 +65,7 @@ def test_a_change_that_cannot_be_read_is_left_to_kopf(error: type[Exception]) ->
         raise error
 
     heard: list[str] = []
-    direct = DirectLines(is_known=knows, hear=lambda kind, _: heard.append(kind))
+    direct = DirectLines(is_known=knows, on_change=lambda kind, _: heard.append(kind))
     assert direct.bookmark_for(NEWS, resource=VMIS, read=fail) is None
     assert heard == []
 
@@ -73,7 +73,7 @@ def test_a_change_that_cannot_be_read_is_left_to_kopf(error: type[Exception]) ->
 @pytest.mark.parametrize("type_", ["DELETED", "BOOKMARK", "ERROR"])
 def test_whatever_is_no_change_is_left_to_kopf(type_: str) -> None:
     heard: list[str] = []
-    direct = DirectLines(is_known=knows, hear=lambda kind, _: heard.append(kind))
+    direct = DirectLines(is_known=knows, on_change=lambda kind, _: heard.append(kind))
     assert direct.bookmark_for(line(type_), resource=VMIS, read=json.loads) is None
     assert heard == []
 

@@ -34,9 +34,9 @@ async def check_certificates(
     except Denied as error:
         return [trusted, unknown(_CHECK, f"the serving certificate of the aggregated API: {error}")]
     except Gone:
-        told = f"there is no Secret {namespace}/{name} with the serving certificate of the aggregated API"
+        message = f"there is no Secret {namespace}/{name} with the serving certificate of the aggregated API"
         remedy = "If it serves from files (NICPLUG_API_TLS_CERT_FILE), look at these."
-        return [trusted, unknown(_CHECK, told, remedy)]
+        return [trusted, unknown(_CHECK, message, remedy)]
     return [trusted, check_served(secret, at=at)]
 
 
@@ -78,7 +78,7 @@ def _judge(what: str, ends: datetime, *, at: datetime) -> Finding:
     if ends <= at:
         remedy = "Restart nicplug-api, and see its log for why the certificate is not renewed."
         return problem(_CHECK, f"{what} of the aggregated API has expired at {moment}", remedy)
-    told = f"{what} of the aggregated API is valid until {moment}"
+    message = f"{what} of the aggregated API is valid until {moment}"
     if ends - at < _SOON:
-        return warning(_CHECK, told, "It is renewed automatically; if not, see the log of nicplug-api.")
-    return ok(_CHECK, told)
+        return warning(_CHECK, message, "It is renewed automatically; if not, see the log of nicplug-api.")
+    return ok(_CHECK, message)

@@ -61,7 +61,7 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
         ("pods", check_pods(session, namespace=operator_namespace, at=now())),
         ("rbac", check_operator_rights(session, namespace=operator_namespace)),
         ("api-rbac", check_api_rights(session, namespace=operator_namespace)),
-        ("kubevirt", _look_at_cluster(session, kubevirt_namespace, operator_namespace)),
+        ("kubevirt", _check_cluster(session, kubevirt_namespace, operator_namespace)),
         ("nics", check_waiting(session, at=now())),
     ]
     found = await asyncio.gather(*(_guarded(name, check) for name, check in checks))
@@ -82,7 +82,7 @@ async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list
         return [unknown(name, str(error), "Install the CRDs first: kubectl apply -f crds/")]
 
 
-async def _look_at_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
+async def _check_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     from nicplug.cli.doctor.coverage import check_coverage, check_nodes
     from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
     from nicplug.cli.doctor.reported import check_status

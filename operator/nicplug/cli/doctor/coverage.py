@@ -9,7 +9,7 @@ from nicplug.model.hotplug_policy import DynamicPath
 from nicplug.model.node import Node
 from nicplug.model.trusted_namespaces import TRUSTED_NAMESPACES_FIELD
 
-_NODES_TOLD = 8
+_MOST_NODES = 8
 _DEPLOY = "Deploy the Multus dynamic networks controller there, or let VMs migrate for their NICs (the default)."
 _TRUST = (
     f"List the controller's namespace in {TRUSTED_NAMESPACES_FIELD} of the KubeVirt CR, or remove the field; or let "
@@ -30,8 +30,8 @@ def check_coverage(evidence: Evidence) -> Iterator[Finding]:
     found = ", ".join(str(item.key) for item in controllers.controllers())
     trusted = ", ".join(sorted(controllers.namespaces()))
     if not found and not trusted:
-        told = "no namespace is trusted (trustedNamespaces is empty), so no dynamic networks controller counts"
-        yield _bad(evidence, told, _TRUST)
+        message = "no namespace is trusted (trustedNamespaces is empty), so no dynamic networks controller counts"
+        yield _bad(evidence, message, _TRUST)
         return
     if not found:
         remedy = f"{_DEPLOY} One in another namespace than {trusted} does not count: add that to trustedNamespaces."
@@ -43,13 +43,13 @@ def check_coverage(evidence: Evidence) -> Iterator[Finding]:
         by_state.setdefault(state, []).append(node.name)
     if by_state.get(ControllerState.READY) or not nodes:
         yield ok("controller", f"{found}: ready on {_share(by_state, ControllerState.READY, nodes)} nodes")
-    for state, told in (
+    for state, shortcoming in (
         (ControllerState.NOT_READY, "is not ready on"),
         (ControllerState.NOT_ON_NODE, "does not run on"),
         (ControllerState.UNKNOWN, "may run or not on"),
     ):
         if names := by_state.get(state):
-            yield _bad(evidence, f"{found} {told} {_listed(names)}", _DEPLOY)
+            yield _bad(evidence, f"{found} {shortcoming} {_listed(names)}", _DEPLOY)
 
 
 def _bad(evidence: Evidence, message: str, remedy: str) -> Finding:
@@ -79,6 +79,6 @@ def _share(by_state: dict[ControllerState, list[str]], state: ControllerState, n
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_NODES_TOLD]) + (
-        f" and {len(names) - _NODES_TOLD} more" if len(names) > _NODES_TOLD else ""
+    return ", ".join(names[:_MOST_NODES]) + (
+        f" and {len(names) - _MOST_NODES} more" if len(names) > _MOST_NODES else ""
     )

@@ -26,11 +26,11 @@ async def check_evictions(session: Session, api_service: Mapping[str, Any]) -> F
     config = mapping(next(iter(objects(found.get("webhooks"))), {}).get("clientConfig"))
     registered = mapping(api_service.get("spec"))
     if _service(config) != _service(registered):
-        told = f"{_NAME} points to Service {_service(config)}, the APIService to {_service(registered)}: {_MEANS}"
-        return warning(_CHECK, told, f"{APPLY_MANIFESTS}.")
+        message = f"{_NAME} points to Service {_service(config)}, the APIService to {_service(registered)}: {_MEANS}"
+        return warning(_CHECK, message, f"{APPLY_MANIFESTS}.")
     if text(config.get("caBundle")) != text(registered.get("caBundle")):
-        told = f"{_NAME} has a different CA than the APIService: {_MEANS}"
-        return warning(_CHECK, told, "Wait some seconds for nicplug api to update it; otherwise see its log.")
+        message = f"{_NAME} has a different CA than the APIService: {_MEANS}"
+        return warning(_CHECK, message, "Wait some seconds for nicplug api to update it; otherwise see its log.")
     available = find_condition(objects(mapping(api_service.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
         return warning(_CHECK, f"nicplug api does not answer: {_MEANS}", "Follow the remedy of the check api.")

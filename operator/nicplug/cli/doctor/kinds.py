@@ -86,11 +86,11 @@ def check_policy(evidence: Evidence) -> Iterator[Finding]:
     config = evidence.caches.config()
     if config is None:
         return
-    for told in config.problems:
-        yield warning("policy", told, "Correct the KubeVirt CR.")
+    for message in config.problems:
+        yield warning("policy", message, "Correct the KubeVirt CR.")
     if not config.problems and config.nad_rules.policy is NadPolicy.MULTUS and (denied := _denied_multus(evidence)):
-        told = f"{_changed(evidence)}; networks of other namespaces: nadPolicy Multus ({config.nad_rules.origin})"
-        yield unknown("policy", f"{told}, but {denied}")
+        message = f"{_changed(evidence)}; networks of other namespaces: nadPolicy Multus ({config.nad_rules.origin})"
+        yield unknown("policy", f"{message}, but {denied}")
     elif not config.problems:
         yield ok("policy", _policy(evidence))
     limits = config.limits

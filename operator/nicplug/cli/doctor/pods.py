@@ -58,9 +58,9 @@ def _judge(pods: Sequence[Mapping[str, Any]], component: str, *, at: datetime) -
         return
     pod, trouble = found[0]
     more = f" ({len(found) - 1} more)" if len(found) > 1 else ""
-    told = f"pod {text(mapping(pod.get('metadata')).get('name'))}{more}: {trouble.message}"
+    message = f"pod {text(mapping(pod.get('metadata')).get('name'))}{more}: {trouble.message}"
     # A single ready pod does the work of all.
-    yield (problem if len(waiting) == len(own) else warning)(_CHECK, told, trouble.remedy)
+    yield (problem if len(waiting) == len(own) else warning)(_CHECK, message, trouble.remedy)
 
 
 def trouble_of(pod: Mapping[str, Any], *, at: datetime) -> Trouble | None:
@@ -81,25 +81,25 @@ def trouble_of(pod: Mapping[str, Any], *, at: datetime) -> Trouble | None:
     began = parse_time(status.get("startTime"))
     if _is_starting(status) and began is not None and at - began > _START:
         minutes = int((at - began).total_seconds() // 60)
-        told = f"its containers have been starting for {minutes} minutes: a Secret to mount is missing, or a network"
-        return Trouble(message=told, remedy=f"{describe} names it.")
+        message = f"its containers have been starting for {minutes} minutes: a Secret to mount is missing, or a network"
+        return Trouble(message=message, remedy=f"{describe} names it.")
     return None
 
 
 def _of_container(container: Mapping[str, Any], *, logs: str) -> Trouble | None:
     state, last = mapping(container.get("state")), mapping(container.get("lastState"))
     waiting = mapping(state.get("waiting"))
-    reason, said = text(waiting.get("reason")), text(waiting.get("message"))
+    reason, detail = text(waiting.get("reason")), text(waiting.get("message"))
     if reason in _IMAGE_ERRORS:
-        told = f'image "{text(container.get("image"))}" cannot be pulled: {reason}'
-        return Trouble(message=f"{told}, {said}" if said else told, remedy=_SET_IMAGE)
+        message = f'image "{text(container.get("image"))}" cannot be pulled: {reason}'
+        return Trouble(message=f"{message}, {detail}" if detail else message, remedy=_SET_IMAGE)
     ended = mapping(state.get("terminated")) or mapping(last.get("terminated"))
     if ended:
-        told = f"it ended with exit code {ended.get('exitCode')}"
+        message = f"it ended with exit code {ended.get('exitCode')}"
         line = _last_words(text(ended.get("message")))
-        return Trouble(message=f"{told}: {line}" if line else told, remedy=logs)
+        return Trouble(message=f"{message}: {line}" if line else message, remedy=logs)
     if reason and reason not in _STARTS:
-        return Trouble(message=f"{reason}: {said}" if said else reason, remedy=logs.replace(" --previous", ""))
+        return Trouble(message=f"{reason}: {detail}" if detail else reason, remedy=logs.replace(" --previous", ""))
     return None
 
 

@@ -41,8 +41,8 @@ async def check_policies(session: Session) -> list[Finding]:
     except Denied as error:
         return [unknown(check, str(error)) for check in ("fences", "admission")]
     except Gone:
-        told = "this API server has no ValidatingAdmissionPolicies"
-        return [warning(check, told, TOO_OLD_REMEDY) for check in ("fences", "admission")]
+        message = "this API server has no ValidatingAdmissionPolicies"
+        return [warning(check, message, TOO_OLD_REMEDY) for check in ("fences", "admission")]
     there = {text(mapping(item.get("metadata")).get("name")) for item in policies}
     enforced = {text(mapping(item.get("spec")).get("policyName")) for item in bindings if _denies(item)}
     does = "refuse VMs that could never run"
@@ -62,9 +62,9 @@ def _judge(
 ) -> Finding:
     missing = [name for name in wanted if name not in there]
     unbound = [name for name in wanted if name in there and name not in enforced]
-    told = [f"missing: {', '.join(missing)}"] if missing else []
+    faults = [f"missing: {', '.join(missing)}"] if missing else []
     if unbound:
-        told.append(f"without effect, as no binding of them denies anything: {', '.join(unbound)}")
-    if told:
-        return warning(check, "; ".join(told), f"{APPLY_MANIFESTS} ({page}).")
+        faults.append(f"without effect, as no binding of them denies anything: {', '.join(unbound)}")
+    if faults:
+        return warning(check, "; ".join(faults), f"{APPLY_MANIFESTS} ({page}).")
     return ok(check, f"{len(wanted)} admission policies {does}")

@@ -34,15 +34,15 @@ async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
     """Check the versions of command, operator and aggregated API, which should be equal, and of the API server."""
     kubernetes = json.loads(await session.api.request("GET", "/version"))
     parts = {"this command": __version__, **await _versions(session, namespace=namespace)}
-    told = ", ".join(f"{version} ({part})" for part, version in parts.items())
+    summary = ", ".join(f"{version} ({part})" for part, version in parts.items())
     server = text(kubernetes.get("gitVersion"))
-    told = f"nicplug {told}; API server {server}"
+    summary = f"nicplug {summary}; API server {server}"
     old = f"Kubernetes {server} is older than {OLDEST_KUBERNETES}, the oldest that nicplug supports"
     found = [problem("versions", old, TOO_OLD_REMEDY)] if is_too_old(server) else []
     if all(version == __version__ for version in parts.values()):
-        return [ok("versions", told), *found]
+        return [ok("versions", summary), *found]
     remedy = f"Install nicplug {__version__} everywhere (docs/install.md), or use the command of the version that runs."
-    return [warning("versions", told, remedy), *found]
+    return [warning("versions", summary, remedy), *found]
 
 
 async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
@@ -62,12 +62,12 @@ async def check_leader(session: Session, *, namespace: str) -> list[Finding]:
     if not leader.is_known:
         return [unknown("leader", leader.problem)]
     if leader.problem:
-        return [problem("leader", leader.problem, await _look_at(session, OPERATOR, namespace=namespace))]
+        return [problem("leader", leader.problem, await _inspection(session, OPERATOR, namespace=namespace))]
     seconds = (now() - leader.renewed).total_seconds() if leader.renewed is not None else 0.0
     return [ok("leader", f"{leader.holder}, renewed {max(0.0, seconds):.0f}s ago")]
 
 
-async def _look_at(session: Session, name: str, *, namespace: str) -> str:
+async def _inspection(session: Session, name: str, *, namespace: str) -> str:
     """Return what to inspect if it does not work: the Deployment, or without one, the process."""
     try:
         await session.api.get(_DEPLOYMENTS, name=name, namespace=namespace)
@@ -102,13 +102,13 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
     wanted, ready = spec.get("replicas"), status.get("readyReplicas") or 0
     pod = mapping(mapping(spec.get("template")).get("spec"))
     images = ", ".join(text(item.get("image")) for item in objects(pod.get("containers")))
-    told = f"{ready} of {wanted} replicas are ready ({images})"
+    summary = f"{ready} of {wanted} replicas are ready ({images})"
     if not ready:
         remedy = f"kubectl -n {namespace} describe deploy/{OPERATOR}"
-        return [problem("operator", told, remedy)]
+        return [problem("operator", summary, remedy)]
     if ready == 1:
-        return [warning("operator", told, "With two replicas one stands by: nothing waits for a restart.")]
-    return [ok("operator", told)]
+        return [warning("operator", summary, "With two replicas one stands by: nothing waits for a restart.")]
+    return [ok("operator", summary)]
 
 
 async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
@@ -135,26 +135,26 @@ async def check_api(session: Session, *, namespace: str) -> list[Finding]:
     others.append(await check_evictions(session, found))
     available = find_condition(objects(mapping(found.get("status")).get("conditions")), "Available") or {}
     if available.get("status") != "True":
-        remedy = await _look_at(session, _API_SERVER, namespace=namespace)
-        told = f"{text(available.get('reason'))}: {text(available.get('message'))}"
+        remedy = await _inspection(session, _API_SERVER, namespace=namespace)
+        cause = f"{text(available.get('reason'))}: {text(available.get('message'))}"
         # An expired certificate is one possible cause.
-        return [problem("api", f"APIService {API} is not available: {told}", remedy), *others]
+        return [problem("api", f"APIService {API} is not available: {cause}", remedy), *others]
     return [await _answers(session, namespace=namespace), *await _check_older(session), *others]
 
 
 async def _not_registered(session: Session, *, namespace: str) -> Finding:
     """Return a warning if the API is not installed, and a problem if its Deployment exists."""
-    told = f"APIService {API} is not registered"
+    message = f"APIService {API} is not registered"
     try:
         await session.api.get(_DEPLOYMENTS, name=_API_SERVER, namespace=namespace)
     except Gone:
         if session.is_sandbox:
-            return warning("api", told, f"Start it again: {START_SANDBOX}")
+            return warning("api", message, f"Start it again: {START_SANDBOX}")
     except Denied:
         pass  # a user without permission for the Deployment knows whom to ask
     else:
-        return problem("api", f"{told}, though {_API_SERVER} is deployed", f"{APPLY_MANIFESTS}.")
-    return warning("api", told, "Install it for virtctl and `nicplug add`; patches of the spec work without it.")
+        return problem("api", f"{message}, though {_API_SERVER} is deployed", f"{APPLY_MANIFESTS}.")
+    return warning("api", message, "Install it for virtctl and `nicplug add`; patches of the spec work without it.")
 
 
 async def _check_older(session: Session) -> list[Finding]:
@@ -176,9 +176,9 @@ async def _answers(session: Session, *, namespace: str) -> Finding:
     except Denied:
         pass  # by the API server's authorizer, or by the API itself: only a missing permission is known
     except ApiError as error:
-        remedy = await _look_at(session, _API_SERVER, namespace=namespace)
-        told = f"APIService {API} is registered as available, but does not answer: {error}"
-        return problem("api", told, remedy)
+        remedy = await _inspection(session, _API_SERVER, namespace=namespace)
+        message = f"APIService {API} is registered as available, but does not answer: {error}"
+        return problem("api", message, remedy)
     return ok("api", f"APIService {API} is available")
 
 

@@ -24,8 +24,8 @@ async def check_status(session: Session, evidence: Evidence) -> list[Finding]:
     except Gone:
         return []
     if mark := mark_of_virt_operator(raw):
-        told = f"KubeVirt CR {config.key} is KubeVirt's by its {mark}: nicplug does not write its status"
-        return [warning("status", told, f"If KubeVirt does not run here, remove the {mark}.")]
+        message = f"KubeVirt CR {config.key} is KubeVirt's by its {mark}: nicplug does not write its status"
+        return [warning("status", message, f"If KubeVirt does not run here, remove the {mark}.")]
     status = mapping(raw.get("status"))
     conditions = objects(status.get("conditions"))
     if not is_true(conditions, "Available"):
@@ -35,6 +35,6 @@ async def check_status(session: Session, evidence: Evidence) -> list[Finding]:
         return [warning("status", f"the status is of generation {observed}, the CR of {present}", _WRITTEN)]
     degraded = find_condition(conditions, "Degraded") or {}
     if degraded.get("status") == TRUE:
-        told = f"degraded, {text(degraded.get('reason'))}: {text(degraded.get('message'))}"
-        return [warning("status", told, f"kubectl -n {config.key.namespace} describe kv/{config.key.name}")]
+        message = f"degraded, {text(degraded.get('reason'))}: {text(degraded.get('message'))}"
+        return [warning("status", message, f"kubectl -n {config.key.namespace} describe kv/{config.key.name}")]
     return [ok("status", f"{text(status.get('phase'))}: {text(mapping(status.get('hotplug')).get('message'))}")]

@@ -151,9 +151,9 @@ async def check_operator_rights(session: Session, *, namespace: str) -> list[Fin
     if not lacking:
         return [ok("rbac", f"{user} has all its rights")]
     if await _is_missing(session, "nicplug-operator", namespace):
-        told = f"there is no ServiceAccount nicplug-operator in namespace {namespace}, or no such namespace"
-        return [problem("rbac", told, "Give the operator's namespace by --operator-namespace, or install nicplug.")]
-    return [problem("rbac", f"{user} may not {told}", APPLY_MANIFESTS) for told in lacking]
+        message = f"there is no ServiceAccount nicplug-operator in namespace {namespace}, or no such namespace"
+        return [problem("rbac", message, "Give the operator's namespace by --operator-namespace, or install nicplug.")]
+    return [problem("rbac", f"{user} may not {permission}", APPLY_MANIFESTS) for permission in lacking]
 
 
 async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]:
@@ -169,8 +169,8 @@ async def check_api_rights(session: Session, *, namespace: str) -> list[Finding]
     if not lacking and not unread:
         return [ok("api-rbac", f"{user} has all its rights")]
     return [
-        *(problem("api-rbac", f"{user} may not {told}", APPLY_MANIFESTS) for told in lacking),
-        *(warning("api-rbac", f"{user} may not {told}", _BIND) for told in unread),
+        *(problem("api-rbac", f"{user} may not {permission}", APPLY_MANIFESTS) for permission in lacking),
+        *(warning("api-rbac", f"{user} may not {permission}", _BIND) for permission in unread),
     ]
 
 

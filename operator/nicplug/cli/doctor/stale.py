@@ -13,7 +13,7 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.vmi import VmiPhase, parse_vmi
 
 LONG = timedelta(minutes=2)
-_TOLD = 5
+_MOST_LISTED = 5
 
 
 async def check_waiting(session: Session, *, at: datetime) -> list[Finding]:
@@ -43,18 +43,20 @@ def _judge(rows: list[tuple[str, NicRow]], pending: list[str], *, at: datetime) 
     unseen = [f"{vm} {nic.name}" for vm, nic in waiting if not nic.operation]
     long = [(vm, nic) for vm, nic in waiting if nic.since is not None and at - nic.since > LONG]
     if unseen:
-        told = f"{_counted(len(unseen), 'NIC has', 'NICs have')} no record: {_listed(unseen)}"
+        message = f"{_counted(len(unseen), 'NIC has', 'NICs have')} no record: {_listed(unseen)}"
         remedy = (
             "Resolve a problem of the check leader. If there is none, the guest has lost them: run nicplug why VM NIC."
         )
-        yield warning("nics", told, remedy)
+        yield warning("nics", message, remedy)
     if long:
         names = _listed([f"{vm} {nic.name} ({nic.reason})" for vm, nic in long])
-        told = f"{_counted(len(long), 'NIC has', 'NICs have')} not been ready for more than 2 minutes: {names}"
-        yield warning("nics", told, "Run nicplug why VM NIC.")
+        message = f"{_counted(len(long), 'NIC has', 'NICs have')} not been ready for more than 2 minutes: {names}"
+        yield warning("nics", message, "Run nicplug why VM NIC.")
     if pending:
-        told = f"{_counted(len(pending), 'VM has', 'VMs have')} unprocessed requests: {_listed(pending)}"
-        yield warning("nics", told, "Enable the feature gate HotplugNICs if it is off; otherwise see the check leader.")
+        message = f"{_counted(len(pending), 'VM has', 'VMs have')} unprocessed requests: {_listed(pending)}"
+        yield warning(
+            "nics", message, "Enable the feature gate HotplugNICs if it is off; otherwise see the check leader."
+        )
     if not (unseen or long or pending):
         yield ok("nics", f"{len(rows)} NICs of running VMs, {len(waiting)} not ready")
 
@@ -64,4 +66,4 @@ def _counted(number: int, one: str, many: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")
+    return ", ".join(names[:_MOST_LISTED]) + (", ..." if len(names) > _MOST_LISTED else "")

@@ -68,7 +68,7 @@ async def _carry_out(session: Session, plan: "Uninstallation", *, seconds: float
     from nicplug.cli.uninstall.parts import GUARD
     from nicplug.cli.uninstall.steps import StillThere, Uninstaller
 
-    steps = Uninstaller(api=session.api, tell=lambda text: click.echo(text, err=True), seconds=seconds)
+    steps = Uninstaller(api=session.api, report=lambda text: click.echo(text, err=True), seconds=seconds)
     guards = [part for part in plan.installed if part.name == GUARD]
     try:
         machines = await steps.remove_machines() if plan.machines else []

@@ -14,12 +14,12 @@ from nicplug.model.metadata import mapping
 from nicplug.model.names import LAUNCHER_SELECTOR
 from nicplug.plan.actions import escape_pointer
 
-_LOOK_SECONDS = 0.5
-_TELL_SECONDS = 5.0
+_POLL_SECONDS = 0.5
+_REPORT_SECONDS = 5.0
 # The API server takes a moment to apply a changed policy, or an annotation that it has just stored.
 _ATTEMPTS = 20
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class StillThere(Exception):
@@ -31,12 +31,12 @@ class Uninstaller:
     """Deletes the parts of an installation.
 
     Attributes:
-        tell: called with each line of progress.
+        report: called with each line of progress.
         seconds: the longest time that one step waits.
     """
 
     api: KubeApi
-    tell: Tell
+    report: Report
     seconds: float
 
     async def remove(self, parts: Iterable[Part]) -> list[Part]:
@@ -44,7 +44,7 @@ class Uninstaller:
         done = []
         for part in parts:
             await self._delete(part)
-            self.tell(f"deleted {part}")
+            self.report(f"deleted {part}")
             done.append(part)
         return done
 
@@ -61,9 +61,9 @@ class Uninstaller:
         for part in gone:
             await self._delete(part)
         if left := await self._wait_for(gone):
-            self.tell(f"{len(left)} objects were not deleted within {self.seconds:.0f} s: removing their finalizers")
+            self.report(f"{len(left)} objects were not deleted within {self.seconds:.0f} s: removing their finalizers")
             for part in left:
-                await self._let_go(part)
+                await self._remove_finalizers(part)
             async for pod, _ in find(self.api, PODS, selector=LAUNCHER_SELECTOR):
                 await self._delete(pod)
             left = await self._wait_for(left)
@@ -86,7 +86,7 @@ class Uninstaller:
             await self._allow_deletion(part)
         for part in found:
             await self._delete_definition(part)
-            self.tell(f"deleted {part}")
+            self.report(f"deleted {part}")
         if left := await self._wait_for(found):
             raise StillThere(f"not deleted in time: {_some(left)}; see kubectl describe crd")
         return [*objects, *found]
@@ -117,10 +117,10 @@ class Uninstaller:
             except (Denied, Rejected):
                 if attempt == _ATTEMPTS - 1:
                     raise
-                await asyncio.sleep(_LOOK_SECONDS)
+                await asyncio.sleep(_POLL_SECONDS)
         return None
 
-    async def _let_go(self, part: Part) -> None:
+    async def _remove_finalizers(self, part: Part) -> None:
         operations: list[Json] = [
             {"op": "test", "path": "/metadata/uid", "value": part.uid},
             {"op": "add", "path": "/metadata/finalizers", "value": []},
@@ -132,16 +132,16 @@ class Uninstaller:
 
     async def _wait_for(self, parts: Sequence[Part]) -> list[Part]:
         """Wait until the objects are gone, and return those that remain after `seconds`."""
-        deadline, told_at, left = time.monotonic() + self.seconds, time.monotonic(), list(parts)
+        deadline, reported_at, left = time.monotonic() + self.seconds, time.monotonic(), list(parts)
         while left:
             left = await self._remaining(left)
             now = time.monotonic()
             if not left or now >= deadline:
                 break
-            if now - told_at >= _TELL_SECONDS:
-                self.tell(f"waiting for {len(left)} objects: {_some(left)}")
-                told_at = now
-            await asyncio.sleep(_LOOK_SECONDS)
+            if now - reported_at >= _REPORT_SECONDS:
+                self.report(f"waiting for {len(left)} objects: {_some(left)}")
+                reported_at = now
+            await asyncio.sleep(_POLL_SECONDS)
         return left
 
     async def _remaining(self, parts: Sequence[Part]) -> list[Part]:
