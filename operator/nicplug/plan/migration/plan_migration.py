@@ -90,7 +90,7 @@ def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
     if migration.is_final:
         return plan_clean_up(view, facts, now=now)
     if is_foreign:
-        return _let_go(view, facts, now=now)
+        return _release(view, facts, now=now)
     if migration.phase is MigrationPhase.UNSET:
         return _plan_admission(view, facts, now=now)
     return _plan_life(view, facts, now=now)
@@ -116,7 +116,7 @@ class _Outcome:
     renewal: TargetRenewal | None = None
 
 
-def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
+def _release(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Release a deleted migration in a phase that no controller carries on, and that our finalizer holds.
 
     The node agents finish first what has been handed to them.

@@ -292,7 +292,7 @@ class _Decider:
             is_heard=self.request.is_heard,
         )
         if record is not None and record.phase == OperationPhase.READY:  # lost since
-            attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
+            attempts = Attempts(is_reset=True, is_heard=self.request.is_heard)
         is_asked = existing is not None and asks_the_same(existing, wanted)
         return WaitingNic(name=name, element=wanted, is_asked=is_asked, attempts=attempts, is_lost=is_lost)
 

@@ -37,7 +37,7 @@ class Attempts:
         last_at: when last.
         generation: of the VMI, then.
         error: what the controller said since then, or before when nothing has changed.
-        is_anew: something has changed since the last attempt, so the pod is to be asked at once.
+        is_reset: something has changed since the last attempt, so the pod is to be asked at once.
         is_heard: a controller may be there that hears of another attempt. One that comes later looks at every pod.
     """
 
@@ -45,7 +45,7 @@ class Attempts:
     last_at: datetime | None = None
     generation: int = 0
     error: str = ""
-    is_anew: bool = False
+    is_reset: bool = False
     is_heard: bool = True
 
     @property
@@ -63,11 +63,11 @@ class Attempts:
 
     def is_due(self, now: datetime) -> bool:
         """It is time to ask again; never before the first time."""
-        return self.is_anew or (self.due_at is not None and self.due_at <= now)
+        return self.is_reset or (self.due_at is not None and self.due_at <= now)
 
     def again(self, *, generation: int, now: datetime) -> "Attempts":
         """One attempt more, made now."""
-        return replace(self, count=self.count + 1, last_at=now, generation=generation, is_anew=False)
+        return replace(self, count=self.count + 1, last_at=now, generation=generation, is_reset=False)
 
 
 def attempts_of(
@@ -89,16 +89,16 @@ def attempts_of(
         is_heard: a controller may be there.
     """
     if record is not None and record.operation == operation and record.is_suspect and record.last_attempt_time is None:
-        return Attempts(count=record.attempts, is_anew=True)
+        return Attempts(count=record.attempts, is_reset=True)
     if record is None or record.operation != operation or record.last_attempt_time is None:
         known = failure if failure is not None and failure.heard_at >= seen_at else None
         return Attempts(error=known.message if known is not None else "", is_heard=is_heard)
     last_at = record.last_attempt_time
     changed_at = definition.changed_at if definition is not None else None
     if record.observed_generation != generation or (changed_at is not None and changed_at > last_at):
-        return Attempts(is_anew=True, is_heard=is_heard)
-    heard = failure is not None and failure.heard_at >= last_at
-    error = failure.message if heard and failure is not None else record.last_error
+        return Attempts(is_reset=True, is_heard=is_heard)
+    is_current = failure is not None and failure.heard_at >= last_at
+    error = failure.message if is_current and failure is not None else record.last_error
     return Attempts(count=record.attempts, last_at=last_at, generation=generation, error=error, is_heard=is_heard)
 
 
@@ -134,7 +134,7 @@ class WaitingNic:
     is_lost: bool = False
 
     @property
-    def is_apart(self) -> bool:
+    def is_retried_alone(self) -> bool:
         """It does not travel with others; the element of a NIC in the guest is not taken out for that alone."""
         return self.attempts.is_suspect or (self.is_lost and not self.is_asked)
 
@@ -161,14 +161,14 @@ def select_nics_to_ask(waiting: Sequence[WaitingNic], *, removing: bool, stored_
         removing: an attached interface is to go: the controller removes nothing before all additions succeed.
         stored_bytes: the size of the VMI, where that is large.
     """
-    suspects = [item for item in waiting if item.is_apart]
+    suspects = [item for item in waiting if item.is_retried_alone]
     pause = write_pause(stored_bytes, nics=len(suspects))
     if not removing and (kept_until := _kept_until(waiting, pause)) is not None and now < kept_until:
-        asked_for = tuple(item for item in waiting if item.is_asked)
-        return Turn(admitted=asked_for, asked=frozenset(), again_at=kept_until)
-    healthy = [item for item in waiting if not item.is_apart]
-    seated = [] if healthy or removing or not suspects else [_seated(suspects, now)]
-    admitted = [item for item in (*healthy, *seated) if item.is_asked or _may_enter(item, now)]
+        kept = tuple(item for item in waiting if item.is_asked)
+        return Turn(admitted=kept, asked=frozenset(), again_at=kept_until)
+    healthy = [item for item in waiting if not item.is_retried_alone]
+    selected = [] if healthy or removing or not suspects else [_whose_turn(suspects, now)]
+    admitted = [item for item in (*healthy, *selected) if item.is_asked or _may_enter(item, now)]
     within = {item.name for item in admitted}
     asked = {item.name for item in admitted if not item.is_asked or item.attempts.is_due(now)}
     moments = [moment for item in waiting if (moment := _next(item, item.name in asked, now)) is not None]
@@ -186,7 +186,7 @@ def _kept_until(waiting: Sequence[WaitingNic], pause: timedelta) -> datetime | N
     One NIC after the other turns out to fail, and each would be taken out by a write of its own.
     """
     is_changed = any(
-        item.attempts.is_anew or (item.attempts.last_at is None and not (item.is_asked or item.is_apart))
+        item.attempts.is_reset or (item.attempts.last_at is None and not (item.is_asked or item.is_retried_alone))
         for item in waiting
     )
     if is_changed or not any(item.is_asked for item in waiting):
@@ -196,20 +196,20 @@ def _kept_until(waiting: Sequence[WaitingNic], pause: timedelta) -> datetime | N
 
 def _may_enter(item: WaitingNic, now: datetime) -> bool:
     """True if its turn may begin: never at full speed, which would fight anyone who removes elements."""
-    return item.attempts.is_anew or now >= _last(item) + _SHORTEST_TURN
+    return item.attempts.is_reset or now >= _last(item) + _SHORTEST_TURN
 
 
-def _seated(suspects: Sequence[WaitingNic], now: datetime) -> WaitingNic:
+def _whose_turn(suspects: Sequence[WaitingNic], now: datetime) -> WaitingNic:
     """The one whose turn it is: who has waited longest among those that are due, else who sits there."""
-    occupant = next((item for item in suspects if item.is_asked), None)
-    if occupant is None:
+    current = next((item for item in suspects if item.is_asked), None)
+    if current is None:
         return min(suspects, key=_last)
-    if now < _last(occupant) + _SHORTEST_TURN:
-        return occupant
-    return min((item for item in suspects if _is_in_line(item, now)), key=_last, default=occupant)
+    if now < _last(current) + _SHORTEST_TURN:
+        return current
+    return min((item for item in suspects if _may_be_next(item, now)), key=_last, default=current)
 
 
-def _is_in_line(item: WaitingNic, now: datetime) -> bool:
+def _may_be_next(item: WaitingNic, now: datetime) -> bool:
     return item.attempts.last_at is None or item.attempts.is_due(now)
 
 

@@ -94,7 +94,7 @@ def find_phantoms(
     ]
     if not found or is_true(objects(view.vmi.read_status().get("conditions")), PAUSED):
         return {}
-    return {item.name: _phantom(item, is_anew=_has_changed_since(item, view), now=now) for item in found}
+    return {item.name: _phantom(item, is_reset=_has_changed_since(item, view), now=now) for item in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ def _is_beside_failure(record: InterfaceOperation, *, failed: Sequence[_FailedAd
     return False
 
 
-def _phantom(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> Phantom:
-    if not is_anew and record.attempts >= MOST_ATTEMPTS:
+def _phantom(record: InterfaceOperation, *, is_reset: bool, now: datetime) -> Phantom:
+    if not is_reset and record.attempts >= MOST_ATTEMPTS:
         return Phantom(PhantomState.GIVEN_UP, None)
     due = _arrived_at(record, now=now) + PATIENCE
     return Phantom(PhantomState.WITHDRAWN if due <= now else PhantomState.SUSPECTED, due)
@@ -226,7 +226,7 @@ def withdraw_attempts(
         last_at=now if is_leaving else since,
         generation=record.observed_generation,
         error=failure.message if failure is not None and is_failed else "",
-        is_anew=not is_leaving and changed_at is not None and changed_at > since,
+        is_reset=not is_leaving and changed_at is not None and changed_at > since,
         is_heard=is_heard,
     )
 

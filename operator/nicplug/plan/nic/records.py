@@ -157,8 +157,8 @@ def _deleted_in_vain(situation: Situation) -> _Deletion | None:
     if config is not None and config.stages_changes:
         return _Deletion.STAGED
     # What nobody has had goes by itself, at the latest after the migration that may bring it.
-    goes_by_itself = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
-    return None if goes_by_itself else _Deletion.IGNORED
+    is_automatic = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
+    return None if is_automatic else _Deletion.IGNORED
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:

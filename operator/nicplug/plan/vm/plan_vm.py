@@ -20,7 +20,7 @@ from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_paus
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
-from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
+from nicplug.plan.vm.interface_requests import ProcessedRequests, ended_failure, process_requests
 from nicplug.plan.vm.live_changes import live_changes
 from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
@@ -78,7 +78,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     actions, announcements = _carry_out(view, run_state, decision)
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
-    requests = work_off(view, run_state.vmi, refused=refused)
+    requests = process_requests(view, run_state.vmi, refused=refused)
     if requests is not None and requests.actions:
         return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
     if actions := live_changes(view, run_state.vmi):
@@ -157,7 +157,7 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
 
 
 def _plan_status(
-    view: VmView, run_state: RunState, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
+    view: VmView, run_state: RunState, decision: Decision, *, requests: ProcessedRequests | None = None, now: datetime
 ) -> Plan:
     """Report; `requests` is the result for the requests for NICs, None if none was processed."""
     vm = view.vm
@@ -181,7 +181,7 @@ def _plan_status(
         delay *= 2  # ready soon, which is reported at once and includes this
     if run_state.vmi is not None:
         changes = _with_generation(vm, run_state.vmi, wanted=wanted, changes=changes)
-    if _tells_only_why(vm, changes):
+    if _changes_only_reasons(vm, changes):
         delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
         vm,
@@ -211,8 +211,8 @@ def _with_generation(
     conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=vmi)
     if not changes and not is_of_earlier_generation(wanted["conditions"], conditions, vm=vm):
         return {}
-    told = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
-    return changed_members(seen=vm.status, wanted=told)
+    reported = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
+    return changed_members(seen=vm.status, wanted=reported)
 
 
 def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
@@ -223,7 +223,7 @@ def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_sta
     return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
 
 
-def _tells_only_why(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
+def _changes_only_reasons(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
     """Report whether only reasons and messages of conditions change, as one NIC after the other fails."""
     if not changes.keys() <= _WHY:
         return False

@@ -151,14 +151,14 @@ def with_observed_generation(
 
 
 def is_of_earlier_generation(
-    told: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
+    reported: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
 ) -> bool:
     """Report whether `told` has an earlier generation than `now`, so that `kubectl wait` on the VM would wait in vain.
 
     kubectl also uses `status.observedGeneration` for a condition without a generation of its own.
     """
     of_vm = vm.read_status().get("observedGeneration")
-    before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (told, now))
+    before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (reported, now))
     return after.get("observedGeneration") not in (None, before.get("observedGeneration", of_vm))
 
 
