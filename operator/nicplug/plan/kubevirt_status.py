@@ -172,7 +172,7 @@ def _hotplug(view: KubevirtView) -> dict[str, Any]:
 
 
 def _summary(view: KubevirtView) -> Sequence[str]:
-    """Return what a cluster admin wants to see at a glance; none of it is a fault."""
+    """Return a summary for cluster admins; none of it is a fault."""
     sentences = [_node_summary(view.coverage)]
     if view.config.hotplug_enabled:
         return sentences

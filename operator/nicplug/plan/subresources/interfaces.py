@@ -117,7 +117,7 @@ class Together:
 
 @planning_pass()
 def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
-    """Answer each like `ask_vm`, after those before it; one write records all that are to be recorded."""
+    """Answer several requests in order, each like `ask_vm`; one write records all that are to be recorded."""
     if len(requests) == 1:
         return _alone(ask_vm(requests[0], name=name, evidence=evidence))
     answers, recorded, first, last = [], set(), None, None

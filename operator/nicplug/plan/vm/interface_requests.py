@@ -4,7 +4,7 @@ A request changes the template, so that it survives a restart, and the VMI if on
 list after these writes: if an operator dies in between, the next one finds the change made, and only has to remove the
 request.
 
-Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; what differs is in docs/differences.md.
+Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; the differences are in docs/differences.md.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class _Progress:
     """Progress of a pass over the requests.
 
     Attributes:
-        vm: with the template as it will be.
+        vm: the VM with its new template.
         done: the requests that this template satisfies.
         waiting: names of NICs that have to be removed first.
         failed: those that cannot be carried out, with the reason.
@@ -80,7 +80,7 @@ class _Progress:
 def process_requests(
     view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refusal | None = None
 ) -> ProcessedRequests | None:
-    """Decide about all requests; None if there are none, or none may be processed now.
+    """Process the requests; None if there are none, or none may be processed now.
 
     Args:
         vmi: the VM's own; None if it has none.

@@ -1,4 +1,4 @@
-"""What to do for one VirtualMachine: start and stop its VMI, apply NIC changes to it, report.
+"""Plans one pass over a VirtualMachine: start and stop its VMI, apply NIC changes to it, report.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/controllers/vm.go`.
 """
@@ -59,7 +59,7 @@ _ORPHAN_FINALIZER = "orphan"
 
 @planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
-    """Decide everything to do for this VM now.
+    """Plan one pass over this VM.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
@@ -107,7 +107,7 @@ def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
 
 
 def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
-    """End the VMI first; the VM is released once nothing of it runs."""
+    """End the VMI first; release the VM once neither VMI nor pods are left."""
     keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
     vmi = run_state.vmi if not keeps_dependents else None
     if vmi is not None:
@@ -216,7 +216,7 @@ def _with_generation(
 
 
 def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
-    """Report whether people wait for the change (a guest that came up), or the next decision depends on it."""
+    """Report whether users wait for the change (a started guest), or the next decision depends on it."""
     came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
     # The VMI stays until its VM has recorded that it was started (`plan.vmi.plan_vmi`).
     is_awaited = run_state.vmi is not None and run_state.vmi.deleting and "runStrategy" in changes

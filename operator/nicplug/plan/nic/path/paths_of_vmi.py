@@ -266,7 +266,7 @@ class Chooser:
         return say.rolled_back_before(error, view.policy)
 
     def _is_rolled_back(self, name: str, network: Network | None) -> bool:
-        """True if it was rolled back; with rollout strategy Stage by the VMI's own entries, unless the network differs."""
+        """True if it was rolled back; with rollout strategy Stage the VMI's own entries decide for its own network."""
         view, mine = self.view, entry_of(name, self.view.vmi)
         is_staged = view.config is not None and view.config.stages_changes
         if is_staged and mine is not None and mine[1] == network:
