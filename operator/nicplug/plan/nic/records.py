@@ -126,10 +126,10 @@ def plan_operations(
 
 def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
     wanting = {name: finding for name, finding in findings.items() if finding.wants_migration}
-    riding = select_for_next_migration(
+    selected = select_for_next_migration(
         {name: finding.failures or MigrationFailures() for name, finding in wanting.items()}
     )
-    return {name: finding.change for name, finding in wanting.items() if name in riding}
+    return {name: finding.change for name, finding in wanting.items() if name in selected}
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
@@ -170,12 +170,12 @@ def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
 def _without_interface(view: VmiView) -> tuple[Interface, ...]:
     """A placeholder for each network that no interface names, so that it is reported under its name."""
     named = {interface.name for interface in view.vmi.interfaces}
-    lonely = {item.name for item in view.vmi.networks if item.name not in named}
+    unnamed = {item.name for item in view.vmi.networks if item.name not in named}
     if view.vm is not None:
         named |= {interface.name for interface in view.vm.interfaces}
-        lonely |= {item.name for item in view.vm.networks if item.name not in named}
+        unnamed |= {item.name for item in view.vm.networks if item.name not in named}
     in_order = dict.fromkeys(item.name for item in (*view.vmi.networks, *_template_networks(view)))
-    return tuple(parse_interface({"name": name}) for name in in_order if name in lonely)
+    return tuple(parse_interface({"name": name}) for name in in_order if name in unnamed)
 
 
 def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:

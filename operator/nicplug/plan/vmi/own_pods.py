@@ -276,12 +276,12 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
     due |= {pod.uid: (pod.created or now) + _PATIENCE for pod in unrecorded}
     due |= {pod.uid: max(pod.created or now, active.created or now) + _PATIENCE for pod in left}
     strays = [pod for pod in (*others, *unrecorded) if pod.uid in due]
-    ripe = [pod for pod in strays if due[pod.uid] <= now]
+    overdue = [pod for pod in strays if due[pod.uid] <= now]
     check = CheckUnchanged(key=view.vmi.key, uid=view.vmi.uid, version=view.vmi.resource_version)
-    deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in ripe]
+    deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in overdue]
     return Plan(
         actions=(check, *deletions) if deletions else (),
-        announcements=tuple(announce_leftover(pod) if pod in unrecorded else _announce(pod) for pod in ripe),
+        announcements=tuple(announce_leftover(pod) if pod in unrecorded else _announce(pod) for pod in overdue),
         again_at=min((due[pod.uid] for pod in strays if due[pod.uid] > now), default=None),
     )
 
