@@ -1,7 +1,7 @@
 """Migrations that no longer exist, although the status of a VMI says that they move it.
 
 A leader that was suspended may hand off a migration that another leader has failed and released in the meantime, and
-users remove finalizers. No controller is then left to end what the node agents were told to do.
+users remove finalizers. No controller is then left to stop the node agents.
 """
 
 from collections.abc import Collection, Iterable
