@@ -106,7 +106,7 @@ class App:
             kubevirts=self.caches.kubevirts,
             recorder=self._recorder,
             may_write=self._may_work,
-            tell=self._kubevirt_status.tell_ignored,
+            write_status=self._kubevirt_status.report_ignored,
             later=asyncio.get_running_loop().call_later,
         )
         self.intake.on_kubevirts = self._kubevirts_changed

@@ -18,7 +18,7 @@ from nicplug.model.nad_policy import AttachmentAccess
 _OWN_NAMESPACE = AttachmentAccess()
 
 
-def tell_nobody(_keys: Iterable[AttachmentKey] | None) -> None:
+def ignore_change(_keys: Iterable[AttachmentKey] | None) -> None:
     """Ignore the change: the default `on_change`."""
 
 
@@ -31,7 +31,7 @@ class Attachments:
     """
 
     clock: Callable[[], datetime]
-    on_change: Callable[[Iterable[AttachmentKey] | None], None] = tell_nobody
+    on_change: Callable[[Iterable[AttachmentKey] | None], None] = ignore_change
     _knowledge: Knowledge = Knowledge.UNKNOWN
     _definitions: dict[AttachmentKey, AttachmentDefinition] = field(default_factory=dict)
 
@@ -61,7 +61,7 @@ class Attachments:
             self.on_change(None)
             return
         keys = before.keys() | self._definitions.keys()
-        self._tell([key for key in keys if before.get(key) != self._definitions.get(key)])
+        self._notify([key for key in keys if before.get(key) != self._definitions.get(key)])
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
         """Apply one watch event."""
@@ -71,10 +71,10 @@ class Attachments:
             # Not the DELETED event of a NAD whose name another has taken since.
             if before is not None and before.resource_version <= fresh.resource_version:
                 del self._definitions[fresh.key]
-                self._tell([fresh.key])
+                self._notify([fresh.key])
             return
         self._definitions[fresh.key] = _as_before(fresh, before)
-        self._tell([fresh.key] if before != self._definitions[fresh.key] else [])
+        self._notify([fresh.key] if before != self._definitions[fresh.key] else [])
 
     def lose(self, absence: Absence) -> None:
         """Discard all NADs: the CRD is not installed, or permission to read NADs is missing."""
@@ -84,7 +84,7 @@ class Attachments:
         if was is not self._knowledge:
             self.on_change(None)
 
-    def _tell(self, keys: list[AttachmentKey]) -> None:
+    def _notify(self, keys: list[AttachmentKey]) -> None:
         if keys:
             self.on_change(keys)
 

@@ -15,7 +15,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 _REMEMBERED_DELETIONS = 1024
 
 
-def _tell_nobody(_: "list[WorkKey] | None") -> None:
+def _ignore_change(_: "list[WorkKey] | None") -> None:
     """Ignore the change: the default `on_change`."""
 
 
@@ -27,7 +27,7 @@ class Budgets:
         on_change: called with the keys of changed budgets; None when budgets have become readable.
     """
 
-    on_change: "Callable[[list[WorkKey] | None], None]" = _tell_nobody
+    on_change: "Callable[[list[WorkKey] | None], None]" = _ignore_change
     _budgets: dict[DisruptionBudgetKey, DisruptionBudget] | None = None
     _deleted: OrderedDict[str, int] = field(default_factory=OrderedDict)
 

@@ -335,7 +335,7 @@ class Caches:
         if change is None:
             return []
         named = [item for vmi in change.records for item in self.migrations_of(vmi.key)]
-        migrations = [item.key for item in named if change.after is None or not item.is_let_go]
+        migrations = [item.key for item in named if change.after is None or not item.is_cleaned_up]
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
         slots = [SLOTS] if any(vmi.key in self.slots.lingering for vmi in change.records) else []
         budgets = self._due_budgets({vmi.key for vmi in change.records})

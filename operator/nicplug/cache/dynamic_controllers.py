@@ -77,7 +77,7 @@ class ControllerPods:
             self._note_gone(before[uid])
         changed = [uid for uid in before.keys() | listed.keys() if before.get(uid) != listed.get(uid)]
         known = {**before, **listed}
-        self._tell(known[uid] for uid in changed)
+        self._notify(known[uid] for uid in changed)
 
     def change(self, type_: str, item: Mapping[str, Any]) -> None:
         """Apply one watch event."""
@@ -88,10 +88,10 @@ class ControllerPods:
             if before is not None:
                 del pods[fresh.uid]
                 self._note_gone(fresh)
-                self._tell([before])
+                self._notify([before])
             return
         pods[fresh.uid] = fresh
-        self._tell([pod for pod in (before, fresh) if pod is not None] if before != fresh else ())
+        self._notify([pod for pod in (before, fresh) if pod is not None] if before != fresh else ())
 
     def lose(self, absence: Absence) -> None:
         """Discard all pods: permission to read them is missing."""
@@ -104,7 +104,7 @@ class ControllerPods:
         if pod.node_name and pod.deleted_at is not None:
             self._gone[pod.node_name] = pod.deleted_at
 
-    def _tell(self, pods: Iterable[DaemonSetPod]) -> None:
+    def _notify(self, pods: Iterable[DaemonSetPod]) -> None:
         if nodes := frozenset(pod.node_name for pod in pods):
             self.on_change(nodes)
 

@@ -182,8 +182,8 @@ class LauncherPods:
         if vmi is None or vmi.uid != owner.uid:  # no owner of that name in this namespace: not a pod of any VMI
             self._gone.discard(pod.key)
             return
-        is_told = vmi.launcher_pods is not None or vmi.is_unprocessed
-        if not is_told or any(record.uid == pod.uid for record in self.records_of(vmi)):
+        has_record = vmi.launcher_pods is not None or vmi.is_unprocessed
+        if not has_record or any(record.uid == pod.uid for record in self.records_of(vmi)):
             self._gone.discard(pod.key)
             self._podless.pop(owner.uid, None)
             return

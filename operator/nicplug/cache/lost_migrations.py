@@ -1,7 +1,7 @@
 """Migrations that no longer exist, although the status of a VMI says that they move it.
 
 A leader that was suspended may hand off a migration that another leader has failed and released in the meantime, and
-users remove finalizers. No controller is then left to end what the node agents were told to do.
+users remove finalizers. No controller is then left to stop the node agents.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,7 +18,7 @@ def has_lost_migration(vmi: VirtualMachineInstance, *, migrations: Store[Migrati
     return state.is_active and migrations.is_gone(state.migration_uid)
 
 
-def bury_unlisted(
+def forget_unlisted(
     vmis: Iterable[VirtualMachineInstance], *, migrations: Store[Migration], listed: Collection[str], version: int
 ) -> list[VirtualMachineInstance]:
     """Record as deleted the migrations that VMIs name, but that were never seen and are not listed; returns those VMIs.
@@ -30,8 +30,8 @@ def bury_unlisted(
     found = []
     for vmi in vmis:
         state = vmi.migration_state
-        is_unheard_of = state.is_active and not migrations.knows(state.migration_uid)
-        if is_unheard_of and state.migration_uid not in listed and vmi.resource_version <= version:
+        is_unknown = state.is_active and not migrations.knows(state.migration_uid)
+        if is_unknown and state.migration_uid not in listed and vmi.resource_version <= version:
             migrations.remove(key=MigrationKey(vmi.key.namespace, ""), uid=state.migration_uid)
             found.append(vmi)
     return found

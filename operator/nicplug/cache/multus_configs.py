@@ -44,7 +44,7 @@ _REMEDY = (
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
-def _tell_nobody() -> None:
+def _ignore_change() -> None:
     pass
 
 
@@ -59,8 +59,8 @@ class MultusConfigs:
     """
 
     clock: Callable[[], datetime]
-    on_change: Callable[[], None] = _tell_nobody
-    on_namespaces: Callable[[], None] = _tell_nobody
+    on_change: Callable[[], None] = _ignore_change
+    on_namespaces: Callable[[], None] = _ignore_change
     _namespaces: tuple[str, ...] = DEFAULT_TRUSTED_NAMESPACES
     _configs: dict[str, MultusConfig | None] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)

@@ -8,7 +8,7 @@ from nicplug.cache.optional_watch import Absence
 from nicplug.model.node import Node, parse_node
 
 
-def tell_nobody() -> None:
+def ignore_change() -> None:
     """Ignore the change: the default `on_change`."""
 
 
@@ -21,7 +21,7 @@ class Nodes:
             unreadable.
     """
 
-    on_change: Callable[[], None] = tell_nobody
+    on_change: Callable[[], None] = ignore_change
     _nodes: dict[str, Node] | None = None
     _all: tuple[Node, ...] | None = field(default=None, repr=False)
 

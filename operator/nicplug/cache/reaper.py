@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.cache.lost_migrations import bury_unlisted
+from nicplug.cache.lost_migrations import forget_unlisted
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
 from nicplug.kube.resources import (
@@ -131,7 +131,7 @@ class Reaper:
             keys = self.caches.forget_uid(watched.kind, key=record.key, uid=record.uid, version=version)
             self.on_dirty(keys)
         if watched.kind is CachedKind.MIGRATION:
-            lost = bury_unlisted(
+            lost = forget_unlisted(
                 self.caches.vmis,
                 migrations=self.caches.migrations,
                 listed=listed.objects,

@@ -154,7 +154,7 @@ _DOMAIN = "nicplug.io/"
 # Annotations that nicplug itself writes on a VMI.
 _KEPT_BY_NICPLUG = frozenset({TEMPLATE_INTERFACES_ANNOTATION, ROLLED_BACK_ANNOTATION})
 _KNOWN = {item.annotation for item in POLICY_FIELDS} | _KEPT_BY_NICPLUG
-_STRANGE_ONES_TOLD = 3
+_UNKNOWN_NAMES_KEPT = 3
 _LONGEST_NAME = 80
 
 Overrides = tuple[tuple[str, str], ...]
@@ -179,10 +179,10 @@ class OverridingObject:
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
     """Return the annotations of the policy; the others, some of them long, are not kept."""
     written = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
-    strange = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in _KNOWN)
+    unknown = sorted(name for name in annotations if name.startswith(_DOMAIN) and name not in _KNOWN)
     return (
         *((name, value) for name, value in written if isinstance(value, str)),
-        *((name[:_LONGEST_NAME], "") for name in strange[:_STRANGE_ONES_TOLD]),
+        *((name[:_LONGEST_NAME], "") for name in unknown[:_UNKNOWN_NAMES_KEPT]),
     )
 
 
@@ -221,8 +221,8 @@ def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> Ho
         result = _apply(result, written)
         valid = {item.name for item, _, origin, _ in written if result.origins.get(item.name) == origin}
         result = replace(result, overridden=result.overridden | valid)
-        strange = tuple(_unknown(item[0], where[item]) for item in where if item[0] not in fields)
-        result = replace(result, problems=(*result.problems, *strange))
+        unknown = tuple(_unknown(item[0], where[item]) for item in where if item[0] not in fields)
+        result = replace(result, problems=(*result.problems, *unknown))
     # The same value on a VM and its VMI, mostly a copy, is one mistake.
     result = replace(result, problems=tuple(dict.fromkeys(result.problems)))
     if policy.migration is MigrationPolicy.NEVER and result.migration is not MigrationPolicy.NEVER:

@@ -169,7 +169,7 @@ class Migration:
         return self.phase in _FINAL
 
     @property
-    def is_let_go(self) -> bool:
+    def is_cleaned_up(self) -> bool:
         """True if it has ended, and its pods and its VMI need no further work."""
         return self.is_final and MIGRATION_FINALIZER not in self.finalizers
 

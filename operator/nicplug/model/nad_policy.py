@@ -150,9 +150,9 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
     looked_at, denied = sorted(configs.keys() - unreadable), sorted(unreadable)
     if not looked_at and not denied:
         return f"no namespace is trusted, and so no ConfigMap {MULTUS_CONFIG_MAP} counts"
-    told = [f"does not exist in trusted namespaces {', '.join(looked_at)}"] if looked_at else []
-    told += [f"must not be read in {', '.join(denied)}"] if denied else []
-    return f"ConfigMap {MULTUS_CONFIG_MAP} {' and '.join(told)}"
+    shown = [f"does not exist in trusted namespaces {', '.join(looked_at)}"] if looked_at else []
+    shown += [f"must not be read in {', '.join(denied)}"] if denied else []
+    return f"ConfigMap {MULTUS_CONFIG_MAP} {' and '.join(shown)}"
 
 
 # Which namespaces' network attachment definitions (NADs) a VM may use.
@@ -162,7 +162,7 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
 
 _PATH = "spec.configuration.network.hotplug"
 _MOST_NAMES = 64
-_NAMES_TOLD = 8
+_NAMES_LISTED = 8
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAMES_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [default]"
 
@@ -229,10 +229,10 @@ class AttachmentAccess:
     def refusal(self, key: AttachmentKey, *, namespace: str) -> str:
         """Return why not, in a sentence that is equal for existing and missing NADs."""
         allowed = sorted({namespace, *(self.shared or ())}, key=lambda name: (name != namespace, name))
-        told = [*allowed[:_NAMES_TOLD], *(["..."] if len(allowed) > _NAMES_TOLD else [])]
+        shown = [*allowed[:_NAMES_LISTED], *(["..."] if len(allowed) > _NAMES_LISTED else [])]
         return (
             f"namespace {namespace} may not use network attachment definitions of namespace {key.namespace}, such as "
-            f"{key}: {self.rule} allows those of {', '.join(told)}"
+            f"{key}: {self.rule} allows those of {', '.join(shown)}"
         )
 
 

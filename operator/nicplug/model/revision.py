@@ -73,8 +73,8 @@ def name_of_start_revision(vmi: VirtualMachineInstance) -> str:
     The status has precedence once it is written: the annotation changes when a later generation of the VM has the same
     template.
     """
-    if told := text(vmi.read_status().get("virtualMachineRevisionName")):
-        return told
+    if name := text(vmi.read_status().get("virtualMachineRevisionName")):
+        return name
     owner, generation = vmi.owner, parse_generation(vmi.started_from_generation)
     if owner is None or (owner.api_version, owner.kind) != (KUBEVIRT_API_VERSION, VM_KIND) or generation is None:
         return ""

@@ -16,7 +16,7 @@ from nicplug.model.node import Node, fits_affinity, is_cordoned_for, missing_lab
 from nicplug.model.vmi import VirtualMachineInstance
 
 # A message is for people: it has the most frequent flaws, then "..."
-_FLAWS_TOLD = 6
+_FLAWS_LISTED = 6
 _MOST_LISTED = 10
 # Limit for a placement that is compared with every node; a longer one is left to the scheduler.
 _LONGEST_COMPARED = 16 * 1024
@@ -179,16 +179,16 @@ class _NodeGroups:
                 fitting += names
             else:
                 counts[found] += len(names)
-        told = [f"{self._source} runs it"] if self._source else []
-        told += [_counted(flaw, count) for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-        if len(told) > _FLAWS_TOLD:
-            told = [*told[:_FLAWS_TOLD], "..."]
+        parts = [f"{self._source} runs it"] if self._source else []
+        parts += [_counted(flaw, count) for flaw, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+        if len(parts) > _FLAWS_LISTED:
+            parts = [*parts[:_FLAWS_LISTED], "..."]
         taken = f"{len(fitting)} of {self._total} {'node' if self._total == 1 else 'nodes'} can take the VM"
         return Candidates(
             is_known=True,
             nodes=frozenset(fitting),
             total=self._total,
-            message=f"{taken}: {', '.join(told)}" if told else taken,
+            message=f"{taken}: {', '.join(parts)}" if parts else taken,
             devices_nowhere=tuple(sorted(devices - self._offered)),
             source_fits=self._source_devices is not None and devices <= self._source_devices,
         )

@@ -85,7 +85,7 @@ def report_of(view: KubevirtView) -> KubevirtReport:
     faults = list(_faults(view))
     degraded = Condition(type=DEGRADED, status=FALSE, reason=_READY, message=_IS_READY, message_counts=True)
     if faults:
-        message = " ".join(told for _, told in faults)[:_LONGEST_MESSAGE]
+        message = " ".join(sentence for _, sentence in faults)[:_LONGEST_MESSAGE]
         degraded = Condition(type=DEGRADED, status=TRUE, reason=faults[0][0], message=message, message_counts=True)
     return KubevirtReport(
         members={
@@ -167,19 +167,19 @@ def _hotplug(view: KubevirtView) -> dict[str, Any]:
         "policy": {item.name: _shown(getattr(policy, item.attribute)) for item in POLICY_FIELDS},
         "attachmentRule": view.attachment_rule,
         **{name: count for name, count in counts.items() if count is not None},
-        "message": " ".join(_told(view)),
+        "message": " ".join(_summary(view)),
     }
 
 
-def _told(view: KubevirtView) -> Sequence[str]:
-    """Return what a cluster admin wants to see at a glance; none of it is a fault."""
-    told = [_told_of_nodes(view.coverage)]
+def _summary(view: KubevirtView) -> Sequence[str]:
+    """Return a summary for cluster admins; none of it is a fault."""
+    sentences = [_node_summary(view.coverage)]
     if view.config.hotplug_enabled:
-        return told
-    return [f"Feature gate {HOTPLUG_FEATURE_GATE} is off: no NIC is plugged into a running VM.", *told]
+        return sentences
+    return [f"Feature gate {HOTPLUG_FEATURE_GATE} is off: no NIC is plugged into a running VM.", *sentences]
 
 
-def _told_of_nodes(coverage: Coverage) -> str:
+def _node_summary(coverage: Coverage) -> str:
     if coverage.ready is None or coverage.nodes is None:
         return "On how many nodes a dynamic networks controller is ready is not known."
     if not coverage.is_deployed:

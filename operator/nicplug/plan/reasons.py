@@ -16,7 +16,7 @@ class Reason(StrEnum):
     WAITING_FOR_GUEST_RELEASE = "WaitingForGuestRelease"
     WAITING_FOR_POD_RELEASE = "WaitingForPodRelease"
 
-    # What keeps a NIC from a running VM.
+    # Obstacles to plugging a NIC into a running VM.
     FEATURE_GATE_DISABLED = "FeatureGateDisabled"
     KUBEVIRT_CR_MISSING = "KubevirtCRMissing"
     BINDING_NEEDS_RESTART = "BindingNeedsRestart"

@@ -17,10 +17,10 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Kind, PatchStatus
 
-Told = VirtualMachine | VirtualMachineInstance | Migration
+ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration
 """The objects whose status nicplug writes."""
 
-_KINDS: dict[type[Told], Kind] = {
+_KINDS: dict[type[ObjectWithStatus], Kind] = {
     VirtualMachine: Kind.VM,
     VirtualMachineInstance: Kind.VMI,
     Migration: Kind.MIGRATION,
@@ -65,7 +65,7 @@ def _without_words(rows: Any) -> list[dict[str, Any]]:
 
 
 def decide_status(
-    told: Told,
+    subject: ObjectWithStatus,
     *,
     changes: Mapping[str, Any],
     urgent: bool,
@@ -76,22 +76,22 @@ def decide_status(
     """Send `changes` now if they are urgent or have waited long enough; otherwise return when they are due.
 
     Args:
-        told: the object whose status it is.
+        subject: the object whose status is patched.
     """
     if not changes:
         return StatusDecision()
     due = (pending_since or now) + delay
     if not urgent and now < due:
         return StatusDecision(due=due)
-    old = read(told.status)
+    old = read(subject.status)
     before = freeze(None if old is None else {member: old.get(member) for member in changes})
     wanted = freeze(dict(changes))
     return StatusDecision(
         patch=PatchStatus(
-            kind=_KINDS[type(told)],
-            key=told.key,
-            uid=told.uid,
-            version=told.resource_version,
+            kind=_KINDS[type(subject)],
+            key=subject.key,
+            uid=subject.uid,
+            version=subject.resource_version,
             seen=before,
             wanted=wanted,
         )

@@ -102,7 +102,7 @@ class RetryPolicy:
     randomness: random.Random = field(default_factory=random.Random)
     _failures: dict[WorkKey, int] = field(default_factory=dict)
     _denied: set[WorkKey] = field(default_factory=set)
-    _told: dict[WorkKey, str] = field(default_factory=dict)
+    _reported: dict[WorkKey, str] = field(default_factory=dict)
 
     def succeeded(self, key: WorkKey) -> list[WorkKey]:
         """Reset the failures of a reconciled key.
@@ -111,7 +111,7 @@ class RetryPolicy:
             All other denied keys if this one had been denied too: the permission may have been granted.
         """
         self._failures.pop(key, None)
-        self._told.pop(key, None)
+        self._reported.pop(key, None)
         if key not in self._denied:
             return []
         self._denied.discard(key)
@@ -145,7 +145,7 @@ class RetryPolicy:
             case _:
                 return self._backoff(_BUG_BASE_SECONDS, failures)
 
-    def is_worth_telling(self, key: WorkKey, error: Exception) -> bool:
+    def must_be_reported(self, key: WorkKey, error: Exception) -> bool:
         """Report whether the object's status must show the error; call it after `delay_seconds` has counted the error.
 
         Excludes the first denial: a kube-apiserver that has just started denies everything until it has read its roles.
@@ -154,8 +154,8 @@ class RetryPolicy:
 
     def is_news(self, key: WorkKey, error: Exception) -> bool:
         """Report whether this error is new for the key, and remember it."""
-        is_news = self._told.get(key) != str(error)
-        self._told[key] = str(error)
+        is_news = self._reported.get(key) != str(error)
+        self._reported[key] = str(error)
         return is_news
 
     def _backoff(self, base_seconds: float, failures: int) -> float:

@@ -71,13 +71,13 @@ class Intake:
             self.enqueue(keys)
 
     def _learn(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
-        keys = self._take_in(kind, event)
+        keys = self._update_caches(kind, event)
         if kind is CachedKind.KUBEVIRT:
-            self._tell_of_problems()
+            self._log_problems()
             self.on_kubevirts()
         return keys
 
-    def _take_in(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
+    def _update_caches(self, kind: CachedKind, event: Mapping[str, Any]) -> list[WorkKey]:
         """Update the caches; an error is contained, so that no tenant's object can block the others."""
         raw = event["object"]
         try:
@@ -92,7 +92,7 @@ class Intake:
             self.caches.note_unreadable(kind, raw)
             return []
 
-    def _tell_of_problems(self) -> None:
+    def _log_problems(self) -> None:
         """Warn of invalid policy values: our CRD rejects them, but with another or an older CRD they have no effect."""
         config = self.caches.config()
         problems = config.problems if config is not None else ()

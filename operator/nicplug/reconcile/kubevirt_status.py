@@ -53,7 +53,7 @@ def _never(_seconds: float, _call: Callable[[], None]) -> None:
     """Schedule nothing: the default `later`."""
 
 
-def _tell_nobody(_config: KubevirtConfig, _why: str) -> None:
+def _write_nothing(_config: KubevirtConfig, _why: str) -> None:
     """Write no status: the default `tell`."""
 
 
@@ -102,7 +102,7 @@ class IgnoredKubevirts:
 
     Attributes:
         may_write: returns whether this replica leads; other replicas only log.
-        tell: writes the reason into the status of a CR.
+        write_status: writes the reason into the status of a CR.
         later: calls a function after a number of seconds.
         clock: monotonic seconds.
     """
@@ -110,7 +110,7 @@ class IgnoredKubevirts:
     kubevirts: Kubevirts
     recorder: Recorder
     may_write: Callable[[], bool]
-    tell: Callable[[KubevirtConfig, str], None] = _tell_nobody
+    write_status: Callable[[KubevirtConfig, str], None] = _write_nothing
     later: Callable[[float, Callable[[], None]], object] = _never
     clock: Callable[[], float] = time.monotonic
     _logged: _Reported = field(default_factory=lambda: _Reported(_LINES_OF_NAMESPACE))
@@ -158,7 +158,7 @@ class IgnoredKubevirts:
         if self.may_write() and self._recorded.is_due(ignored.uid, namespace=namespace, now=now):
             message = f"This KubeVirt CR has no effect: {why}. To resolve this, {remedy}."
             self.recorder.event(_reference(ignored), type="Warning", reason=REASON, message=message)
-            self.tell(ignored, message)
+            self.write_status(ignored, message)
 
     def _explain(self, ignored: KubevirtConfig) -> tuple[str, str]:
         """Return why it has no effect, and what to do."""
@@ -233,13 +233,13 @@ class KubevirtStatus:
     _written: _Written | None = None
     _ignored: deque[tuple[KubevirtConfig, str]] = field(default_factory=lambda: deque(maxlen=_MOST_IGNORED))
     _failures: int = 0
-    _complaint: str = ""
+    _last_warning: str = ""
 
     def wake(self) -> None:
         """Note that a status may have changed; costs nothing until the next round."""
         self._woken.set()
 
-    def tell_ignored(self, config: KubevirtConfig, why: str) -> None:
+    def report_ignored(self, config: KubevirtConfig, why: str) -> None:
         """Queue a status for an ignored KubeVirt CR; the caller limits the rate."""
         self._ignored.append((config, why))
         self.wake()
@@ -290,7 +290,9 @@ class KubevirtStatus:
             return True
         except ApiError as error:
             is_right = isinstance(error, Denied) and error.is_missing_right
-            self._complain("status of the KubeVirt CR not written", error=str(error), remedy=_RIGHT if is_right else "")
+            self._warn_once(
+                "status of the KubeVirt CR not written", error=str(error), remedy=_RIGHT if is_right else ""
+            )
             return False
         return True
 
@@ -305,7 +307,7 @@ class KubevirtStatus:
     async def _patch(self, raw: Mapping[str, Any], key: KubevirtKey, report: KubevirtReport) -> None:
         if mark := mark_of_virt_operator(raw):
             remedy = "nothing, if KubeVirt runs in this cluster; else remove the mark"
-            self._complain("status of the KubeVirt CR is KubeVirt's", kubevirt=str(key), mark=mark, remedy=remedy)
+            self._warn_once("status of the KubeVirt CR is KubeVirt's", kubevirt=str(key), mark=mark, remedy=remedy)
             return
         operations = status_patch(raw, report, now=self.clock())
         if not operations:
@@ -319,7 +321,7 @@ class KubevirtStatus:
         await self.api.patch(
             KUBEVIRTS, [*guards, *operations], name=key.name, namespace=key.namespace, subresource="status"
         )
-        self._complaint = ""
+        self._last_warning = ""
         log.info("status of the KubeVirt CR written", kubevirt=str(key))
 
     def _view(self, config: KubevirtConfig) -> KubevirtView:
@@ -342,9 +344,9 @@ class KubevirtStatus:
             trusted=trusted,
         )
 
-    def _complain(self, event: str, **told: str) -> None:
+    def _warn_once(self, event: str, **fields: str) -> None:
         """Log an obstacle once, not in every round."""
-        line = f"{event} {told}"
-        if line != self._complaint:
-            log.warning(event, **told)
-        self._complaint = line
+        line = f"{event} {fields}"
+        if line != self._last_warning:
+            log.warning(event, **fields)
+        self._last_warning = line

@@ -105,7 +105,7 @@ class Workers:
             outcome = "TurnTaken"
         except ApiError as error:
             outcome = type(error).__name__
-            self._come_back(key, error)
+            self._retry_later(key, error)
         except PlanRepeats as error:
             outcome = "PlanRepeats"
             log.warning("what is wanted does not last", key=str(key), message=str(error), again_in_seconds=error.after)
@@ -130,12 +130,12 @@ class Workers:
             self.reconciler.forget_refusal(other)
             self.queue.add(other, priority=Priority.SWEEP)
 
-    def _come_back(self, key: WorkKey, error: ApiError) -> None:
+    def _retry_later(self, key: WorkKey, error: ApiError) -> None:
         delay = self.retry.delay_seconds(key, error)
-        tells = self.retry.is_worth_telling(key, error)
-        level = log.warning if tells and self.retry.is_news(key, error) else log.debug
+        is_reported = self.retry.must_be_reported(key, error)
+        level = log.warning if is_reported and self.retry.is_news(key, error) else log.debug
         level(
-            "request refused" if tells else "request failed",
+            "request refused" if is_reported else "request failed",
             key=str(key),
             error=type(error).__name__,
             status=error.status,
@@ -146,7 +146,7 @@ class Workers:
         )
         if isinstance(error, Throttled):
             self.brake.hold(error.after)
-        if tells and self.reconciler.note_refusal(key, error, seconds=delay):
+        if is_reported and self.reconciler.note_refusal(key, error, seconds=delay):
             # At once, to write the refusal into the status; that pass returns when to retry.
             self.queue.add(key)
             return

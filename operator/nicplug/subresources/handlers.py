@@ -21,7 +21,7 @@ from nicplug.plan.subresources.interfaces import (
     Evidence,
     Together,
     answer_pending,
-    ask_vm_together,
+    ask_vm_batch,
     ask_vmi,
 )
 from nicplug.plan.subresources.migrate import ask_migrate
@@ -132,7 +132,7 @@ class Subresources:
         vm = or_raise(both.vm)
         vmi = or_raise(both.vmi) if vm is not None else None
         evidence = self._evidence(requests, vm=vm, vmi=vmi, key=key)
-        return ask_vm_together(requests, name=key.name, evidence=evidence)
+        return ask_vm_batch(requests, name=key.name, evidence=evidence)
 
     async def _change_vmi(self, request: InterfaceRequest, key: ObjectKey) -> Answer:
         async def decide(number: int) -> Answer:

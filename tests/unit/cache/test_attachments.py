@@ -27,12 +27,12 @@ def nad(name: str = "blue-net", *, config: Any = "{}", version: int = 10, uid: s
 
 class Heard:
     def __init__(self) -> None:
-        self.told: list[Any] = []
+        self.reported: list[Any] = []
         self.now = NOW
         self.store = Attachments(clock=lambda: self.now, on_change=self._hear)
 
     def _hear(self, keys: Iterable[AttachmentKey] | None) -> None:
-        self.told.append(None if keys is None else list(keys))
+        self.reported.append(None if keys is None else list(keys))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_before_the_first_list_nothing_is_missing(heard: Heard) -> None:
 def test_after_it_what_it_lacks_is_missing(heard: Heard) -> None:
     relist(heard.store, [nad("other")])
     assert heard.store.known([KEY]).is_missing(KEY)
-    assert heard.told == [None]
+    assert heard.reported == [None]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_kind_that_cannot_be_read_leaves_nothing_missing(
     heard.store.lose(absence)
     assert heard.store.known([KEY]).knowledge is knowledge
     assert not heard.store.known([KEY]).is_missing(KEY)
-    assert heard.told == [None, None], "told once"
+    assert heard.reported == [None, None], "told once"
 
 
 def test_a_name_of_sixty_thousand_characters_is_not_kept(heard: Heard) -> None:
@@ -73,19 +73,19 @@ def test_a_name_of_sixty_thousand_characters_is_not_kept(heard: Heard) -> None:
     assert (len(kept.network_name), len(kept.device)) == (254, 318), "still longer than what is valid"
 
 
-def test_one_that_comes_and_goes_is_told(heard: Heard) -> None:
+def test_one_that_comes_and_goes_is_reported(heard: Heard) -> None:
     relist(heard.store, [])
     heard.store.change("ADDED", nad(version=11))
     heard.store.change("DELETED", nad(version=12))
-    assert heard.told == [None, [KEY], [KEY]]
+    assert heard.reported == [None, [KEY], [KEY]]
     assert heard.store.known([KEY]).is_missing(KEY)
 
 
-def test_noise_is_not_told(heard: Heard) -> None:
+def test_noise_is_not_reported(heard: Heard) -> None:
     relist(heard.store, [nad()])
     heard.store.change("MODIFIED", nad(version=11))
     relist(heard.store, [nad(version=11)])
-    assert heard.told == [None]
+    assert heard.reported == [None]
 
 
 def test_another_configuration_has_its_time_and_the_first_look_has_none(heard: Heard) -> None:
@@ -114,7 +114,7 @@ def test_other_annotations_and_labels_of_a_definition_are_no_change_of_it(heard:
     touched = nad(version=11)
     touched["metadata"] |= {"annotations": {"example.com/touched": "now"}, "labels": {"touched": "now"}}
     heard.store.change("MODIFIED", touched)
-    assert heard.told == [None]
+    assert heard.reported == [None]
     assert heard.store.known([KEY]).definitions[KEY].changed_at is None
 
 
@@ -127,7 +127,7 @@ def test_the_end_of_a_namesake_that_was_replaced_is_no_end(heard: Heard) -> None
 def test_a_list_tells_of_what_has_gone(heard: Heard) -> None:
     relist(heard.store, [nad(), nad("red-net")])
     relist(heard.store, [nad("red-net")])
-    assert heard.told == [None, [KEY]]
+    assert heard.reported == [None, [KEY]]
 
 
 @pytest.mark.parametrize(
@@ -231,13 +231,13 @@ class TestPodFailures:
     """The newest per interface of pods that are ours."""
 
     caches: Caches
-    told: list[str]
+    reported: list[str]
 
     @pytest.fixture(autouse=True)
     def _caches(self) -> None:
-        self.told = []
+        self.reported = []
         self.caches = Caches(clock=lambda: NOW)
-        self.caches.pod_failures.on_change = self.told.append
+        self.caches.pod_failures.on_change = self.reported.append
         self.caches.observe(CachedKind.POD, pod(uid="mine"))
 
     def test_a_failure_is_quoted_by_interface(self) -> None:
@@ -245,7 +245,7 @@ class TestPodFailures:
         failure = self.caches.pod_failures.of("mine")["pod16477688c0e"]
         assert failure.message == MESSAGE
         assert failure.heard_at == NOW
-        assert self.told == ["mine"]
+        assert self.reported == ["mine"]
         assert self.caches.launchers.vmi_of("mine") == [VmiKey("default", "vmi-fedora")]
 
     @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ class TestPodFailures:
         self.caches.pod_failures.change("ADDED", event(uid="mine", message=other))
         relist(self.caches.pod_failures, [event(uid="mine", lastTimestamp="2026-01-02T03:00:00Z")])
         failure = self.caches.pod_failures.of("mine")["pod16477688c0e"]
-        assert (failure.message, failure.heard_at, self.told) == (other, NOW, ["mine"])
+        assert (failure.message, failure.heard_at, self.reported) == (other, NOW, ["mine"])
 
     @pytest.mark.parametrize(
         "body",
@@ -294,7 +294,7 @@ class TestPodFailures:
         self.caches.pod_failures.change("ADDED", body)
         assert not self.caches.pod_failures.of("mine")
         assert not self.caches.pod_failures.of("somebody's")
-        assert self.told == []
+        assert self.reported == []
 
     @pytest.mark.parametrize(
         ("metadata", "about"),
@@ -329,7 +329,7 @@ class TestPodFailures:
         self.caches.pod_failures.change("ADDED", forged)
         relist(self.caches.pod_failures, [forged])
         assert not self.caches.pod_failures.of("mine")
-        assert self.told == []
+        assert self.reported == []
 
     def test_a_pod_that_took_the_name_of_ours_says_nothing_of_it(self) -> None:
         self.caches.observe(CachedKind.POD, pod(uid="next", version=99))
@@ -368,7 +368,7 @@ class TestPodFailures:
             'CNI request failed with status 400: ContainerID:"..." Netns:"/run/netns/cni-..." '
             "plugin type=bridge failed (add): no such bridge: br9"
         )
-        assert self.told == ["mine"]
+        assert self.reported == ["mine"]
 
     @pytest.mark.parametrize(
         ("words", "network"),

@@ -262,7 +262,7 @@ class TestPodsOf:
         assert caches.forget(CachedKind.POD, pod()) == [VMI]
         assert caches.launchers.of(a_vmi(vmi())) == ()
 
-    def test_a_pod_whose_name_was_taken_anew(self) -> None:
+    def test_a_pod_whose_name_was_taken_again(self) -> None:
         caches = _caches((CachedKind.POD, pod(version=1)), (CachedKind.POD, pod(version=2, uid="b", owner_uid="other")))
         assert caches.launchers.of(a_vmi(vmi())) == ()
 

@@ -134,7 +134,7 @@ async def test_that_none_is_found_is_said_once_with_a_remedy(following: Followin
     assert "spec.configuration.network.hotplug.trustedNamespaces" in line["remedy"]
 
 
-async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_nobody_was_told(
+async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_that_was_not_reported(
     following: Following,
 ) -> None:
     """A cluster without OpenShift may let anyone create a namespace of that name."""
@@ -155,7 +155,7 @@ async def test_a_controller_counted_in_a_namespace_that_no_admin_had_named_and_n
     assert "trustedNamespaces" in line["remedy"]
 
 
-async def test_an_admin_who_had_written_the_default_list_was_told_that_he_had_named_nothing(
+async def test_the_default_list_written_by_an_admin_was_reported_as_unset(
     following: Following,
 ) -> None:
     following.server.create("namespaces", {"metadata": {"name": "openshift-multus"}})

@@ -104,7 +104,7 @@ def test_that_there_is_none_is_news_too() -> None:
         pytest.param("MODIFIED", pod(owner="stranger"), ControllerState.NOT_ON_NODE, id="orphaned, and adopted"),
     ],
 )
-def test_a_change_on_one_node_is_told_for_that_node(
+def test_a_change_on_one_node_is_reported_for_that_node(
     heard: Heard, type_: str, item: dict[str, Any], state: ControllerState
 ) -> None:
     heard.line(type_, item)
@@ -181,7 +181,7 @@ def test_a_controller_that_is_taken_away(heard: Heard) -> None:
     assert heard.found == 1
 
 
-def test_its_name_is_told(heard: Heard) -> None:
+def test_its_name_is_reported(heard: Heard) -> None:
     assert heard.store.on_node("node01", node=None).daemon_set == f"kube-system/{NAME}"
 
 

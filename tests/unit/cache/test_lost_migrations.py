@@ -4,7 +4,7 @@ import pytest
 from tests.build import MIGRATION_UID, NOW, Json, migration, migration_state, vmi
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.cache.lost_migrations import bury_unlisted, has_lost_migration
+from nicplug.cache.lost_migrations import forget_unlisted, has_lost_migration
 
 HANDED_OFF = migration_state()
 
@@ -46,6 +46,6 @@ def test_of_one_that_this_process_never_heard_of_a_list_decides(
     version: int, listed: list[str], *, is_lost: bool
 ) -> None:
     caches = _caches(vmi(moving=HANDED_OFF, version=10))
-    found = bury_unlisted(caches.vmis, migrations=caches.migrations, listed=listed, version=version)
+    found = forget_unlisted(caches.vmis, migrations=caches.migrations, listed=listed, version=version)
     assert bool(found) == is_lost
     assert _is_lost(caches) == is_lost

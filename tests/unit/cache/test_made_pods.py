@@ -87,8 +87,8 @@ def test_a_target_waits_for_its_own_record() -> None:
     caches.observe(CachedKind.MIGRATION, migration("Pending"))
     caches.observe(CachedKind.POD, target_pod(uid="a", annotations=DIGEST))
     assert caches.launchers.made.unrecorded(MIGRATION_UID) == {"a": NOW}
-    told = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "a"}})
-    caches.observe(CachedKind.MIGRATION, told)
+    reported = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "a"}})
+    caches.observe(CachedKind.MIGRATION, reported)
     assert caches.launchers.made.unrecorded(MIGRATION_UID) == {}
 
 

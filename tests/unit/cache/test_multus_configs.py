@@ -62,7 +62,7 @@ def test_nothing_is_concluded_before_every_trusted_namespace_has_been_looked_at(
     assert (world.said, world.changes) == ("off", ["off"])
 
 
-def test_a_change_is_told_and_its_echo_is_not() -> None:
+def test_a_change_is_reported_and_its_echo_is_not() -> None:
     world = World("kube-system")
     relist(world.of("kube-system"), [config_map()])
     world.of("kube-system").change("MODIFIED", config_map(namespaceIsolation=True))

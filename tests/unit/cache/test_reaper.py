@@ -76,7 +76,7 @@ async def test_a_ghost_goes_and_its_neighbours_look_again() -> None:
     assert reaper.drift == {kind: int(kind in (CachedKind.VMI, CachedKind.POD)) for kind in CachedKind}
 
 
-async def test_a_ghost_whose_name_was_taken_anew_goes_too() -> None:
+async def test_a_ghost_whose_name_was_taken_again_goes_too() -> None:
     reaper, caches, _ = _reaper(ListApi(("pods", pod(uid="new"))), (CachedKind.POD, pod(uid="old")))
     await reaper.sweep()
     assert len(caches.launchers.store) == 0

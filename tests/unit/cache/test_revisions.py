@@ -21,10 +21,10 @@ def _caches(*revisions: Json) -> Caches:
     return caches
 
 
-def _started(annotation: str | None = None, *, told: str = "", **members: Any) -> Json:
+def _started(annotation: str | None = None, *, reported: str = "", **members: Any) -> Json:
     annotations = {"kubevirt.io/vm-generation": annotation} if annotation is not None else None
     raw = vmi(annotations=annotations, **members)
-    raw["status"] |= {"virtualMachineRevisionName": told} if told else {}
+    raw["status"] |= {"virtualMachineRevisionName": reported} if reported else {}
     return raw
 
 
@@ -32,7 +32,7 @@ def _started(annotation: str | None = None, *, told: str = "", **members: Any) -
     ("raw", "wanted"),
     [
         (_started("2", **OWN), f"revision-start-vm-{VM_UID}-2"),
-        (_started("9", told=f"revision-start-vm-{VM_UID}-2", **OWN), f"revision-start-vm-{VM_UID}-2"),
+        (_started("9", reported=f"revision-start-vm-{VM_UID}-2", **OWN), f"revision-start-vm-{VM_UID}-2"),
         (_started(**OWN), ""),
         (_started("two", **OWN), ""),
         (_started("-2", **OWN), ""),

@@ -97,7 +97,7 @@ def test_an_annotation(name: str, value: str, meant: Any) -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
-def test_a_bad_field_of_the_cluster_has_no_effect_and_is_told(name: str, value: str, remedy: str) -> None:
+def test_a_bad_field_of_the_cluster_has_no_effect_and_is_reported(name: str, value: str, remedy: str) -> None:
     policy = of_cluster(**{name: value})
     assert policy.problems == (f'{BLOCK}.{name} of {CR} is "{value}", and has no effect: write {remedy}',)
     assert getattr(policy, FIELDS[name].attribute) == getattr(HotplugPolicy(), FIELDS[name].attribute)
@@ -135,10 +135,10 @@ def test_null_is_as_if_absent(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_an_empty_annotation_is_told_like_any_other_bad_value(name: str) -> None:
+def test_an_empty_annotation_is_reported_like_any_other_bad_value(name: str) -> None:
     field = FIELDS[name]
-    told = f'annotation {field.annotation} of {VM} is "", and has no effect: write {field.values}'
-    assert of_vm(**{name: ""}) == HotplugPolicy(problems=(told,))
+    reported = f'annotation {field.annotation} of {VM} is "", and has no effect: write {field.values}'
+    assert of_vm(**{name: ""}) == HotplugPolicy(problems=(reported,))
 
 
 def test_the_vm_overrides_its_vmi_and_that_the_cluster_field_by_field() -> None:
@@ -171,7 +171,7 @@ def test_a_vm_may_forbid_what_the_cluster_allows() -> None:
 
 
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
-def test_a_bad_annotation_of_both_vm_and_vmi_was_told_twice(name: str, value: str, remedy: str) -> None:
+def test_a_bad_annotation_of_both_vm_and_vmi_was_reported_twice(name: str, value: str, remedy: str) -> None:
     annotation = f"annotation {FIELDS[name].annotation} of"
     policy = of_vm(vmi={name: value}, **{name: value})
     assert policy.problems == (f'{annotation} {VM} and of {VMI} is "{value}", and has no effect: write {remedy}',)
@@ -180,7 +180,7 @@ def test_a_bad_annotation_of_both_vm_and_vmi_was_told_twice(name: str, value: st
     assert [problem.split(" is ")[0] for problem in policy.problems] == [f"{annotation} {VMI}", f"{annotation} {VM}"]
 
 
-def test_a_misspelt_annotation_of_both_is_told_once() -> None:
+def test_a_misspelt_annotation_of_both_is_reported_once() -> None:
     overrides = parse_overrides({"nicplug.io/on-failur": "Hold"})
     policy = overridden(DEFAULT, [OverridingObject(name=name, overrides=overrides) for name in (VMI, VM)])
     (problem,) = policy.problems
@@ -211,14 +211,14 @@ def test_only_the_policy_s_annotations_are_kept() -> None:
         ("nicplug.io/something", "known are dynamic-path, dynamic-timeout"),
     ],
 )
-def test_a_misspelt_annotation_is_told(name: str, remedy: str) -> None:
+def test_a_misspelt_annotation_is_reported(name: str, remedy: str) -> None:
     """Somebody who forbids to migrate has to know that it is not forbidden."""
     source = OverridingObject(name=VM, overrides=parse_overrides({name: "Never"}))
     (problem,) = overridden(DEFAULT, [source]).problems
     assert problem.startswith(f'annotation "{name}" of {VM} is unknown, and has no effect: {remedy}')
 
 
-def test_what_nicplug_writes_itself_is_no_misspelling_and_of_many_some_are_told() -> None:
+def test_what_nicplug_writes_itself_is_no_misspelling_and_of_many_some_are_reported() -> None:
     own = {"nicplug.io/template-interfaces": "[]", "nicplug.io/rolled-back-interfaces": "{}"}
     assert parse_overrides(own) == ()
     assert len(parse_overrides({f"nicplug.io/{number}": "x" for number in range(99)})) < 5

@@ -222,8 +222,8 @@ def test_what_is_shared_does_not_count_where_multus_isolates() -> None:
 
 
 def test_the_refusal_names_the_rule_and_what_is_allowed() -> None:
-    told = attachment_access(NadRules(), MULTUS_ON).refusal(OTHER, namespace="green")
-    assert told == (
+    reported = attachment_access(NadRules(), MULTUS_ON).refusal(OTHER, namespace="green")
+    assert reported == (
         "namespace green may not use network attachment definitions of namespace victim, such as victim/lan: nadPolicy "
         "Multus (the default), with the isolation of ConfigMap kube-system/multus-daemon-config, allows those of "
         "green, default, openshift-cnv, openshift-multus"
@@ -232,10 +232,10 @@ def test_the_refusal_names_the_rule_and_what_is_allowed() -> None:
 
 def test_where_multus_cannot_be_read_the_refusal_says_why() -> None:
     access = attachment_access(NadRules(), findings_of({"kube-system": None}, unreadable=frozenset()))
-    told = access.refusal(OTHER, namespace="green")
+    reported = access.refusal(OTHER, namespace="green")
     assert (
         "nadPolicy Multus (the default), which counts as SameNamespace, as ConfigMap multus-daemon-config does not "
-        "exist in trusted namespaces kube-system, allows those of green, default" in told
+        "exist in trusted namespaces kube-system, allows those of green, default" in reported
     )
 
 

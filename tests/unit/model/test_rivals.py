@@ -20,7 +20,7 @@ def lease(name: str, namespace: str, *, at: datetime | None = NOW, holder: str =
 
 
 @pytest.mark.parametrize(
-    ("found", "told"),
+    ("found", "reported"),
     [
         (lease("virt-controller", "kubevirt"), "KubeVirt's virt-controller works in namespace kubevirt (pod-1)"),
         (
@@ -30,9 +30,9 @@ def lease(name: str, namespace: str, *, at: datetime | None = NOW, holder: str =
         (lease("nicplug-operator", "elsewhere"), "another nicplug works in namespace elsewhere (pod-1)"),
     ],
 )
-def test_it_works(found: dict[str, Any], told: str) -> None:
+def test_it_works(found: dict[str, Any], reported: str) -> None:
     (rival,) = rivals([found], namespace="nicplug-system", now=NOW)
-    assert str(rival) == told
+    assert str(rival) == reported
     assert rival.remedy
 
 

@@ -35,7 +35,7 @@ def test_the_template_of_the_record_is_taken_over_with_a_new_status() -> None:
         pytest.param({"uid": "another"}, id="another object of that name"),
     ],
 )
-def test_it_is_read_anew(members: dict[str, Any]) -> None:
+def test_it_is_read_again(members: dict[str, Any]) -> None:
     known = parse_vmi(vmi(version=10, generation=members.get("generation", 1) and 1))
     assert len(parse_vmi(vmi(*OTHER, version=11, **members), known=known).interfaces) == 2
     known_vm = parse_vm(vm(version=10))
@@ -43,7 +43,7 @@ def test_it_is_read_anew(members: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("which", ["the record", "the object"])
-def test_a_large_object_is_read_anew(which: str) -> None:
+def test_a_large_object_is_read_again(which: str) -> None:
     """Which of its parts have marks in their place may change with its status."""
     large: Json = {STORED_BYTES: 100_000}
     known = parse_vmi(vmi(version=10) | (large if which == "the record" else {}))
@@ -51,14 +51,14 @@ def test_a_large_object_is_read_anew(which: str) -> None:
     assert len(found.interfaces) == 2
 
 
-def test_a_spec_with_marks_is_read_anew() -> None:
+def test_a_spec_with_marks_is_read_again() -> None:
     raw = vmi(version=10)
     raw["spec"]["x"] = {ELIDED: "digest"}
     assert len(parse_vmi(vmi(*OTHER, version=11), known=parse_vmi(raw)).interfaces) == 2
 
 
 @pytest.mark.parametrize("place", ["template", "beside it"])
-def test_a_vm_with_marks_is_read_anew(place: str) -> None:
+def test_a_vm_with_marks_is_read_again(place: str) -> None:
     raw = vm(version=10)
     (raw["spec"]["template"] if place == "template" else raw["spec"])["x"] = {ELIDED: "digest"}
     assert len(parse_vm(vm(*OTHER, version=11), known=parse_vm(raw)).interfaces) == 2

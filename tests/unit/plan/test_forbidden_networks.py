@@ -80,7 +80,7 @@ def record(found: Plan, name: str) -> Json:
     return next((item for item in rows if item["name"] == name), {})
 
 
-def told_by(found: Plan) -> str:
+def reported_by(found: Plan) -> str:
     """What is written into the status."""
     return json.dumps([action.json_patch() for action in found.actions if isinstance(action, PatchStatus)])
 
@@ -97,9 +97,9 @@ class TestInPlace:
     def test_the_pod_is_never_asked_for_it_and_its_record_says_why(self) -> None:
         found = plan(running(secret(), nic("green"), nads=[SECRET]), now=later(10))
         assert asked(found) == ["default/green-net"]
-        told = record(found, "blue")
-        assert (told["phase"], told["path"], told["reason"]) == ("Blocked", "None", "NetworkNotAllowed")
-        assert told["message"] == OWN_ONLY.refusal(AttachmentKey("victim", "secret"), namespace="default")
+        reported = record(found, "blue")
+        assert (reported["phase"], reported["path"], reported["reason"]) == ("Blocked", "None", "NetworkNotAllowed")
+        assert reported["message"] == OWN_ONLY.refusal(AttachmentKey("victim", "secret"), namespace="default")
 
     def test_it_is_announced_once(self) -> None:
         found = plan(running(secret(), nads=[SECRET]), now=later(10))
@@ -126,7 +126,7 @@ class TestInPlace:
         status = json.dumps([{"name": "victim/secret", "interface": POD_INTERFACES["blue"]}])
         view = running(secret(), pod=pod(networks=[forged], status_text=status), nads=[SECRET])
         found = plan(view, now=later(10))
-        assert "multus-status" not in told_by(found)
+        assert "multus-status" not in reported_by(found)
         assert record(found, "blue")["reason"] == "NetworkNotAllowed"
         (patch,) = [item for item in found.actions if isinstance(item, PatchNetworksAnnotation)]
         assert patch.wanted == ""  # and the controller detaches it
@@ -148,7 +148,7 @@ class TestInPlace:
         status = json.dumps([{"name": "victim/secret", "interface": POD_INTERFACES["blue"]}])
         found = plan(running(nic("blue"), pod=pod(networks=[forged], status_text=status)), now=later(10))
         assert record(found, "blue")["reason"] == "PodInterfaceNameTaken"
-        assert "multus-status" not in told_by(found)
+        assert "multus-status" not in reported_by(found)
 
     def test_a_forged_network_status_does_not_bring_the_element_back(self) -> None:
         """It would be attached in truth as soon as the status is corrected."""
@@ -198,8 +198,8 @@ class TestAnotherNetwork:
             return vmi_view(raw, launcher, nads=[*OWN, *nads], access=OWN_ONLY, controller=CONTROLLER)
 
         found = plan(view(FOREIGN[title]), now=later(10))
-        told = record(found, "blue")
-        assert (told["operation"], told["reason"]) == ("ChangeNetwork", "NetworkNotAllowed")
+        reported = record(found, "blue")
+        assert (reported["operation"], reported["reason"]) == ("ChangeNetwork", "NetworkNotAllowed")
         assert found == plan(view([]), now=later(10))
 
 
@@ -267,7 +267,7 @@ class TestDefaultNetwork:
         assert not [action for action in found.actions if isinstance(action, Create)]
         assert found == start(default_network("victim/secret"), nads=[])
 
-    def test_one_that_is_missing_is_waited_for_and_then_told(self) -> None:
+    def test_one_that_is_missing_is_waited_for_and_then_reported(self) -> None:
         assert start(default_network("lan"), nads=[]).again_at == later(2)
         found = start(default_network("lan"), nads=[], now=later(3))
         (event,) = found.announcements
@@ -310,7 +310,7 @@ class TestNothingElseIsAskedFor:
         assert asked(found) == []
         assert record(found, "blue")["reason"] == "InvalidAttachmentReference"
 
-    def test_an_element_that_is_waited_for_is_written_anew_without_what_somebody_added(self) -> None:
+    def test_an_element_that_is_waited_for_is_written_again_without_what_somebody_added(self) -> None:
         grown = {**element("blue"), "ips": ["10.0.0.1"], "cni-args": {"x": 1}}
         found = plan(running(nic("blue"), pod=pod(networks=[grown])), now=later(10))
         (patch,) = [item for item in found.actions if isinstance(item, PatchNetworksAnnotation)]

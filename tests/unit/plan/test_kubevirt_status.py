@@ -113,9 +113,9 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "told"), FAULTS)
-def test_degraded_says_what_is_wrong(found: KubevirtReport, told: tuple[str, str]) -> None:
-    assert degraded(found) == told
+@pytest.mark.parametrize(("found", "reported"), FAULTS)
+def test_degraded_says_what_is_wrong(found: KubevirtReport, reported: tuple[str, str]) -> None:
+    assert degraded(found) == reported
     assert ("Available", "True") in {(item.type, item.status) for item in found.conditions}
 
 

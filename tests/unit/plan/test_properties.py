@@ -266,8 +266,8 @@ def test_what_is_taken_back_is_in_neither_guest_nor_pod_and_stays_with_the_vm(wo
 def test_a_vm_s_plan_that_was_carried_out_needs_no_second_one(world: World) -> None:
     """First what is to be done, then what is to be told; then silence."""
     done = _carried_out(world, _plan_vm(world))
-    told = _carried_out(done, _plan_vm(done))
-    again = _carried_out(told, _plan_vm(told))
+    reported = _carried_out(done, _plan_vm(done))
+    again = _carried_out(reported, _plan_vm(reported))
     assert _plan_vm(again).actions == ()
 
 

@@ -205,7 +205,7 @@ class TestOfAVmi:
 
 
 class TestOfAVm:
-    def test_a_guest_that_came_up_is_told_at_once(self) -> None:
+    def test_a_guest_that_came_up_is_reported_at_once(self) -> None:
         running = vmi(owner_uid=VM_UID, conditions=[{"type": "Ready", "status": "True"}])
         assert _is_written(plan_vm(vm_view(vm(), vmi=running), now=NOW))
 

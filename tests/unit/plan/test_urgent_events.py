@@ -29,15 +29,15 @@ def _stuck(reason: str, phase: str = "Failed") -> Announcement:
         start_time=NOW,
         last_transition_time=NOW,
     )
-    (told,) = announce(Transitions(stuck=(record,)), why_moved={}, now=NOW)
-    return told
+    (reported,) = announce(Transitions(stuck=(record,)), why_moved={}, now=NOW)
+    return reported
 
 
 def _start_failure() -> Announcement:
     waiting = pod(phase="Pending", ready=False, annotations={})
     view = vmi_view(vmi(phase="Scheduling"), waiting, start_failures=(FAILURE,), report_pending_since=later(-9))
-    (told,) = plan_vmi(view, now=NOW).announcements
-    return told
+    (reported,) = plan_vmi(view, now=NOW).announcements
+    return reported
 
 
 FAILURE = start_failure("Failed to create pod sandbox: plugin failed")
@@ -53,9 +53,11 @@ EVENTS = [
 ]
 
 
-@pytest.mark.parametrize(("told", "is_urgent"), EVENTS, ids=[f"{told.reason}-{urgent}" for told, urgent in EVENTS])
-def test_what_tells_of_a_death_is_urgent(told: Announcement, is_urgent: bool) -> None:
-    assert told.is_urgent is is_urgent
+@pytest.mark.parametrize(
+    ("reported", "is_urgent"), EVENTS, ids=[f"{reported.reason}-{urgent}" for reported, urgent in EVENTS]
+)
+def test_what_tells_of_a_death_is_urgent(reported: Announcement, is_urgent: bool) -> None:
+    assert reported.is_urgent is is_urgent
 
 
 def test_a_pod_that_cannot_start_is_urgent() -> None:
@@ -75,8 +77,8 @@ class Heard:
 @pytest.mark.parametrize("is_urgent", [True, False])
 def test_the_recorder_hears_it(is_urgent: bool) -> None:
     heard = Heard()
-    told = Announcement(
+    reported = Announcement(
         about=Subject.VMI, severity=Severity.WARNING, reason="LauncherPodLost", message="x", is_urgent=is_urgent
     )
-    Announcer(heard).announce(vmi_view(vmi()), told)
+    Announcer(heard).announce(vmi_view(vmi()), reported)
     assert heard.events == [("LauncherPodLost", is_urgent)]

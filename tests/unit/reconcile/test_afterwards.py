@@ -48,7 +48,7 @@ async def test_nothing_is_done_a_second_time_meanwhile(bench: Bench) -> None:
     assert (names(bench), pending(bench)) == (["default", "blue"], [])
 
 
-async def test_a_list_that_has_changed_meanwhile_is_decided_on_anew(bench: Bench) -> None:
+async def test_a_list_that_has_changed_meanwhile_is_decided_on_again(bench: Bench) -> None:
     ask(bench, add("red"), add("green"))
     bench.cluster.pass_time(0.02)
     with pytest.raises(Stale):
@@ -59,7 +59,7 @@ async def test_a_list_that_has_changed_meanwhile_is_decided_on_anew(bench: Bench
     assert (names(bench), pending(bench)) == (["default", "blue", "red", "green"], [])
 
 
-async def test_an_operator_that_leads_again_much_later_plans_anew(bench: Bench) -> None:
+async def test_an_operator_that_leads_again_much_later_plans_again(bench: Bench) -> None:
     """Another one has ended the request, and the same was made again: it is to be carried out, not ended."""
     found = stored(bench)
     template: Json = found["spec"]["template"]["spec"]

@@ -22,7 +22,7 @@ class Recorded:
         self.kinds.append(regarding.kind)
 
 
-def kinds_told(reason: str, *, owner: Json | None) -> list[str]:
+def kinds_reported(reason: str, *, owner: Json | None) -> list[str]:
     recorded = Recorded()
     announcement = Announcement(about=Subject.VMI, severity=Severity.NORMAL, reason=reason, message="a sentence")
     Announcer(recorded).announce(vmi_view(vmi(), vm=owner), announcement)
@@ -31,18 +31,18 @@ def kinds_told(reason: str, *, owner: Json | None) -> list[str]:
 
 @pytest.mark.parametrize("reason", ["InterfacePlugged", "InterfaceLinkSet", "InterfaceUnplugged"])
 def test_a_hot_plug_that_went_well_cost_two_events(reason: str) -> None:
-    assert kinds_told(reason, owner=vm()) == [VM]
+    assert kinds_reported(reason, owner=vm()) == [VM]
 
 
 @pytest.mark.parametrize("reason", ["InterfacePlugged", "InterfaceLinkSet", "InterfaceUnplugged"])
 def test_an_instance_without_a_vm_has_its_events_itself(reason: str) -> None:
-    assert kinds_told(reason, owner=None) == [VMI]
+    assert kinds_reported(reason, owner=None) == [VMI]
 
 
 @pytest.mark.parametrize("reason", ["InterfaceMigrating", "InterfaceBlocked", "InterfaceFailed", "LauncherPodLost"])
 def test_what_may_need_a_person_is_on_both(reason: str) -> None:
-    assert kinds_told(reason, owner=vm()) == [VMI, VM]
+    assert kinds_reported(reason, owner=vm()) == [VMI, VM]
 
 
 def test_other_events_of_an_instance_are_on_it_alone() -> None:
-    assert kinds_told("SuccessfulCreate", owner=vm()) == [VMI]
+    assert kinds_reported("SuccessfulCreate", owner=vm()) == [VMI]

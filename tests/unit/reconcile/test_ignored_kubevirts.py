@@ -21,7 +21,7 @@ class Reporting:
     def __init__(self) -> None:
         self.leads = True
         self.events: list[tuple[str, str]] = []
-        self.told: list[tuple[str, str]] = []
+        self.statuses: list[tuple[str, str]] = []
         self.kubevirts = Kubevirts(namespace="kubevirt")
         self.now = 1000.0
         self.calls: list[tuple[float, Callable[[], None]]] = []
@@ -29,7 +29,7 @@ class Reporting:
             kubevirts=self.kubevirts,
             recorder=self,
             may_write=lambda: self.leads,
-            tell=lambda config, why: self.told.append((str(config.key), why)),
+            write_status=lambda config, why: self.statuses.append((str(config.key), why)),
             later=lambda seconds, call: self.calls.append((self.now + seconds, call)),
             clock=lambda: self.now,
         )
@@ -86,7 +86,7 @@ def test_one_in_another_namespace_is_reported_once(reporting: Reporting) -> None
     why = 'nicplug reads the KubeVirt CR of namespace "kubevirt" (setting NICPLUG_KUBEVIRT_NAMESPACE)'
     message = f"This KubeVirt CR has no effect: {why}. To resolve this, {MOVE}."
     assert reporting.events == [("tenant/kubevirt", message)]
-    assert reporting.told == reporting.events, "its status says the same"
+    assert reporting.statuses == reporting.events, "its status says the same"
 
 
 def test_a_younger_one_beside_it_is_reported(reporting: Reporting) -> None:

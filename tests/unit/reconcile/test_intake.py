@@ -111,7 +111,7 @@ async def test_a_new_leader_looks_at_everything_behind_what_happens_now(intake: 
     assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "b")}
 
 
-async def test_an_object_that_cannot_be_taken_in_is_told_and_known_and_stops_nobody(
+async def test_an_object_that_cannot_be_parsed_is_reported_and_known_and_blocks_no_other(
     intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caches would never have been complete: one tenant's object kept everybody from being served."""

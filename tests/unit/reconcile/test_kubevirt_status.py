@@ -214,7 +214,7 @@ async def test_one_without_effect_says_so_wherever_it_lies(setup: Setup) -> None
     setup.create("second", creationTimestamp="2026-01-02T00:00:00Z")
     setup.create(namespace="tenant")
     for ignored in setup.caches.kubevirts.ignored():
-        setup.keeper.tell_ignored(ignored, f"{ignored.key} has no effect.")
+        setup.keeper.report_ignored(ignored, f"{ignored.key} has no effect.")
     await asyncio.sleep(30)
     for name, namespace in (("second", "kubevirt"), ("kubevirt", "tenant")):
         status = setup.status(name, namespace=namespace)
@@ -229,18 +229,18 @@ async def test_kubevirts_own_cr_in_another_namespace_is_left_alone(setup: Setup)
     """Of one elsewhere the caches have the name alone: whose it is is read before the write."""
     setup.create(namespace="tenant", annotations={"kubevirt.io/latest-observed-api-version": "v1"})
     (ignored,) = setup.caches.kubevirts.ignored()
-    setup.keeper.tell_ignored(ignored, "it has no effect.")
+    setup.keeper.report_ignored(ignored, "it has no effect.")
     await asyncio.sleep(30)
     assert setup.status(namespace="tenant") == {}
     assert setup.writes() == 0
 
 
-async def test_one_that_counts_by_now_is_not_told_to_be_ignored(setup: Setup) -> None:
+async def test_one_that_counts_by_now_is_not_reported_as_ignored(setup: Setup) -> None:
     setup.create("first", creationTimestamp="2026-01-01T00:00:00Z")
     setup.create(creationTimestamp="2026-01-02T00:00:00Z")
     await asyncio.sleep(5)
     (ignored,) = setup.caches.kubevirts.ignored()
-    setup.keeper.tell_ignored(ignored, "it has no effect.")
+    setup.keeper.report_ignored(ignored, "it has no effect.")
     setup.caches.forget(CachedKind.KUBEVIRT, setup.object("first"))
     await asyncio.sleep(30)
     assert setup.status()["phase"] == "Deployed"

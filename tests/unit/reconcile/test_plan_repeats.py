@@ -66,7 +66,7 @@ def test_looking_done_in_between_is_no_excuse() -> None:
         memory.planned(KEY, PLAN, now=memory.clock())
 
 
-def test_another_plan_begins_to_count_anew() -> None:
+def test_another_plan_begins_to_count_again() -> None:
     memory = Memory(clock=Clock())
     for _ in range(10):
         memory.planned(KEY, PLAN, now=memory.clock())

@@ -343,8 +343,8 @@ def test_only_who_waits_for_a_pod_gives_look_alikes_time() -> None:
     guest = gatherer.vmi_view(VmiKey(NAMESPACE, running["metadata"]["name"]))
     assert guest is not None
     assert (len(guest.foreign_pods), guest.unrecorded) == (3, {}), "it has its pod"
-    told = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "t"}})
-    caches.observe(CachedKind.MIGRATION, told)
+    reported = migration("Scheduling", version=11, status={"targetPod": {"name": "t", "uid": "t"}})
+    caches.observe(CachedKind.MIGRATION, reported)
     served = gatherer.migration_view(key)
     assert served is not None
     assert (len(served.foreign_pods), served.unrecorded) == (3, {})

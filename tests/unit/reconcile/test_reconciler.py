@@ -46,7 +46,7 @@ async def test_a_vmi_gets_one_pod_however_often_it_is_asked_for(bench: Bench) ->
     assert len(bench.caches.launchers.store) == 1
 
 
-async def test_an_event_is_told_once_its_action_has_been_done(bench: Bench) -> None:
+async def test_an_event_is_reported_once_its_action_has_been_done(bench: Bench) -> None:
     bench.make_vm()
     bench.api.before = [fail(Unavailable("refused"))]
     with pytest.raises(Unavailable):
@@ -90,7 +90,7 @@ async def test_a_report_whose_write_fails_does_not_wait_for_company_again(bench:
 
 
 @pytest.mark.parametrize("error", [Rejected("exceeded quota", status=422), Denied("forbidden", status=403)])
-async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
+async def test_a_refused_create_is_reported_and_not_sent_again(bench: Bench, error: Rejected | Denied) -> None:
     bench.make_vm()
     bench.api.before = [lambda: None, fail(error)]  # the revision before it is accepted
     with pytest.raises(type(error)):
@@ -109,7 +109,7 @@ async def test_a_refused_create_is_told_and_not_sent_again(bench: Bench, error: 
     assert (failure["reason"], failure["message"]) == ("FailedCreate", str(error))
 
 
-async def test_a_refused_deletion_is_told_in_kubevirts_words(bench: Bench) -> None:
+async def test_a_refused_deletion_is_reported_in_kubevirts_words(bench: Bench) -> None:
     bench.make_vm()
     await bench.reconciler.reconcile(VM)
     found = bench.cluster.get(VMS, NAME)
@@ -180,7 +180,7 @@ async def test_a_namesake_that_nobody_had_heard_of_and_nobody_controls_is_adopte
     assert [item["uid"] for item in found["metadata"]["ownerReferences"]] == [vm["metadata"]["uid"]]
 
 
-async def test_a_namesake_that_nobody_had_heard_of_is_told(bench: Bench) -> None:
+async def test_a_namesake_that_nobody_had_heard_of_is_reported(bench: Bench) -> None:
     bench.make_vm()
     bench.make_vmi(owner("VirtualMachine", NAME, "another"))
     with pytest.raises(Rejected) as caught:
@@ -312,7 +312,7 @@ async def test_a_stale_plan_changes_nothing(bench: Bench) -> None:
     assert after["metadata"]["finalizers"] == ["other/one", "other/two"]
 
 
-async def test_a_bug_is_told_on_the_object_it_was_met_on(bench: Bench) -> None:
+async def test_a_bug_is_reported_on_the_object_it_was_met_on(bench: Bench) -> None:
     bench.make_vmi()
     bench.hear()
     bench.reconciler.note_bug(VMI, ZeroDivisionError("a bug"))
@@ -341,7 +341,7 @@ def test_a_migration_that_holds_a_slot_does_not_rest(phase: str, rests: bool) ->
     spec = vmi_spec([primary(), *(nic(f"n{number}") for number in range(200))])
     bench.cluster.create(VMIS, {"metadata": {"name": NAME}, "spec": spec}, by="user")
     job = bench.cluster.create(MIGRATIONS, {"metadata": {"name": "job"}, "spec": {"vmiName": NAME}}, by="user")
-    told = {**job, "status": {"phase": phase}}
-    bench.cluster.replace(MIGRATIONS, "job", told, by="node agent", subresource="status")
+    reported = {**job, "status": {"phase": phase}}
+    bench.cluster.replace(MIGRATIONS, "job", reported, by="node agent", subresource="status")
     bench.hear()
     assert (bench.reconciler.rest_seconds(MigrationKey(NAMESPACE, "job")) > 0) is rests

@@ -45,7 +45,7 @@ async def bench() -> Bench:
 
 
 @pytest.mark.parametrize("error", [POLICY, WEBHOOK], ids=["policy", "webhook"])
-async def test_the_request_ends_and_is_told_once(bench: Bench, error: ApiError) -> None:
+async def test_the_request_ends_and_is_reported_once(bench: Bench, error: ApiError) -> None:
     ask(bench, add("red"))
     await refused(bench, error)
     await bench.reconciler.reconcile(VM)
@@ -53,12 +53,12 @@ async def test_the_request_ends_and_is_told_once(bench: Bench, error: ApiError) 
     (failure,) = [row for row in stored(bench)["status"]["conditions"] if row["type"] == "Failure"]
     text = f"error encountered while handling dynamic interface request: {error}"
     assert (failure["reason"], failure["message"]) == (REASON, text)
-    told = [
+    reported = [
         message
         for (_, _, reason), message in zip(bench.recorded.events, bench.recorded.messages, strict=True)
         if reason == REASON
     ]
-    assert told == [text]
+    assert reported == [text]
 
 
 async def test_it_can_be_made_again_at_once(bench: Bench) -> None:
@@ -111,7 +111,7 @@ async def test_without_the_right_it_waits(bench: Bench) -> None:
     assert (pending(bench), names(bench)) == ([], ["default", "blue", "red"])
 
 
-async def test_the_nics_of_the_instance_are_not_told_to_be_refused(bench: Bench) -> None:
+async def test_the_nics_of_the_instance_are_not_reported_as_refused(bench: Bench) -> None:
     ask(bench, add("red"))
     await refused(bench, POLICY)
     view = bench.reconciler.gatherer.vmi_view(VMI)

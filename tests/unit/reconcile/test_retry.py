@@ -34,7 +34,7 @@ def test_what_has_changed_is_looked_at_almost_at_once_and_then_backs_off(error: 
     assert max(delays) == 30.0
 
 
-def test_a_throttled_request_waits_as_long_as_it_is_told() -> None:
+def test_a_throttled_request_waits_as_long_as_the_server_says() -> None:
     assert _delays(Throttled("x").with_after(7.0), 3) == [7.0, 7.0, 7.0]
 
 
@@ -67,7 +67,7 @@ def test_a_bug_backs_off() -> None:
     assert _delays(ValueError("x"), 7) == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
 
 
-def test_success_starts_anew() -> None:
+def test_success_starts_again() -> None:
     policy = RetryPolicy(randomness=Longest())
     for _ in range(5):
         policy.delay_seconds(KEY, Unavailable("x"))

@@ -167,7 +167,7 @@ async def test_a_429_slows_everybody_down() -> None:
         assert min(site.played.times()[1:]) >= 20
 
 
-async def test_a_refusal_is_told_at_once_and_tried_again_later() -> None:
+async def test_a_refusal_is_reported_at_once_and_tried_again_later() -> None:
     error = Rejected("no")
     async with working(error) as site:
         site.queue.add(KEY)
@@ -176,7 +176,7 @@ async def test_a_refusal_is_told_at_once_and_tried_again_later() -> None:
         assert len(site.played.asked) == 2
 
 
-async def test_a_denial_is_told_from_the_second_on() -> None:
+async def test_a_denial_is_reported_from_the_second_on() -> None:
     """A kube-apiserver that has just started denies everything until it has read its roles."""
     async with working(Denied("first")) as site:
         site.queue.add(KEY)

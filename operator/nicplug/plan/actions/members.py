@@ -19,7 +19,7 @@ class PatchMembers:
 
     Attributes:
         seen: the members that change, as they were; null for a missing one. `null` itself: there is nothing at `root`.
-        wanted: the same members as they shall be; null removes one. An unchanged one is a guard.
+        wanted: these members with their new values; null removes one. An unchanged one is a guard.
         version: resourceVersion of the object from which they were read; ignored when plans are compared. None if only
             texts are guarded, which it never replaces (`json_patch.guard`).
         generation: the generation that the object must still have, if the patch makes another program act on the spec.
@@ -69,7 +69,7 @@ class PatchStatus(PatchMembers):
 
 
 class HandOffStep(Enum):
-    """What the migration controller tells the node agents to do."""
+    """Instruction of the migration controller to the node agents."""
 
     HAND_OFF = "hand-off"
     ABORT = "abort"

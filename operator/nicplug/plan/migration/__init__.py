@@ -7,5 +7,5 @@ Start at `plan_migration`: `facts`, then the first of `phases` that applies, the
 - Until the end: `hand_off`, `timeouts`, `progress` (what it waits for), `finish` (clean-up).
 - When it fails, `plan.nic.path.blame` says which NICs are at fault, and `plan.nic.path.migration_history` counts that.
 
-Must not know which NIC wants a migration (`plan.vmi.migration_request`).
+Must not know which NIC needs a migration (`plan.vmi.migration_request`).
 """

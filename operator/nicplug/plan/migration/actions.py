@@ -76,7 +76,7 @@ def make_target_pod(view: MigrationView, facts: MigrationFacts, *, now: datetime
 
 
 def delete_leftover_targets(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """Delete unrecorded target pods while the migration waits for another reason: nobody uses them."""
+    """Delete unrecorded target pods while the migration waits for another reason: they are unused."""
     if waits_for_record(view, leftover_targets(view, facts), now=now) is not None:
         return Effects()
     return give_up_leftover_targets(view, facts)
@@ -120,7 +120,7 @@ def leftover_targets(view: MigrationView, facts: MigrationFacts) -> tuple[Launch
 
 
 def act(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """Plan the actions of a migration that has a target pod and goes on."""
+    """Plan the actions of a migration that has a target pod and continues."""
     match facts.migration.phase:
         case MigrationPhase.SCHEDULED:
             return _hand_off(view, facts)

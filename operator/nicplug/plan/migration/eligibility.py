@@ -18,8 +18,8 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unregistered_plugin
 
-# What KubeVirt's webhook refuses on create is accepted here, and fails with the same words: a webhook that is down
-# blocks the API.
+# A migration that KubeVirt's webhook would reject on creation is accepted here, and fails with KubeVirt's message: a
+# webhook that is down blocks the API.
 #
 # Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
@@ -83,7 +83,7 @@ def refuse_second(view: MigrationView) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_IN_FLIGHT, event=event, message=message)
 
 
-# Whether a migration that has no target pod yet could go, if there were room for it.
+# Obstacles, other than the limits, to a migration that has no target pod yet.
 
 POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
 """The API server refused to create the target pod."""
@@ -94,8 +94,8 @@ class Obstacle:
     """Obstacle, other than the limits, to creating a target pod; the migration takes no slot meanwhile.
 
     Attributes:
-        message: for a person, with names and numbers.
-        again_at: when time alone removes it; None when only a change of something can.
+        message: for users, with names and numbers.
+        again_at: when it passes without any other event; None when only a change can remove it.
         gives_up_at: when the migration fails because of it; None when it waits indefinitely.
     """
 
@@ -111,7 +111,7 @@ class Obstacle:
 
 
 def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
-    """Find the obstacle to this migration; None if it could go now.
+    """Find the obstacle to this migration; None if it could start now.
 
     Args:
         now: current time, UTC.
@@ -229,7 +229,7 @@ def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 
 def is_quota(message: str) -> bool:
-    """True if a quota refused the pod; KubeVirt recognises one by the same words of the API server."""
+    """True if a quota refused the pod, recognised by the API server's message as in KubeVirt."""
     return "exceeded quota" in message
 
 

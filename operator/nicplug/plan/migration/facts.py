@@ -24,11 +24,11 @@ class MigrationFacts:
     Attributes:
         vmi: the VMI that it moves; None when there is none, or only a later one of the same name.
         is_replaced: another VMI has its name.
-        state: what the VMI's status says about its present or last migration, whichever that is.
+        state: the VMI's state of its present or last migration.
         target: the pod that nicplug created for this migration.
         start_failure: why the last attempt to start the waiting target pod failed; "" when no failure is reported.
         is_networks_fault: it is, or may be, of a network of the VMI.
-        node_trouble: why the target pod's node may not start it; "" when nothing is known against the node.
+        node_trouble: why the target pod's node may not start it; "" if no reason is known.
         others: the VMI's other pods that may still run, the source among them.
         has_turn: the limit of the target pod's node has room for the migration.
         queue: position in the queue as the ledger reports it, as text; "" when it reports none.
@@ -117,7 +117,7 @@ def find_start_failure(view: MigrationView, target: LauncherPod | None) -> PodFa
 
 
 def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:
-    """Trouble of the pod's node; not of a node that is gone, as its pods go with it."""
+    """Problem of the pod's node; none for a deleted node, as its pods are deleted with it."""
     name = target.node_name if target is not None else ""
     is_unready = any(node.name == name and not node.is_ready for node in view.nodes or ())
     return f"node {name} is not ready" if is_unready else ""
@@ -132,10 +132,10 @@ def find_target(view: MigrationView, migration: Migration) -> LauncherPod | None
 
 
 def first_in_line(view: MigrationView) -> Migration:
-    """The only one of the VMI's unfinished migrations that may go on; all others fail.
+    """The only one of the VMI's unfinished migrations that may continue; all others fail.
 
     Order: the one that the node agents have, one with a target pod, a user's (it waits for no back-off), one that was
-    accepted, the oldest. All leaders decide the same, even about two migrations of the same millisecond.
+    accepted, the oldest. All leaders agree, even about two migrations of the same millisecond.
     """
     vmi = view.vmi
     mine = [item for item in view.migrations if vmi is None or item.is_for(vmi_uid=vmi.uid)]
@@ -161,7 +161,7 @@ class Ending:
 
     Attributes:
         event: KubeVirt's text.
-        message: of the condition, where there is more to say than the event does.
+        message: message of the condition, if it has more than the event.
         is_abort: the migration was cancelled before the node agents had it.
     """
 
@@ -172,7 +172,7 @@ class Ending:
 
     @property
     def explanation(self) -> str:
-        """Return the message, or the event if that says everything."""
+        """Return the message, or the event if there is none."""
         return self.message or self.event
 
 

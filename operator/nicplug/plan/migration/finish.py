@@ -46,7 +46,7 @@ def old_migrations(view: MigrationView) -> Iterator[Delete]:
 # migration is collected.
 
 KEPT_WITHOUT_VMI = timedelta(minutes=10)
-# Virt-handler aborts a copy within a second; if it has not answered by then, it will not.
+# Virt-handler aborts a copy within a second; if it has not answered by then, it is not expected to.
 ABORT_PATIENCE = timedelta(minutes=2)
 
 
@@ -89,7 +89,7 @@ def _is_aborting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
         return False
     if state.started_at is None or state.target_ready_at is not None or target is None or target.is_down_or_going:
         return False
-    return facts.migration.progress_reason != Reason.TARGET_POD_LOST  # else nobody answers
+    return facts.migration.progress_reason != Reason.TARGET_POD_LOST  # else no node agent answers
 
 
 def _marks_failed(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
@@ -114,7 +114,7 @@ def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
 
 
 def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
-    """Mark the migration failed in the VMI, so that no node agent goes on with it."""
+    """Mark the migration failed in the VMI, so that no node agent continues it."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
         return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _marks_failed(view, facts, now=now):
@@ -180,7 +180,7 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
 
 
 def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
-    """Delete the pod that the guest has left: named by the hand-off, on the source's node, where the VMI is no more."""
+    """Delete the source pod, named by the hand-off, on the source's node, if the VMI is on another node now."""
     vmi, state = facts.vmi, facts.migration.migration_state
     if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
         return Effects()

@@ -45,15 +45,14 @@ def hand_off(
 
     They are two writes, since the status of a VMI is a subresource here. The node agent of the target acts when it
     finds both. After a crash between them the state is not ours yet, so the next pass hands off again and finds the
-    label right; in the other order the migration would look handed off, and no node agent would know.
+    correct label; in the other order the migration would look handed off, unknown to all node agents.
 
-    The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.target`). Whoever
-    gives the guest one more tests that nothing was handed off.
+    The spec and the guest's NICs are those that the target pod was compared with (`plan.migration.target`). A go-ahead
+    for another NIC tests that the VM was not handed off.
 
-    Two leaders: one ends the migration, or replaces its target pod, while the other hands it off, and deletes the pod,
-    later than the guest arrives there if it is held up. It takes the label away before (`release_target`). So either
-    the label was set after the migration had changed, and the check fails, or it is gone, and the state is not
-    written.
+    Two leaders: one ends the migration, or replaces its target pod, while the other hands it off. The first deletes the
+    pod, possibly after the guest has arrived there. It removes the label before that (`release_target`). So either the
+    label was set after the migration had changed, and the check fails, or it is gone, and the state is not written.
 
     Args:
         made: the records of both pods.
@@ -67,8 +66,8 @@ def hand_off(
         "targetPod": target.key.name,
         "migrationConfiguration": dict(configuration),
     }
-    # The node is a guard alone: the guest is still where the source pod is. By the uid of its pod virt-handler finds
-    # the launcher's socket, which it would look for in vain until the VMI's own report came.
+    # The node is only a guard: the guest is still where the source pod is. Virt-handler needs the uid of its pod to
+    # find the launcher's socket before the VMI's own report arrives.
     status = vmi.read_status()
     pods = status.get(_PODS)
     records = {record.uid: record.to_row() for record in (*(vmi.launcher_pods or ()), *made)}
@@ -118,9 +117,9 @@ def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | Pa
 
 
 def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action, ...]:
-    """Delete a target pod that no guest may move to any more; this is recorded beforehand.
+    """Delete a target pod that no guest may move to any more; this has been recorded already.
 
-    Not if the pod has changed: its readiness gate opens when a guest arrives.
+    Not if the pod has changed: its readiness gate is set when a guest arrives.
     """
     delete = Delete(kind=Kind.POD, key=pod.key, uid=pod.uid, version=pod.resource_version)
     return release_target(vmi, node=pod.node_name), delete

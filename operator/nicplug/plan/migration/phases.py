@@ -31,7 +31,7 @@ _WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, Migration
 
 
 def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
-    """Find the reason why an accepted migration fails now; None if it goes on."""
+    """Find the reason why an accepted migration fails now; None if it continues."""
     return (
         _vmi_lost(facts)
         or _cancelled(facts)

@@ -74,7 +74,7 @@ _ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 @planning_pass()
 def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
-    """Plan everything to do for this migration now.
+    """Plan one pass over this migration.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
@@ -90,7 +90,7 @@ def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
     if migration.is_final:
         return plan_clean_up(view, facts, now=now)
     if is_foreign:
-        return _let_go(view, facts, now=now)
+        return _release(view, facts, now=now)
     if migration.phase is MigrationPhase.UNSET:
         return _plan_admission(view, facts, now=now)
     return _plan_life(view, facts, now=now)
@@ -102,7 +102,7 @@ class _Outcome:
 
     Attributes:
         entered: phases entered, in order; the last one is the new phase.
-        moments: at which time alone changes the answer.
+        moments: when the answer changes without any other event.
         wants_slot: nothing but the limits keeps it from having a target pod.
         renewal: the new record of its target pods, if the present one is to be replaced.
     """
@@ -116,8 +116,8 @@ class _Outcome:
     renewal: TargetRenewal | None = None
 
 
-def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
-    """Release a deleted migration in a phase that no controller carries on, and that our finalizer holds.
+def _release(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
+    """Release a deleted migration in a phase that nicplug does not handle, and that has our finalizer.
 
     The node agents finish first what has been handed to them.
     """
@@ -130,7 +130,7 @@ def _let_go(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Mig
 
 
 def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
-    """Accept it, or refuse it in the words of KubeVirt's webhook."""
+    """Accept it, or refuse it with the message of KubeVirt's webhook."""
     if facts.migration.deleting:
         return _fail(view, facts, _CANCELED, now=now)
     if (invalid := refuse_invalid(facts)) is not None:
@@ -187,7 +187,7 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
 def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now: datetime) -> MigrationPlan:
     """Write only the status: afterwards no leader hands the VM over to that pod, and it can be deleted.
 
-    Back in Pending the migration keeps its slot, and goes before every other migration of the VM.
+    Back in Pending, the migration keeps its slot and has precedence over all other migrations of the VM.
     """
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
@@ -211,7 +211,7 @@ def _succeeded(facts: MigrationFacts) -> Progress:
 
 
 def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
-    """When to look again if nothing changes."""
+    """When to plan again if nothing changes."""
     pod = facts.target
     waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
     return (
@@ -222,9 +222,9 @@ def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime)
 
 
 def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: datetime) -> MigrationPlan:
-    """Write only the failed status; the then leader acts on it once it is written.
+    """Write only the failed status; whoever is the leader then acts on it.
 
-    Unrecorded pods are deleted before, or the next migration would create its target beside them.
+    Unrecorded pods are deleted before that, or the next migration would create its target pod in addition to them.
     """
     left = give_up_leftover_targets(view, facts)
     outcome = _Outcome(
@@ -237,9 +237,11 @@ def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: da
 
 
 def _make_sure(facts: MigrationFacts, ending: Ending) -> Iterator[Action]:
-    """A new leader may observe that the migration was handed off before it observes the hand-off: the VMI has a watch
-    of its own, and the copy would go on while the migration is said to have failed. And when the node agents give up,
-    their target pod ends: their report says more than its end, and may be observed later.
+    """Check the guest before a failure that the VMI may contradict.
+
+    A new leader may observe the migration as handed off before it observes the hand-off, as the VMI has a watch of its
+    own: the copy would continue while the migration is reported as failed. And if the node agents give up, their target
+    pod ends: their report has more information than its end, and may be observed later.
     """
     may_be_with_agents = facts.is_handed_off or facts.migration.phase not in _BEFORE_READY
     reasons = (Reason.MIGRATION_STATE_LOST, Reason.TARGET_POD_LOST, Reason.MIGRATION_CANCELED)
@@ -258,13 +260,13 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
         wanted[VMI_UID_MEMBER] = facts.vmi.uid
     wanted |= _blame(view, facts, outcome.ending) | _pod_members(facts, outcome)
     changes = changed_members(seen=migration.status, wanted=wanted)
-    # Absent for a pod that an earlier version created: it comes with the next phase.
+    # Missing for a pod that an earlier version created: it is added with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
-    if changes:  # on the way it is a copy for people, which is not worth a write of its own
+    if changes:  # in between it is a copy for users, which is not worth a write of its own
         changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
     before = progressing_condition(migration)
     is_new = text(before.get("reason")) != outcome.progress.reason
-    # That its pod is to be made says little: what it waits for instead, or that it has a slot, is told soon.
+    # That its pod is to be created is not important: its obstacle, or its slot, is reported soon.
     is_prompt = is_new or text(before.get("reason")) == Reason.CREATING_TARGET_POD
     delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _PLACE_DELAY)
     decision = decide_status(
@@ -321,7 +323,7 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
 
 
 def _announce(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
-    """Events for what the status reports for the first time; they go with its write."""
+    """Events for what the status reports for the first time; sent with its write."""
     if outcome.ending is not None:
         return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:

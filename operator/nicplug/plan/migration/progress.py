@@ -30,7 +30,7 @@ def describe(
 
     Args:
         phase: the new phase.
-        obstacle: what keeps it from having a target pod, while it is Pending.
+        obstacle: what keeps it from getting a target pod while it is Pending.
     """
     migration = facts.migration
     if lost := describe_lost_node(view, facts):
@@ -41,7 +41,7 @@ def describe(
         case MigrationPhase.PENDING if obstacle is not None:
             return Progress(reason=obstacle.reason, message=_message_of(obstacle), is_stuck=obstacle.is_stuck)
         case MigrationPhase.PENDING if migration.progress_reason in POD_REFUSED:
-            # Its time goes on until there is a pod.
+            # Its timeout continues until there is a pod.
             return Progress(reason=migration.progress_reason, message=migration.progress, is_stuck=True)
         case MigrationPhase.PENDING:
             return _pending(view, facts)
@@ -107,7 +107,7 @@ def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> P
 
 
 def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
-    """A container that is only slow is no problem, unless it was ready before: then time counts from its report."""
+    """Report an unready container; a slow one only if it was ready before, and timed from its report."""
     message = f"target pod {pod.key.name} runs on {pod.node_name} and is not ready: {unready_containers(pod)}{end}"
     if facts.migration.phase is MigrationPhase.SCHEDULED or any(item.why for item in pod.unready):
         return Progress(reason=Reason.TARGET_POD_CONTAINERS_NOT_READY, message=message, is_stuck=True)

@@ -1,4 +1,4 @@
-"""Migration slots: which migrations may go now, in which order, and what the others wait for."""
+"""Migration slots: which migrations may start now, in which order, and what the others wait for."""
 
 import heapq
 from collections import Counter, defaultdict
@@ -17,7 +17,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 
 # Order: by priority, then round-robin over namespaces, then by age. By age alone, a tenant who changes N VMs would put
-# N migrations in front of everybody else's (kubevirt#13497).
+# N migrations in front of all others (kubevirt#13497).
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 
@@ -50,15 +50,15 @@ def grant_in_turn(
     """Grant slots in turn; each migration is tried once.
 
     At equal priority the namespace with the fewest migrations under way has the next turn, with its oldest migration;
-    of several such namespaces, the one whose migration is the oldest. One that cannot go keeps nobody behind it
-    waiting, and costs its namespace no turn.
+    of several such namespaces, the one whose migration is the oldest. One that cannot start does not block those behind
+    it, and uses no turn of its namespace.
 
     Args:
-        under_way: how many migrations of each namespace are under way, of all priorities.
-        goes: true if a migration goes now; it then counts as under way for those that follow.
+        under_way: number of running migrations of each namespace, of all priorities.
+        goes: true if a migration starts now; it then counts as running for those that follow.
 
     Returns:
-        The migrations that go, in order.
+        The migrations that start, in order.
     """
     counts: defaultdict[str, int] = defaultdict(int, under_way)
     lines: defaultdict[int, defaultdict[str, list[WaitingMigration]]] = defaultdict(lambda: defaultdict(list))
@@ -100,14 +100,14 @@ def _grant_one_priority(
 # The limits are counted here and nowhere else.
 #
 # A slot is taken from before the target pod is created until the migration has ended, and is written to the ledger
-# before it is used: of two leaders in one window one writes, the other has to look again. The limit of the target node
+# before it is used: of two leaders at a time one writes, the other has to read again. The limit of the target node
 # counts from the hand-off, since only the scheduler knows that node.
 #
 # A migration under way counts even if the ledger does not list it; an entry of the ledger counts even if its migration
 # is not visible.
 #
-# A slot that cannot be used after all (a quota, a stopped VM) is returned in two steps: first the ledger says that
-# nobody may use it; it is free once every leader that read the ledger before has had time to act.
+# A slot that cannot be used after all (a quota, a stopped VM) is returned in two steps: first the ledger marks it as
+# unusable; it is free once every leader that read the ledger before has had time to act.
 
 # Source: KubeVirt 1.9 `pkg/util/migrations/migrations.go`.
 _PRIORITIES = {"system-critical": 100, "user-triggered": 50, "system-maintenance": 20}
@@ -133,17 +133,17 @@ def priority_of(migration: Migration) -> int:
 
 
 def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | None:
-    """What it wants and holds; None if it has ended, or is another controller's.
+    """The slots that it needs and holds; None if it has ended, or is another controller's.
 
     Args:
-        plan: what was planned from that view.
+        plan: the plan from that view.
     """
     migration = view.migration
     if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
         return None
     facts = gather_migration_facts(view)
     state, vmi, pod = facts.state, facts.vmi, facts.target
-    # A state with our uid that names other pods is forged, and gives nobody a slot.
+    # A state with our uid that names other pods is forged, and gives no slot.
     is_handed_off = migration.is_handed_off or (facts.is_handed_off and state.is_active)
     holds = is_handed_off or migration.has_target or pod is not None
     if is_handed_off and facts.is_ours:
@@ -171,7 +171,7 @@ class SlotsView:
     Attributes:
         entries: entries of the ledger.
         ended: uids of those of its migrations that are known to have ended or to be gone.
-        returned: uids of those that have been on their way back long enough (`model.slot_ledger.RETURN_SECONDS`).
+        returned: uids of those whose return has lasted long enough (`model.slot_ledger.RETURN_SECONDS`).
         contenders: every migration that has not ended.
     """
 
@@ -184,17 +184,17 @@ class SlotsView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlotsPlan:
-    """New ledger, and what it means for each migration once written."""
+    """New ledger, and its effect on each migration once written."""
 
     entries: Entries
     slots: Mapping[str, MigrationSlot]
 
 
 def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
-    """Release, recover, grant.
+    """Release, recover and grant slots.
 
     Args:
-        now: current time, UTC; only written down.
+        now: current time, UTC; only recorded.
     """
     count = _Count(view.limits)
     for entry in _held(view):
@@ -311,7 +311,7 @@ class _Count:
     def full_for(self, contender: Contender) -> _Cause | None:
         """Find the limit that keeps it from getting a slot."""
         limits, node = self._limits, contender.source_node
-        # First, as it lasts when all who have a slot have ended. A target pod that no node lets in would hold one.
+        # First, as it lasts when all holders of slots have ended. A target pod that no node admits would hold one.
         for limit, allowed in (
             (CLUSTER_LIMIT, limits.per_cluster),
             (OUTBOUND_LIMIT, limits.outbound_per_node),

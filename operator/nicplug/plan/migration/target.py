@@ -156,9 +156,9 @@ def _away_from_source(affinity: Mapping[str, Any], *, vmi_uid: str) -> dict[str,
     return {**affinity, "podAntiAffinity": {**apart, _REQUIRED: [*sequence(apart.get(_REQUIRED)), term]}}
 
 
-# Until the hand-off the running pod is asked for NICs in place, so that none of them waits for a target pod that is
-# stuck. A guest cannot move to a pod that lacks one of its NICs: the copy would fail at its end. KubeVirt hands over
-# to such a pod (docs/differences.md).
+# Until the hand-off NICs are requested from the running pod in place, so that none of them waits for a stuck target
+# pod. A guest cannot move to a pod that lacks one of its NICs: the copy would fail at its end. KubeVirt hands over to
+# such a pod (docs/differences.md).
 
 _WITH_TARGET = (MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
 _MOST_NAMED = 3
@@ -170,7 +170,7 @@ class Outdated:
 
     Attributes:
         lacking: NICs that the guest has, or may have at any moment, and that the pod lacks: it cannot be moved to.
-        others: NICs that the VM asks for and that the pod lacks, or has otherwise.
+        others: NICs that the VM requests and that the pod lacks, or has with other settings.
         surplus: NICs that the pod has and that are no longer wanted. They are unplugged once the VM has moved.
     """
 
@@ -218,7 +218,7 @@ def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: Launche
     present, wanted = elements_asked_for(pod), elements_to_ask_for(view, vmi)
     given = nics_given(vmi)
     missing = _nics_of(wanted.keys() - present.keys(), vmi)
-    # Of a given NIC that no new pod would have either: what is in the way is told once there is no pod.
+    # For a plugged NIC that no new pod would have either: the obstacle is reported once there is no pod.
     lost = given & unusable_networks(vmi, known=view.attachments).keys()
     lacking = [name for name in missing if name in given]
     lacking += [name for name in sorted(lost) if hashed_interface_name(name) not in present]
@@ -229,14 +229,14 @@ def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: Launche
 
 
 def _nics_of(interfaces: Iterable[str], vmi: VirtualMachineInstance) -> list[str]:
-    """The NICs of pod interfaces, in spec order."""
+    """The NICs of these pod interfaces, in spec order."""
     asked = frozenset(interfaces)
     schemes = (hashed_interface_name, plugin_interface_name)
     return [item.name for item in vmi.networks if any(scheme(item.name) in asked for scheme in schemes)]
 
 
 def _is_obstructed(view: MigrationView, pod: LauncherPod, *, now: datetime) -> bool:
-    """True if no other target pod could be created now: the migration goes on without the NIC."""
+    """True if no other target pod could be created now: the migration continues without the NIC."""
     without = replace(view, pods=tuple(item for item in view.pods if item.uid != pod.uid))
     return find_obstacle(without, now=now) is not None
 
@@ -244,7 +244,7 @@ def _is_obstructed(view: MigrationView, pod: LauncherPod, *, now: datetime) -> b
 def _renewal(facts: MigrationFacts, pod: LauncherPod, nics: tuple[str, ...], *, now: datetime) -> Renewal:
     migration = facts.migration
     before, is_free = migration.renewal, migration.is_stuck
-    # Else repeated NIC changes would hold a slot for as long as they go on.
+    # Else repeated NIC changes would hold a slot as long as they continue.
     keeps_time = is_free or before.count >= MOST_RENEWALS
     replaced = PodRecord(key=pod.key, uid=pod.uid, migration_uid=migration.uid)
     named = ", ".join(f'"{name}"' for name in nics[:_MOST_NAMED])

@@ -43,7 +43,7 @@ def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
 
 @once_per_pass
 def nics_given(vmi: VirtualMachineInstance) -> frozenset[str]:
-    """NICs in the guest, and those that its node agent was asked to plug and may plug at any moment."""
+    """NICs in the guest, and those with a go-ahead, which its node agent may plug at any moment."""
     return frozenset(name for name, row in reported_rows(vmi).items() if has_go_ahead(row))
 
 
@@ -118,7 +118,7 @@ def _cpu_of_guest(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str,
 
 
 def _asked_before(view: MigrationView, vmi: VirtualMachineInstance) -> dict[str, str]:
-    """The CPU labels that the guest was started with, which it keeps after a move, not those of its present node."""
+    """The CPU labels that the guest was started with, which it keeps when migrated; not those of its present node."""
     pods = (pod for pod in view.pods if pod.node_name == vmi.node_name)
     return {text(name): text(value) for pod in pods for name, value in read_object(pod.cpu_selector).items()}
 
@@ -133,7 +133,7 @@ def _host_model(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozenset[str]:
-    """NICs that the target pod is created without; the guest has none of them, and is about to get none.
+    """NICs that the target pod is created without; the guest has none of them, and none has a go-ahead.
 
     They have failed, or for an automatic migration no node has their device: they must not block the others. A user's
     migration fails because of such a device, and reports it.
@@ -155,7 +155,7 @@ def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozen
 def with_networks_that_work(
     vmi: VirtualMachineInstance, migration: Migration, *, source: LauncherPod | None
 ) -> VirtualMachineInstance:
-    """The VMI with its guest's networks, where others were wanted but cannot be attached."""
+    """The VMI with its guest's networks in place of requested ones that cannot be attached."""
     names = nics_left_out(migration, vmi=vmi, operation=OperationType.CHANGE_NETWORK)
     if not names or source is None:
         return vmi

@@ -24,7 +24,7 @@ def describe_lost_node(view: MigrationView, facts: MigrationFacts) -> str:
     Once the guest has arrived, the node that it has left does not matter any more.
     """
     state = facts.state
-    # Wherever a VM runs there are nodes: an empty list means that they cannot be read.
+    # A running VM has a node, so an empty list means that nodes cannot be read.
     if not view.nodes or not facts.is_handed_off or not state.is_active:
         return ""
     has_arrived = state.target_ready_at is not None
@@ -86,7 +86,7 @@ def progressing_condition(migration: Migration) -> Row:
 
 
 def stuck_since(migration: Migration, *, now: datetime) -> datetime:
-    """Since when `Progressing` has been False; now, when it is not."""
+    """Since when `Progressing` has been False; now, if it is not."""
     row = progressing_condition(migration)
     since = parse_time(row.get("lastTransitionTime")) if text(row.get("status")) == FALSE else None
     return since or now
@@ -163,9 +163,9 @@ def _waited_for(facts: MigrationFacts, pod: LauncherPod) -> str:
 
 
 def _needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
-    """True if a network cannot be attached, or a sidecar container is broken: the next pod would fail the same way.
+    """True if a network cannot be attached, or a sidecar container is broken: the next pod would fail, too.
 
-    An image is pulled when the networks are there. If the cause is unknown (events cannot be read), interfaces that
+    An image is pulled after the networks are attached. If the cause is unknown (events cannot be read), interfaces that
     Multus has not reported are suspected: a broken network must not migrate a VM repeatedly.
     """
     if pod.image_error is not None or not pod.node_name or facts.vmi is None:
@@ -200,7 +200,7 @@ _HINT = "its events tell what it waited for, such as a network or an image"
 
 
 def agent_deadline(facts: MigrationFacts) -> datetime | None:
-    """When node agents that were handed the migration and have not begun are given up."""
+    """When a migration times out that was handed to the node agents and that they have not begun."""
     phase = facts.migration.phase
     if phase not in (MigrationPhase.PREPARING_TARGET, MigrationPhase.TARGET_READY):
         return None

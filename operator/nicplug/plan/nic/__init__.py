@@ -1,13 +1,13 @@
-"""Each NIC of an instance: into the pod, into the guest, out again; and the record that says so.
+"""Plugs and unplugs each NIC of an instance, and records its state.
 
-Start at `records`, which makes a record of what `findings` and these find, the first that applies:
+Start at `records`, which records the first finding that applies (`findings`):
 
-- `plug`, `unplug`, `change`: where a NIC is, and what keeps it there.
-- `spec_checks`, `attachments`, `pci_slots`: what is wrong before a pod is asked for it.
+- `plug`, `unplug`, `change`: the state of a NIC, and what blocks it.
+- `spec_checks`, `attachments`, `pci_slots`: checks before a NIC is requested from a pod.
 - `path`, `path_findings`: in place or by migration.
 
-What a pod is asked for: `annotation`, with `attempts`, `phantoms`, `superseded`. What is seen of a NIC: `observed`.
-From and to the template: `template_sync`, `live_rules`, `requested`, `rollback`. For events and metrics: `transitions`.
+Requests to a pod: `annotation`, with `attempts`, `phantoms`, `superseded`. Observed state of NICs: `observed`.
+To and from the template: `template_sync`, `live_rules`, `requested`, `rollback`. Events and metrics: `transitions`.
 
 Must not know which pod runs the guest, nor how a migration proceeds.
 """

@@ -1,9 +1,9 @@
-"""The wanted networks annotation of a live launcher pod.
+"""The desired networks annotation of a running launcher pod.
 
 Source: KubeVirt 1.9 `GenerateFromActivePod`, with these differences (docs/differences.md): elements of others
-stay; an element leaves only after the guest has let the NIC go; a removal never travels with an addition (DNC#157:
-the added NIC's network-status gets lost); a network that cannot be attached is not asked for; what does not come
-about is asked for again.
+stay; an element is removed only after the guest has released the NIC; removals and additions are never combined in one
+write (DNC#157: the added NIC's network-status gets lost); a network that cannot be attached is not requested; failed
+requests are retried.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,14 +58,14 @@ class AnnotationDecision:
     """The new text, or None to leave the annotation alone.
 
     Attributes:
-        is_made: False: the pod must not be asked for anything now, and is as it is.
-        takes_out: the text lacks an element of nicplug's own that is there now, or has another in its place.
-        attachments: the NICs that the annotation asks for, after the patch, each with its `<namespace>/<name>`.
-        withheld: NICs that the pod is not asked for, and why.
-        attempts: of the NICs that are waited for, those of this pass included.
+        is_made: False if nothing may be requested from the pod now.
+        takes_out: the text removes or replaces one of nicplug's own elements.
+        attachments: the NICs that the annotation requests after the patch, each with its `<namespace>/<name>`.
+        withheld: NICs that are not requested, and why.
+        attempts: by NIC that has not arrived; includes those of this pass.
         first_waiting: the NIC that the controller attaches next; while it fails, those behind it wait too.
         unreadable: why the present text cannot be read, else "".
-        again_at: when time alone will have changed the decision.
+        again_at: when the decision changes without any other event.
     """
 
     text: str | None = None
@@ -81,19 +81,19 @@ class AnnotationDecision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodRequest:
-    """Everything that decides what one pod is asked for.
+    """All input for the networks annotation of one pod.
 
     Attributes:
         rows: `status.interfaces` by name, as the node agent last reported.
-        records: the records as they are.
-        failures: what the controller last said to have failed, by pod interface.
+        records: the stored records.
+        failures: the last failure that the controller reported, by pod interface.
         seen_at: when this process first saw the present spec.
         additions_due: when removals stop waiting for additions that have not arrived.
-        left_alone: NICs that the pod must not be asked for, or not to let go: they take another path.
+        left_alone: NICs that must be neither requested from the pod nor detached: they take another path.
         is_heard: a dynamic networks controller may be on the pod's node.
-        withdrawn: NICs that are taken out until network-status drops them, to be asked for anew.
-        superseded: NICs whose elements stay until the controller has done with them, though the spec asks for others.
-        is_refused: nothing is sent, as the API server has just refused a write for the VMI.
+        withdrawn: NICs whose elements are removed until network-status drops them; then they are requested again.
+        superseded: NICs whose outdated elements stay until the controller has processed them.
+        is_refused: nothing is sent, as the API server has just rejected a write for the VMI.
     """
 
     vmi: VirtualMachineInstance
@@ -113,7 +113,7 @@ class PodRequest:
 
 
 def decide_annotation(request: PodRequest) -> AnnotationDecision:
-    """Compare what the spec asks for with what the pod is asked for."""
+    """Compare the spec with the pod's annotation."""
     try:
         present = parse_annotation(request.pod.networks_annotation)
     except UnreadableAnnotation as error:
@@ -128,7 +128,7 @@ def decide_annotation(request: PodRequest) -> AnnotationDecision:
 
 
 def _is_own(element: Element, nics: Mapping[str, str]) -> bool:
-    """Hashed names are a name space of nicplug's own; anything else belongs to whoever wrote it."""
+    """True for a hashed name: those are nicplug's own; any other element belongs to its writer."""
     interface = str(element.get("interface") or "")
     return is_hashed_name(interface) or interface in nics
 
@@ -155,7 +155,7 @@ class _Decider:
     attempts: dict[str, Attempts] = field(default_factory=dict)
 
     def decide(self, present: Sequence[Element]) -> AnnotationDecision:
-        """The decision."""
+        """Return the decision."""
         request, now = self.request, self.request.now
         self._sort()
         self.staying += self._still_in_guest()
@@ -196,7 +196,7 @@ class _Decider:
         )
 
     def _takes_out(self, kept: Sequence[Element]) -> bool:
-        """An element goes, or asks for something else: the pod must have what it is believed to have."""
+        """True if an element is removed or replaced: this is guarded by the pod's network-status."""
         wanted = {str(item["interface"]): item for item in kept}
         return any(
             interface not in wanted or not asks_the_same(item, wanted[interface])
@@ -214,11 +214,11 @@ class _Decider:
                 size += self._place(interface, network, size)
 
     def _place(self, interface: Interface, network: Network, size: int) -> int:
-        """Put one NIC where it belongs; the bytes that it adds to the annotation."""
+        """Sort one NIC into its group; returns the bytes that it adds to the annotation."""
         name, pod_interface = interface.name, self.names[interface.name]
         row = self.request.rows.get(name)
         existing, in_guest = self.own.get(pod_interface), has_source(row, DOMAIN)
-        # What the pod has lost it is asked for anew, as one that never came.
+        # A lost interface is requested again, like one that was never attached.
         is_lost = has_lost_interface(row, pod=self.request.pod)
         is_attached = self._has(pod_interface) or (in_guest and not is_lost)
         is_left_alone = name in self.request.left_alone
@@ -233,7 +233,7 @@ class _Decider:
             self.withheld[name] = forbidden
             return 0
         if existing is not None and (is_attached or not _is_pluggable(interface)):
-            # Never rewritten: a changed MAC or definition would make the controller detach and attach anew.
+            # Never rewritten: a changed MAC or definition would make the controller detach and attach it again.
             self.staying.append(existing)
             pod, access = self.request.pod, self.request.known.access
             if not has_go_ahead(row) and belongs_to_another(
@@ -292,17 +292,17 @@ class _Decider:
             is_heard=self.request.is_heard,
         )
         if record is not None and record.phase == OperationPhase.READY:  # lost since
-            attempts = Attempts(is_anew=True, is_heard=self.request.is_heard)
+            attempts = Attempts(is_reset=True, is_heard=self.request.is_heard)
         is_asked = existing is not None and asks_the_same(existing, wanted)
         return WaitingNic(name=name, element=wanted, is_asked=is_asked, attempts=attempts, is_lost=is_lost)
 
     def _still_in_guest(self) -> list[Element]:
-        """Elements whose NIC somebody took out of the spec without asking the guest first: it keeps its link."""
+        """Elements of NICs that were deleted from the spec while the guest still has them: they stay attached."""
         held = {text(row.get("podInterfaceName")) for row in self.request.rows.values() if has_source(row, DOMAIN)}
         return [item for interface, item in self.own.items() if interface in held and interface not in self.nics]
 
     def _detaching(self) -> list[str]:
-        """NICs that the guest has let go and the pod is no longer asked for, and that it still has; and strays."""
+        """Released NICs that the pod still has though they are not requested any more, and stray interfaces."""
         status = self.request.pod.network_status
         released = [
             interface.name
@@ -316,7 +316,7 @@ class _Decider:
         return [*released, *(interface for interface in self.strays if interface not in self.own)]
 
     def _ask_to_detach(self, detaching: Sequence[str], *, leaving: Sequence[Element]) -> frozenset[str]:
-        """Note the removals of this pass, and which earlier ones have to be asked for once more."""
+        """Record the removals of this pass, and the earlier ones that have to be retried."""
         overdue: set[str] = set()
         for name in detaching:
             attempts = self._detach_attempts(name)
@@ -342,7 +342,7 @@ class _Decider:
         )
 
     def _holds_up_suspects(self, detaching: Sequence[str]) -> bool:
-        """Removals under way that may still succeed; one whose network is gone cannot, and must not block others."""
+        """True if a removal in progress may still succeed, which it cannot if its network is gone."""
         namespace, known = self.request.vmi.key.namespace, self.request.known
         for name in detaching:
             network = self._network(name)
@@ -351,7 +351,7 @@ class _Decider:
         return any(not self._detach_attempts(name).is_suspect for name in detaching if name not in self.withheld)
 
     def _taken_out(self) -> dict[str, Attempts]:
-        """Attempts to detach the withdrawn NICs that the pod still lists, without those that it cannot detach."""
+        """Attempts to detach the withdrawn NICs that the pod still lists, except for those that it cannot detach."""
         found: dict[str, Attempts] = {}
         for name in self.request.withdrawn:
             network, interface = self._network(name), self.names.get(name)
@@ -371,7 +371,7 @@ class _Decider:
 
     def _note(self, name: str, attempts: Attempts, *, is_asked: bool, is_there: bool) -> None:
         now, generation = self.request.now, self.request.vmi.generation
-        # Asked by an earlier pass whose record has not been written: counted from when it is noticed.
+        # Requested by an earlier pass whose record was not written: counted from when it is observed.
         is_unrecorded = attempts.count == 0 and (is_there or bool(attempts.error))
         noted = attempts.again(generation=generation, now=now) if is_asked or is_unrecorded else attempts
         # What is not sent is no attempt: counted, it was written down every two seconds, and its pauses grew.
@@ -390,11 +390,11 @@ class _Decider:
         return well_formed(f"{element.get('namespace') or self.request.vmi.key.namespace}/{element.get('name')}")
 
     def _in_spec_order(self, elements: Sequence[Element]) -> list[Element]:
-        """The controller adds in this order."""
+        """Sort in spec order, in which the controller adds."""
         order = {self.names.get(item.name, ""): index for index, item in enumerate(self.request.vmi.interfaces)}
         return sorted(elements, key=lambda item: order.get(str(item["interface"]), len(order)))
 
 
 def _is_pluggable(interface: Interface) -> bool:
-    """SR-IOV never enters the annotation of a live pod: its device is allocated when a pod is made."""
+    """False for SR-IOV: its device is allocated when a pod is created, so a running pod cannot be given one."""
     return interface.binding in HOTPLUGGABLE_BINDINGS and interface.binding is not Binding.SRIOV

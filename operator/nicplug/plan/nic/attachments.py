@@ -1,4 +1,4 @@
-"""May a network be attached, and can it be? Asked before a pod is asked for it."""
+"""Whether a network may and can be attached; checked before it is requested from a pod."""
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, attachment_key
 from nicplug.model.kubevirt import KubevirtConfig
@@ -13,10 +13,10 @@ _GATE = '"HotplugNICs" to spec.configuration.developerConfiguration.featureGates
 
 
 def refuse_hotplug(config: KubevirtConfig | None, *, kubevirt_namespace: str) -> Refusal | None:
-    """Why no NIC is hot-plugged; None when the feature gate is on.
+    """Return why no NIC is hot-plugged; None when the feature gate is on.
 
     Args:
-        config: the KubeVirt CR that counts; None when there is none.
+        config: the KubeVirt CR in effect; None when there is none.
         kubevirt_namespace: where it is looked for.
     """
     if config is None:
@@ -41,11 +41,11 @@ def refuse_hotplug(config: KubevirtConfig | None, *, kubevirt_namespace: str) ->
 
 CREATE_DEFINITION = "Create it; the NIC is then plugged automatically"
 CORRECT_NETWORK_NAME = "Or correct multus.networkName"
-"""What to do about a network that does not exist, whether the NIC is new or its network was changed."""
+"""Remedy for a network that does not exist, whether the NIC is new or its network was changed."""
 
 
 def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
-    """Why the network of a VMI in `namespace` can attach nothing now; None when it can, or nothing is known."""
+    """Return why a VMI in `namespace` cannot attach the network now; None if it can, or nothing is known."""
     key = attachment_key(network, namespace=namespace)
     if known.knowledge is Knowledge.NOT_INSTALLED:
         return Refusal(
@@ -73,7 +73,7 @@ def refuse_attachment(network: Network, *, namespace: str, known: KnownAttachmen
 
 
 def refuse_use(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
-    """Why the cluster's policy does not let a VMI in `namespace` use the network, whether it exists or not."""
+    """Return why the cluster's policy forbids a VMI in `namespace` to use the network, whether it exists or not."""
     key = attachment_key(network, namespace=namespace)
     if known.access.allows(key, namespace=namespace):
         return None
@@ -85,13 +85,13 @@ def refuse_use(network: Network, *, namespace: str, known: KnownAttachments) -> 
 
 
 def refuse_detachment(network: Network, *, namespace: str, known: KnownAttachments) -> Refusal | None:
-    """Why a pod cannot let the network go now. Nothing is known of one that the VMI may not use any more."""
+    """Return why a pod cannot detach the network now; None for one that the VMI may no longer use."""
     if refuse_use(network, namespace=namespace, known=known) is not None:
         return None
     return refuse_attachment(network, namespace=namespace, known=known)
 
 
-# Why a pod is not asked for a network that could be attached.
+# Why an attachable network is not requested from a pod.
 
 LARGEST_ANNOTATION = 100 * 1024
 """Bytes. All annotations of a pod share 256 KiB; network-status, with as many entries, needs its part of it."""
@@ -104,7 +104,7 @@ ANNOTATION_IS_FULL = Refusal(
 
 
 def name_is_taken(interface: str, *, pod: LauncherPod) -> Refusal:
-    """The pod has the interface of a NIC's name, and it is another network's."""
+    """Refuse a NIC whose interface name is taken in the pod by another network."""
     return Refusal(
         reason=Reason.POD_INTERFACE_NAME_TAKEN,
         message=f"pod {pod.key.name} has an interface {interface} already, of network "
@@ -114,7 +114,7 @@ def name_is_taken(interface: str, *, pod: LauncherPod) -> Refusal:
 
 
 def contested(attachment: str, *, interface: str, pod: LauncherPod) -> Refusal:
-    """The annotation asks for another network under a NIC's name, and nicplug did not write that."""
+    """Refuse a NIC whose interface name another writer uses for another network in the annotation."""
     return Refusal(
         reason=Reason.ANNOTATION_CONTESTED,
         message=f"somebody else asks pod {pod.key.name} for network {attachment} as {interface}, which is this NIC's "
@@ -124,7 +124,7 @@ def contested(attachment: str, *, interface: str, pod: LauncherPod) -> Refusal:
 
 
 def unattachable_networks(view: VmiView) -> frozenset[str]:
-    """Secondary networks of the VMI that no pod can be given now."""
+    """Secondary networks of the VMI that cannot be attached to any pod now."""
     return frozenset(
         network.name
         for network in view.vmi.networks
@@ -134,9 +134,9 @@ def unattachable_networks(view: VmiView) -> frozenset[str]:
 
 
 def networks_to_plug_later(view: VmiView) -> frozenset[str]:
-    """Networks that a new pod is made without, because it could not start with them; plugged when they can be.
+    """Networks that a new pod is created without, because it could not start with them; plugged when they can be.
 
-    Only where they can follow: with hot-plug off, or a binding that cannot be plugged, the pod waits for them as
+    Only if they can be plugged later: with hot-plug off, or a binding that cannot be plugged, the pod waits for them as
     KubeVirt's does. Without Multus nothing reads the annotation, and nothing is left out.
     """
     if view.attachments.knowledge is not Knowledge.COMPLETE:
@@ -145,9 +145,9 @@ def networks_to_plug_later(view: VmiView) -> frozenset[str]:
 
 
 def networks_to_allow_later(view: VmiView) -> frozenset[str]:
-    """Networks that a new pod is made without, because the VM may not use them; plugged when it may.
+    """Networks that a new pod is created without, because the VM may not use them; plugged when it may.
 
-    Only where they can follow: else the VM does not start (`plan.vmi.new_pod_networks.refuse_networks`).
+    Only if they can be plugged later: else the VM does not start (`plan.vmi.new_pod_networks.refuse_networks`).
     """
     namespace, known = view.vmi.key.namespace, view.attachments
     return _pluggable(view) & frozenset(

@@ -24,10 +24,10 @@ from nicplug.plan.nic.observed import has_lost_interface, networks_asked_for
 from nicplug.plan.nic.path_findings import find_migration, settled_by
 from nicplug.plan.reasons import Reason
 
-# What is to change about a NIC that the guest has: its network, or its link.
+# Requested changes of a NIC in the guest: its network, or its link.
 #
-# Pure, and one NIC at a time. The template speaks for a NIC that is in it, for what has not reached the VMI must be
-# told too; the checks run in the order of `CHANGE_CHECKS`.
+# Pure, and one NIC at a time. The template has precedence, as a change that has not reached the VMI must be reported
+# too; the checks run in the order of `CHANGE_CHECKS`.
 
 
 def find_change(situation: Situation) -> Finding | None:
@@ -41,7 +41,7 @@ def find_link_change(situation: Situation) -> Finding | None:
 
 
 def network_has_changed(situation: Situation) -> Finding | None:
-    """Another network is asked for than the pod has; its element is never rewritten under a guest."""
+    """Find a requested network other than the pod's; the element of a NIC in the guest is never rewritten."""
     mine, asked = situation.network, _network_asked_for(situation)
     if mine is None or asked is None:
         return None
@@ -84,7 +84,7 @@ def _name_networks(finding: Finding, *, present: str, wanted: str, situation: Si
 
 
 def _network_is_changed(situation: Situation) -> Finding | None:
-    """It came with its migration; a change that was cancelled before has no end to tell."""
+    """Find a network change that its migration has completed; one that was cancelled is not reported."""
     record = situation.record
     if record is None or record.operation != OperationType.CHANGE_NETWORK:
         return None
@@ -102,9 +102,9 @@ def _network_is_changed(situation: Situation) -> Finding | None:
 
 
 def state_is_unknown(situation: Situation) -> Finding | None:
-    """It counts as up, so the NIC is served; but what was meant is not what is.
+    """Find an unknown link state: it counts as up, so the NIC is plugged, but that may not be what was intended.
 
-    A flaw of its link: the NIC is in the guest, whether it was plugged or born there.
+    This concerns only the link: the NIC is in the guest, plugged or from its start.
     """
     state = _interface_asked_for(situation).state
     if state in KNOWN_STATES:
@@ -116,7 +116,7 @@ def state_is_unknown(situation: Situation) -> Finding | None:
 
 
 def link_differs(situation: Situation) -> Finding | None:
-    """The link is not as asked for, or has just become so; unknown while no node agent reports it."""
+    """Find a link that differs from its requested state, or has just reached it; unknown until it is reported."""
     link, own = link_of(_interface_asked_for(situation)), link_of(situation.interface)
     if not may_change_link(situation.interface):
         return _link_cannot_be_set() if link == "down" else None
@@ -152,7 +152,7 @@ def _in_template(situation: Situation) -> Interface | None:
 
 
 def _network_asked_for(situation: Situation) -> Network | None:
-    """The template's, when both are secondary; else the VMI's own."""
+    """The template's network if both are secondary, else the VMI's own."""
     vm, mine = situation.view.vm, situation.network
     if mine is None or not mine.is_secondary or vm is None or _in_template(situation) is None:
         return mine if mine is not None and mine.is_secondary else None
@@ -160,9 +160,9 @@ def _network_asked_for(situation: Situation) -> Network | None:
 
 
 def _present(situation: Situation) -> str:
-    """The network that the pod was asked for when the NIC came; "" if unknown.
+    """The network that was requested from the pod when the NIC was attached; "" if unknown.
 
-    Of an element that somebody took out network-status still has the network, until the controller detaches it.
+    If the element was removed, network-status still lists the network until the controller detaches it.
     """
     pod, interface = situation.pod, text((situation.row or {}).get("podInterfaceName"))
     if pod is None:
@@ -180,7 +180,7 @@ def _interface_asked_for(situation: Situation) -> Interface:
 
 
 def _was_linking(situation: Situation) -> bool:
-    """A wish that has never left the template, and is cancelled, has no end to tell."""
+    """True if a link change was in progress; one that was cancelled in the template alone is not reported."""
     record = situation.record
     return (
         record is not None
@@ -212,18 +212,18 @@ def _link_finding(
     )
 
 
-# A NIC that the guest has, and whose launcher pod has lost the interface behind it: told, and told of its return.
+# Reports a NIC in the guest whose launcher pod has lost the interface, and its return.
 #
-# Somebody took its element out of the networks annotation, or the interface out of the pod, which is asked for it as
-# for one that never came (`plan.nic.annotation`). To KubeVirt `domain` alone is enough. Only a new pod surely fixes
-# it: a node agent that has plugged a NIC does not connect it to another pod interface of its name.
+# Its element was removed from the networks annotation, or the interface from the pod. It is requested again like one
+# that was never attached (`plan.nic.annotation`). KubeVirt checks only `domain`. Only a new pod is sure to fix it: a
+# node agent that has plugged a NIC does not connect it to another pod interface of the same name.
 
 _NEW_POD = "Migrate or restart the VM"
 _REPORTED = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
 
 
 def pod_has_lost_it(situation: Situation) -> Finding | None:
-    """Network-status listed the interface, and lists it no more."""
+    """Find an interface that network-status no longer lists."""
     pod, network, reported = situation.pod, situation.network, situation.chooser.rows.get(situation.interface.name)
     if pod is None or network is None or not network.is_secondary:
         return None
@@ -243,7 +243,7 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
 
 
 def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
-    """While nobody can tell, what was known is kept: it did not come back, and its attempts are not begun anew."""
+    """Keep the finding while network-status is unreadable: it has not returned, and its attempts are not reset."""
     record, status = situation.record, pod.network_status
     if record is None or record.reason != Reason.POD_INTERFACE_LOST or not _was_lost_by(pod, record):
         return None
@@ -256,14 +256,14 @@ def _still_lost(situation: Situation, pod: LauncherPod) -> Finding | None:
 
 
 def _was_lost_by(pod: LauncherPod, record: InterfaceOperation) -> bool:
-    """Not by a pod that the guest has left since. An earlier version did not record which: it is taken to be this."""
+    """True unless a pod lost it that the guest has left since; a record without a pod counts for the present one."""
     return record.lost_by_pod in ("", pod.uid)
 
 
 def pod_has_it_again(situation: Situation) -> Finding | None:
-    """The pod that had lost it lists it; whether anything passes nobody can see from here.
+    """Find a lost interface that the pod lists again; whether it forwards traffic cannot be observed here.
 
-    Nor whether it is a phantom (`plan.nic.phantoms`): no node agent plugs it any more, which would find that out.
+    Nor whether it is a phantom (`plan.nic.phantoms`): no node agent plugs it again, which would reveal that.
     """
     record, pod = situation.record, situation.pod
     if record is None or record.reason not in _REPORTED or not has_source(situation.row, MULTUS_STATUS):
@@ -282,7 +282,7 @@ def pod_has_it_again(situation: Situation) -> Finding | None:
 
 
 def _how_it_comes_back(situation: Situation) -> tuple[str, str]:
-    """How the interface comes back: message and remedy."""
+    """Return message and remedy for the return of the interface."""
     in_progress, attempts, name = situation.in_progress, situation.attempts, situation.interface.name
     if in_progress is not None and name in (in_progress.networks or {}):
         return f"; {in_progress.name} migrates the VM to a pod that has it", ""

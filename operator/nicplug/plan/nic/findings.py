@@ -1,4 +1,4 @@
-"""The state of one NIC now, and what its entries in VMI and template ask for."""
+"""The present state of one NIC, and the operation that its entries in VMI and template request."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -29,16 +29,16 @@ from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-# What is true of one NIC now: by which path it comes or goes, how far it is, and why.
+# The present state of one NIC: its path, its progress, and the reason.
 #
 # A finding comes from an ordered tuple of checks (`plug`, `unplug`, `change`): one check, one reason, one
-# message, and the first that has something to say wins. Here are their common terms, and the checks that they
-# share. Knows nothing of records: `plan.nic.records` compares findings with them.
+# message, and the first finding wins. This module has their common terms, and the checks that they share. It knows
+# nothing of records: `plan.nic.records` compares findings with them.
 
 WHEN_REFUSED = (
     "Correct what the API server names, or give the operator the right that it lacks: `nicplug doctor` names it"
 )
-"""The remedy where a write was refused."""
+"""Remedy for a rejected write."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +46,20 @@ class Finding:
     """The state of one operation now, before it is compared with its record.
 
     Attributes:
-        message: what is and why.
-        remedy: what a person can do; "" when nothing is to be done.
-        next_attempt: when the pod is asked again, or a migration is made again; None when only a change helps, or
-            nothing was tried in vain.
-        wants_migration: a migration is to be made for it, or, being under way, to go on.
-        is_rolled_back: nothing more is tried, and what works is to be restored, or has been.
+        message: state and cause, for users.
+        remedy: what a user or admin can do; "" if nothing is to be done.
+        next_attempt: when the pod request or the migration is retried; None if only a change helps, or nothing has
+            failed.
+        wants_migration: a migration is to be created for it, or, if in progress, to continue.
+        is_rolled_back: it is not tried any more, and the last working state is to be restored, or has been.
         change: its fingerprint, for that migration; "" when none is wanted.
-        failures: the migrations that were made for it in vain; None when nobody looked.
-        migration: name of the one that is under way for it; "" when none is.
+        failures: the failed migrations for it; None if they were not counted.
+        migration: name of the one in progress for it; "" when none is.
         waiting_since: since when the dynamic path is tried; None when it is not.
-        again_at: when time alone will have changed this; None when only a change can.
-        why_moved: for an event, why the VM is migrated and by which migration, without what that waits for now: its
-            state of a moment ago may have ended. "" when the message says nothing else.
-        lost_by_pod: for the record, as is `rollback_cause`.
+        again_at: when the finding changes without any other event; None when only a change can alter it.
+        why_moved: for an event, why the VM is migrated and by which migration, without its present obstacle, which may
+            be over by then. "" if the message says nothing else.
+        lost_by_pod: stored in the record, like `rollback_cause`.
     """
 
     operation: OperationType
@@ -83,17 +83,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """Everything that a check may look at.
+    """All input of a check.
 
     Attributes:
-        network: of the interface's name, in the VMI or, before it is there, in the template.
+        network: the network of the interface's name, in the VMI or, before it is there, in the template.
         siblings: all NICs of the VM, in the order of `in_precedence`.
         pod: the pod that runs the guest.
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
-        annotation: what the pod is asked for.
+        annotation: the decision on the pod's annotation.
         chooser: chooses the path.
-        in_progress: the migration that is under way; None when there is none.
-        record: as it was before this pass.
+        in_progress: the migration in progress; None when there is none.
+        record: the record before this pass.
     """
 
     view: VmiView
@@ -109,17 +109,17 @@ class Situation:
 
     @property
     def in_guest(self) -> bool:
-        """The node agent has seen the NIC in the guest."""
+        """True if the node agent reports the NIC in the guest."""
         return has_source(self.row, DOMAIN)
 
     @property
     def is_in_spec(self) -> bool:
-        """The VMI itself asks for it; what only the template asks for reaches it a moment later, or never."""
+        """True if the VMI itself requests it; a NIC of the template alone reaches it later, or never."""
         return (self.interface.name, self.interface.is_absent) in _asked_for(self.view.vmi)
 
     @property
     def arrived_with(self) -> str:
-        """The migration that the NIC came with; "" when it came in another way."""
+        """The migration that plugged the NIC; "" if none did."""
         record, pod = self.record, self.pod
         if record is None or pod is None or record.path != OperationPath.MIGRATION:
             return ""
@@ -128,7 +128,7 @@ class Situation:
 
     @property
     def is_on_its_way(self) -> bool:
-        """The pod that the VM moves or has just moved to was made with the NIC, which the guest has not got yet."""
+        """True if the target pod was created with the NIC, which the guest does not have yet."""
         in_progress = self.in_progress
         if self.in_guest or self.interface.is_absent or not self.reference:
             return False
@@ -138,28 +138,28 @@ class Situation:
 
     @property
     def operation(self) -> OperationType:
-        """The operation that the spec asks for, unless a check knows better."""
+        """The operation that the spec requests; a check may name another one."""
         return OperationType.UNPLUG if self.interface.is_absent else OperationType.PLUG
 
     @property
     def attempts(self) -> Attempts | None:
-        """At bringing about what the pod is asked for; None when nothing is waited for."""
+        """Attempts at the requested change of the pod; None if none is pending."""
         return self.annotation.attempts.get(self.interface.name)
 
     @property
     def due_again(self) -> datetime | None:
-        """When the pod is asked again; None before the first time. Stays the same until it has been."""
+        """When the next attempt is due; None before the first one. Unchanged until it is made."""
         return self.attempts.due_at if self.attempts is not None else None
 
     @property
     def next_attempt(self) -> datetime | None:
-        """When the pod is asked again; None also while the first attempt may still succeed."""
+        """When the next attempt is due; None also while the first one may still succeed."""
         attempts = self.attempts
         return None if attempts is None or (attempts.count < 2 and not attempts.error) else attempts.due_at
 
     @property
     def reference(self) -> str:
-        """The network's definition, `<namespace>/<name>`; "" for none."""
+        """The network's definition, `<namespace>/<name>`; "" if it has none."""
         network = self.network
         if network is None or not network.is_secondary:
             return ""
@@ -182,17 +182,17 @@ class Situation:
         return f"network {network.attachment}" if network is not None and network.attachment else "the network"
 
     def choose(self) -> Chosen:
-        """The path of what the spec asks for."""
+        """Choose the path of the requested operation."""
         return self.chooser.choose(operation=self.operation, interface=self.interface, network=self.network)
 
     def finding(
         self, path: OperationPath, phase: OperationPhase, reason: Reason, message: str, remedy: str = ""
     ) -> Finding:
-        """A finding about what the spec asks for."""
+        """Return a finding about the requested operation."""
         return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message, remedy=remedy)
 
     def blocked(self, refusal: Refusal) -> Finding:
-        """It never reaches a pod as things are."""
+        """Return a finding that nothing can be requested from a pod until something changes."""
         return self.finding(
             OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message, refusal.remedy
         )
@@ -207,7 +207,7 @@ Check = Callable[[Situation], Finding | None]
 
 
 def gate_is_off(situation: Situation) -> Finding | None:
-    """Hot-plug is not enabled. What is on its way when the gate is removed still arrives."""
+    """Find that hot-plug is not enabled. Operations in progress when the gate is removed still complete."""
     view = situation.view
     if situation.is_on_its_way:
         return None
@@ -216,7 +216,7 @@ def gate_is_off(situation: Situation) -> Finding | None:
 
 
 def api_server_refuses(situation: Situation) -> Finding | None:
-    """A write for this VMI, or for its VM, was refused."""
+    """Find a rejected write for this VMI, or for its VM."""
     denied = situation.view.refusal or situation.view.vm_refusal
     if denied is None:
         return None
@@ -225,7 +225,7 @@ def api_server_refuses(situation: Situation) -> Finding | None:
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:
-    """The interfaces of the pod are unknown; what was known before is kept."""
+    """Find an unreadable network-status: the pod's interfaces are unknown, and the previous state is kept."""
     pod = situation.pod
     if pod is None or not pod.network_status.problem:
         return None
@@ -240,9 +240,9 @@ def network_status_is_unreadable(situation: Situation) -> Finding | None:
 
 
 def annotation_is_unreadable(situation: Situation) -> Finding | None:
-    """Nothing is written over what a person has broken.
+    """Find an unreadable annotation, which nicplug does not overwrite.
 
-    Nor is a list without elements a way out: the NICs would be taken from under the guest.
+    Nor is it replaced by an empty list, which would detach NICs that the guest uses.
     """
     if not situation.annotation.unreadable:
         return None
@@ -257,13 +257,13 @@ def annotation_is_unreadable(situation: Situation) -> Finding | None:
     )
 
 
-# What is wrong with the lists of a spec as such: two of a name, a name in one list only, or one that was deleted.
+# Errors in the lists of a spec: a duplicate name, a name in only one list, or a deleted entry.
 #
-# KubeVirt's admission refuses such objects; nicplug has no webhook, and meets them.
+# KubeVirt's admission rejects such objects; nicplug has no webhook, so it has to handle them.
 
 
 def name_is_doubled(situation: Situation) -> Finding | None:
-    """The first one is served: which of two was meant, nobody can tell."""
+    """Find a duplicate name: only the first entry is used, as it is unknown which one was meant."""
     name = situation.interface.name
     if _name_counts(situation.view.vmi)[name] < 2:
         return None
@@ -277,7 +277,7 @@ def name_is_doubled(situation: Situation) -> Finding | None:
 
 
 def interface_is_missing(situation: Situation) -> Finding | None:
-    """A network that no interface names goes nowhere."""
+    """Find a network that no interface names."""
     name = situation.interface.name
     vm, is_in_spec = situation.view.vm, name in first_by_name(situation.view.vmi.networks)
     is_in_template = vm is not None and not is_in_spec and name in first_by_name(vm.interfaces)
@@ -295,7 +295,7 @@ def interface_is_missing(situation: Situation) -> Finding | None:
 
 
 def entry_was_deleted(situation: Situation) -> Finding | None:
-    """Node agents take out of a guest what is absent, not what is missing: KubeVirt's never notices either."""
+    """Find a deleted entry: node agents unplug NICs that are absent, not missing ones; KubeVirt ignores it, too."""
     name = situation.interface.name
     if not situation.in_guest or _has_interface(situation):
         return None
@@ -309,7 +309,7 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
 
 
 def _has_interface(situation: Situation) -> bool:
-    """One that the template wants gone says nothing about what became of the VMI's."""
+    """True if an interface has the name; an absent one of the template does not count for the VMI's."""
     vm, name = situation.view.vm, situation.interface.name
     return name in first_by_name(situation.view.vmi.interfaces) or (
         vm is not None and name in wanted_by_name(vm.interfaces)
@@ -324,20 +324,20 @@ def _name_counts(vmi: VirtualMachineInstance) -> Mapping[str, int]:
 SPEC_CHECKS: tuple[Check, ...] = (name_is_doubled, interface_is_missing, entry_was_deleted)
 
 
-# What a VM's template asks for, and `vmRolloutStrategy: Stage` keeps there until a restart: told for each NIC.
+# Changes of a VM's template that `vmRolloutStrategy: Stage` defers until a restart; reported for each NIC.
 #
-# Only of the template: what somebody asks of the VMI itself is no change of the VM, and goes its way.
+# This concerns only the template: a change of the VMI itself is no change of the VM, and is applied live.
 
 
 def plug_is_staged(situation: Situation) -> Finding | None:
-    """A NIC that the template alone has."""
+    """Find a NIC that only the template has."""
     if not keeps_from_vmi(situation) or _of_vmi(situation) is not None:
         return None
     return staged(situation, OperationType.PLUG, "the NIC")
 
 
 def unplug_is_staged(situation: Situation) -> Finding | None:
-    """A NIC that the VMI does not let go."""
+    """Find an unplug that the VMI does not request."""
     mine = _of_vmi(situation)
     if not keeps_from_vmi(situation) or mine is None or mine.is_absent:
         return None
@@ -345,7 +345,7 @@ def unplug_is_staged(situation: Situation) -> Finding | None:
 
 
 def keeps_from_vmi(situation: Situation) -> bool:
-    """True if the template's wish for the NIC does not reach the VMI: staged, or rolled back."""
+    """True if the template's change of the NIC does not reach the VMI: it is staged, or rolled back."""
     view = situation.view
     if view.config is None or not view.config.stages_changes:
         return False
@@ -353,10 +353,10 @@ def keeps_from_vmi(situation: Situation) -> bool:
 
 
 def staged(situation: Situation, operation: OperationType, wish: str) -> Finding:
-    """The finding.
+    """Return the finding about a staged change.
 
     Args:
-        wish: what the template asks for.
+        wish: the change that the template requests.
     """
     config = situation.view.config
     where = f"KubeVirt CR {config.key}" if config is not None else "the KubeVirt CR"

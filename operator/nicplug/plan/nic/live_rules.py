@@ -1,4 +1,4 @@
-"""Which change of a NIC may reach a running VMI: one question each, asked of the VMI as it is now."""
+"""Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
 from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
 from nicplug.model.frozen_json import freeze
@@ -15,7 +15,7 @@ from nicplug.plan.nic.observed import Rows
 from nicplug.plan.nic.spec_checks import refuse
 
 # Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
-# ask itself since it has none. What differs is in docs/differences.md.
+# check here since it has none. The differences are in docs/differences.md.
 
 
 def may_be_plugged(interface: Interface) -> bool:
@@ -24,7 +24,7 @@ def may_be_plugged(interface: Interface) -> bool:
 
 
 def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """A bridge NIC of a secondary network; and an SR-IOV one that no pod has yet, whose request is merely cancelled."""
+    """True for a bridge NIC of a secondary network, and for an SR-IOV NIC that no pod has yet: it is just cancelled."""
     if not _is_on_secondary(interface.name, vmi):
         return False
     return interface.binding is Binding.BRIDGE or (
@@ -42,12 +42,12 @@ def _secondary(vmi: VirtualMachineInstance) -> frozenset[str]:
 
 
 def may_change_link(interface: Interface) -> bool:
-    """Every link but that of a device that the guest drives itself."""
+    """True for any link except that of a device that is passed through to the guest."""
     return interface.binding is not Binding.SRIOV
 
 
 def link_of(interface: Interface) -> str:
-    """`down` only if it says so: no state, and any that is not known, means up."""
+    """Return `down` if the interface says so; a missing or unknown state means up."""
     return "down" if interface.state == "down" else "up"
 
 
@@ -67,20 +67,20 @@ def may_be_corrected(*, mine: Interface, template: Interface, network: Network, 
 
 
 def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineInstance) -> bool:
-    """KubeVirt after 1.9.0: only a VMI that can migrate follows; another one would never get there (kubevirt#18194)."""
+    """True if the VMI can migrate, as in KubeVirt after 1.9.0: others cannot change a network (kubevirt#18194)."""
     return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
 
 
 def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
-    """The node agent says that the guest can move."""
+    """True if the node agent reports that the guest can be migrated."""
     return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
 
 
 def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
-    """Neither the pod nor the guest has had the NIC; told by a running guest only, which has a row for each.
+    """True if neither pod nor guest has ever had the NIC; known only for a running guest, which has a row for each.
 
     Args:
-        rows: `status.interfaces` by name as this pass leaves it; None: as it is reported.
+        rows: `status.interfaces` by name after this pass; None for the reported ones.
     """
     row = (reported_rows(vmi) if rows is None else rows).get(name)
     return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
@@ -88,7 +88,7 @@ def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None 
 
 @once_per_pass
 def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
-    """The pod names its interfaces `net<i>`, as reported in the first secondary row that tells.
+    """True if the pod names its interfaces `net<i>`, by the first secondary row that reports a name.
 
     Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be cancelled.
     """
@@ -102,9 +102,9 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
 def deleted_from_template(
     *, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy, rows: Rows | None = None
 ) -> frozenset[str]:
-    """NICs of the VMI that shall go because their entry was deleted from the template they came from.
+    """NICs of the VMI to unplug because their entry was deleted from the template they came from.
 
-    Under policy Explicit only those that nobody has had. Never one that was added to the VMI alone.
+    With policy Explicit only those that were never attached. Never one that was added to the VMI alone.
 
     Args:
         rows: as for `never_attached`.
@@ -121,9 +121,9 @@ def deleted_from_template(
 
 
 def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
-    """Deleting the entries of the NIC from the template is enough: neither guest nor pod has had it.
+    """True if deleting the NIC's entries from the template is enough: neither guest nor pod has had it.
 
-    Nor is the guest about to get it with the pod that it is moving to.
+    Nor is the guest about to get it from the target pod of a migration.
     """
     network = first_by_name(vmi.networks).get(interface.name)
     if network is not None and not network.is_secondary and not is_malformed(interface, vmi=vmi):
@@ -138,15 +138,15 @@ def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows:
 
 
 def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """No pod is ever asked for the NIC as it stands in the VMI."""
+    """True if the NIC's entries in the VMI are invalid, so that it is never requested from a pod."""
     return refuse(interface, first_by_name(vmi.networks).get(interface.name)) is not None
 
 
-# The look at a VMI before something is taken away that it may have, and that we may not have heard of.
+# Checks a VMI before the removal of a NIC that it may have got unobserved.
 
 
 def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
-    """Fails when the VMI's spec, or what its guest has, is not what was looked at."""
+    """Return a check that fails if the VMI's spec or `status.interfaces` has changed since it was read."""
     status = vmi.read_status()
     return CheckNics(
         key=vmi.key,

@@ -36,27 +36,26 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance, reported_rows
 from nicplug.plan.nic.attachments import refuse_use
 
-# A migration of the VMI that has not ended, as its NICs see it: who comes with it, and who has to wait for its end.
+# An unfinished migration of the VMI, as its NICs see it: which it plugs, and which have to wait for its end.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationInProgress:
-    """One migration on its way.
+    """A migration in progress.
 
     Attributes:
-        name: of the migration.
-        is_own: nicplug made it for this very VMI.
-        waits_for: what it waits for, in its own words; "" when it says nothing.
-        next_try: until when it keeps still, after others have failed or have been many; None when it need not. The
-            moment may be past.
-        is_stuck: it can do nothing about that.
-        remedy: what a person can do about that; "" when it may go on by itself.
-        foreign_phase: a phase that nobody here carries on; "" while it is in one of ours.
-        has_target: its target pod was made, from the spec as it was then.
-        is_renewable: another one takes the place of that pod for a NIC that it lacks.
-        target: name of that pod; "" while it is not in sight.
-        made_for: the NICs that it was made for; None for somebody else's, which brings what there is.
-        networks: what that pod was made with: NIC name -> `<namespace>/<definition>`; None while it is not in sight.
+        name: name of the migration.
+        is_own: nicplug created it for this very VMI.
+        waits_for: its reported obstacle; "" if it reports none.
+        next_try: until when it waits, after failed or many migrations; None if it need not. The time may be past.
+        is_stuck: it waits for a user or admin.
+        remedy: what they can do; "" if it may continue without help.
+        foreign_phase: a phase that nicplug does not handle; "" otherwise.
+        has_target: its target pod was created, from the spec as it was then.
+        is_renewable: that pod is replaced if it lacks a NIC.
+        target: name of that pod; "" while it is not visible.
+        made_for: the NICs that it was created for; None for one of a user, which plugs all.
+        networks: the networks of that pod: NIC name -> `<namespace>/<definition>`; None while it is not visible.
     """
 
     name: str
@@ -74,19 +73,19 @@ class MigrationInProgress:
 
     @property
     def leaves_pod(self) -> bool:
-        """Nothing more is asked of the pod that runs the guest."""
+        """True if nothing more is requested from the pod that runs the guest."""
         return self.has_target and not self.is_renewable
 
     def takes(self, name: str) -> bool:
-        """Its target pod has a NIC also if that has to be tried apart from others."""
+        """True if its target pod is created with a NIC even if that has to be retried alone."""
         return self.made_for is None or name in self.made_for
 
     def brings(self, operation: OperationType, *, name: str, network: str, unless_seen: bool = True) -> bool:
-        """The guest will be as asked for when it has arrived.
+        """True if the guest will have the requested network after the migration.
 
         Args:
-            network: `<namespace>/<definition>` that the NIC is to be on.
-            unless_seen: what to believe while the target pod is not in sight.
+            network: the requested `<namespace>/<definition>`.
+            unless_seen: the result while the target pod is not visible.
         """
         if self.networks is None:
             return unless_seen
@@ -95,10 +94,10 @@ class MigrationInProgress:
         return self.networks.get(name) == network
 
 
-# Which interfaces a pod has, by the best source that speaks.
+# The interfaces of a pod, by the best available source.
 #
-# network-status, when it can be read. While it is silent, what the rows of `status.interfaces` said before: silence
-# of one source is no news, and an interface must not be taken from under a guest for it.
+# This is network-status if it can be read, else the earlier rows of `status.interfaces`: a missing source is no
+# evidence, and must not cause the removal of an interface that the guest uses.
 
 Rows = Mapping[str, Mapping[str, Any]]
 """`status.interfaces` by name."""
@@ -112,7 +111,7 @@ class PodLinks:
     rows: Rows
 
     def has(self, name: str, pod_interface: str) -> bool:
-        """The pod has the interface of that NIC."""
+        """True if the pod has the interface of that NIC."""
         if not self.pod.network_status.problem:
             return self.pod.network_status.has(pod_interface)
         row = self.rows.get(name)
@@ -120,9 +119,9 @@ class PodLinks:
 
 
 def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bool:
-    """A ready pod has no more the interface of a NIC that the guest has; silence of its status is no news.
+    """True if a ready pod has lost the interface of a NIC in the guest; a missing network-status is no evidence.
 
-    Nor is a status with an entry that names no interface: it may be this one.
+    Nor is one with an entry without an interface name: it may be this one.
 
     Args:
         row: of `status.interfaces`, as reported.
@@ -141,13 +140,13 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: 
 
 
 def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows) -> bool:
-    """The pod is one of KubeVirt's before 1.0, whose networks are `net1`, `net2`, ... in the order of the spec.
+    """True for a pod of KubeVirt before 1.0, whose networks are `net1`, `net2`, ... in the order of the spec.
 
-    That it has a `net1` proves nothing: Multus calls any element so that somebody adds without a name. What counts is
-    that the guest has a NIC by such a name, or that the annotation asks for the VMI's first network as `net1`.
+    A `net1` alone proves nothing: Multus gives this name to any element without one. What counts is that the guest has
+    a NIC with such a name, or that the annotation requests the VMI's first network as `net1`.
     """
     if pod.made_with:
-        return False  # nicplug's own, which is always made with hashed names
+        return False  # nicplug's own, which always has hashed names
     reported = [rows.get(name, {}) for name in secondary_names(vmi.networks)]
     if pod.network_status.problem:
         names = (text(row.get("podInterfaceName")) for row in reported)
@@ -169,9 +168,9 @@ def belongs_to_another(
     pod: LauncherPod,
     access: AttachmentAccess,
 ) -> bool:
-    """The pod has an interface of a NIC's name that is of another network, and that nicplug did not ask for.
+    """True if the pod's interface with a NIC's name is of another network, and was not requested by nicplug.
 
-    No guest is given it, no matter who made it or says that it is there. Only elements of hashed names are nicplug's,
+    It is never plugged into the guest, whoever created or reported it. Only elements with hashed names are nicplug's,
     and never one of a network that the VM may not use.
     """
     namespace, present = vmi.key.namespace, pod.network_status.network_of(pod_interface)
@@ -180,7 +179,7 @@ def belongs_to_another(
         return False
     if not is_hashed_name(pod_interface) or pod_interface not in asked:
         return True
-    if not present:  # an entry that names no network says nothing against what was asked for
+    if not present:  # an entry without a network does not contradict the request
         return asked[pod_interface] != own
     return not access.allows(AttachmentKey(*split_attachment(present, namespace=namespace)), namespace=namespace)
 
@@ -192,10 +191,10 @@ def _reference(network: Network, vmi: VirtualMachineInstance) -> str:
 def nics_in_pod(
     vmi: VirtualMachineInstance, pod: LauncherPod | None, *, asked: frozenset[str] | None
 ) -> frozenset[str]:
-    """The NICs that the pod has or is asked for.
+    """The NICs that the pod has, or that are requested from it.
 
     Args:
-        asked: those that it is asked for; None: as its annotation says.
+        asked: the requested ones; None to read them from its annotation.
     """
     if pod is None or pod.is_finished:
         return frozenset()
@@ -208,12 +207,12 @@ def nics_in_pod(
 
 @once_per_pass
 def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]:
-    """The networks that the pod's annotation asks for: pod interface -> `<namespace>/<definition>`.
+    """The networks that the pod's annotation requests: pod interface -> `<namespace>/<definition>`.
 
     Empty if it cannot be read.
 
     Args:
-        namespace: of the pod.
+        namespace: the pod's namespace.
     """
     return {
         interface: f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
@@ -235,7 +234,7 @@ def elements_asked_for(pod: LauncherPod) -> Mapping[str, Element]:
 # Source: KubeVirt 1.9 `pkg/network/controllers/vmi.go`: the primary first, then the secondary networks in spec order,
 # then rows of others. `multus-status` in a row is the go-ahead for the node agent; nothing else is.
 
-# KubeVirt's guest agent poller reports no more either.
+# The limit of KubeVirt's guest agent poller.
 MAXIMUM_GUEST_ROWS = 10
 _NOTHING_KNOWN = KnownAttachments()
 
@@ -249,12 +248,12 @@ def plan_rows(
     superseded: Collection[str] = (),
     left_behind: Collection[str] = (),
 ) -> list[Row]:
-    """The rows as they shall be; the old list itself when nothing but the order differs.
+    """Return the desired rows; the old list itself if only the order differs.
 
     Args:
-        known: by which a network that the VM may not use is recognised.
-        superseded: NICs whose pod interface is not what the spec asks for.
-        left_behind: NICs that the pod lacks to which the VM is handed over; none of them is given now.
+        known: network attachment definitions, to recognise networks that the VM may not use.
+        superseded: NICs whose pod interface is of an earlier spec.
+        left_behind: NICs that the handed-over target pod lacks; none of them is plugged now.
     """
     old = rows_by_name(rows)
     names = interface_names(vmi, pod, old)
@@ -272,7 +271,7 @@ def plan_rows(
             and _is_given(pod_interface, networks[name], old.get(name), vmi=vmi, pod=pod, known=known),
         )
         wanted += [row] if row is not None else []
-    # Those of networks of other kinds, and those that the guest made.
+    # Rows of networks of other kinds, and of interfaces that the guest created.
     wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]
     nameless = [dict(row) for row in rows if not text(row.get("name"))]
     wanted += nameless[:MAXIMUM_GUEST_ROWS]
@@ -295,14 +294,14 @@ def _is_given(
     pod: LauncherPod,
     known: KnownAttachments,
 ) -> bool:
-    """The pod has the interface, and it is the NIC's: what the guest has already is not taken from it."""
+    """True if the pod has the NIC's interface; a NIC that the guest already has is not withdrawn."""
     if not pod.network_status.has(pod_interface):
         return False
     if has_source(old, DOMAIN):
         return True
     if belongs_to_another(pod_interface, network=network, vmi=vmi, pod=pod, access=known.access):
         return False
-    # A go-ahead that the guest has not followed yet is withdrawn when the policy no longer allows the network.
+    # A go-ahead that the node agent has not acted on is withdrawn when the policy no longer allows the network.
     return refuse_use(network, namespace=vmi.key.namespace, known=known) is None
 
 
@@ -310,7 +309,7 @@ def _secondary(
     name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None, is_given: bool
 ) -> Row | None:
     if pod.network_status.problem:
-        # Silence is no news: what was known stays, and nothing is added to it.
+        # Without network-status the known state stays, and nothing is added to it.
         return dict(old) if old is not None else None
     if old is None:
         return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if is_given else None
@@ -318,18 +317,18 @@ def _secondary(
     return {**row, "podInterfaceName": pod_interface}
 
 
-# Interfaces of a launcher pod that nicplug once asked for, and that no NIC of the VMI has any more.
+# Stray interfaces: those of a launcher pod that nicplug once requested, and that belong to no NIC of the VMI any more.
 #
-# A leader that has not heard of it asks the pod for a NIC that another one has just withdrawn: no guard spans pod and
-# VMI. Or somebody deletes the entries of a NIC that its pod has and no guest. The element is taken out of the pod's
-# networks annotation at once (`plan.nic.annotation`). A dynamic networks controller that then fails to detach the
-# interface falls silent until the text changes, so the pod is asked again, as for any NIC that is to go. The record
-# bears the name of the pod interface: a hash does not tell which NIC it was made of.
+# Two leaders can cause one: the second requests a NIC that the first has just withdrawn, as no guard spans pod and
+# VMI. Or a user deletes the entries of a NIC that its pod has and the guest does not. The element is removed from the
+# pod's networks annotation at once (`plan.nic.annotation`). A dynamic networks controller that then fails to detach
+# the interface falls silent until the text changes, so the removal is retried as for any NIC. The record has the name
+# of the pod interface, as a NIC's name cannot be derived from its hash.
 #
-# Network-status is a claim. Only hashed names are nicplug's own, and only on networks that the VM may use. Whatever
-# has another name or network was put there by somebody else, who alone knows what it is for.
+# Network-status is a claim. Only hashed names are nicplug's own, and only on networks that the VM may use. Interfaces
+# with another name or network belong to others, and are left alone.
 
-# Those who may write network-status could fill the VMI's status with records. The others follow when these have gone.
+# Whoever may write network-status could fill the VMI's status with records. Others follow when these are gone.
 _MOST = 8
 
 
@@ -337,18 +336,18 @@ _MOST = 8
 def stray_interfaces(
     vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows, *, access: AttachmentAccess
 ) -> tuple[str, ...]:
-    """Their names, whether or not the annotation still asks for them; nothing while network-status is silent.
+    """Names of the stray interfaces, whether or not still requested; none while network-status is missing.
 
     Args:
-        rows: `status.interfaces` by name, as the node agent last reported: what the guest holds is no stray.
-        access: by which a network that the VM may not use is recognised.
+        rows: `status.interfaces` by name, as last reported by the node agent: an interface of the guest is no stray.
+        access: recognises networks that the VM may not use.
     """
     listed = [item for item in pod.network_status.entries if not item.is_default and is_hashed_name(item.interface)]
     wanted = set(interface_names(vmi, pod, rows).values())
     if all(item.interface in wanted for item in listed):
         return ()
     wanted |= {text(row.get("podInterfaceName")) for row in rows.values() if has_source(row, DOMAIN)}
-    # Records are found by name: one of a NIC that is called so must not be taken for that of an interface.
+    # Records are found by name: that of a NIC with the same name must not be mistaken for an interface's.
     wanted |= {item.name for item in vmi.interfaces} | {item.name for item in vmi.networks}
     namespace = vmi.key.namespace
     found = dict.fromkeys(
@@ -362,5 +361,5 @@ def stray_interfaces(
 
 
 def is_of_stray_interface(name: str, vmi: VirtualMachineInstance) -> bool:
-    """The record of that name is of a pod interface, and not of a NIC of the VMI."""
+    """True if the record of that name is of a pod interface, not of a NIC of the VMI."""
     return is_hashed_name(name) and all(item.name != name for item in vmi.interfaces)

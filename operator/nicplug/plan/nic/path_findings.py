@@ -1,4 +1,4 @@
-"""Findings about a NIC whose path was chosen: its pod is asked, a migration brings it, or nothing does."""
+"""Findings about a NIC whose path is chosen: it is requested from its pod, plugged by a migration, or not possible."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ _NOTHING_MORE = frozenset({Verdict.ROLL_BACK, Verdict.FAILED, Verdict.BLOCKED, V
 
 
 def migration_brings_it(situation: Situation) -> Finding | None:
-    """It comes with a migration, that is under way or to be made, or is served right after one."""
+    """Find that a migration, in progress or to be created, plugs the NIC, or that it follows after one."""
     return find_migration(situation, situation.choose(), operation=situation.operation, network=situation.reference)
 
 
@@ -34,7 +34,7 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
     """Find the migration for any operation on a NIC; None if no migration is concerned.
 
     Args:
-        network: `<namespace>/<definition>` that the NIC is to be on.
+        network: the requested `<namespace>/<definition>`.
     """
     in_progress, name = situation.in_progress, situation.interface.name
     if in_progress is not None and in_progress.has_target:
@@ -47,7 +47,7 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
             return _on_its_way(situation, chosen, in_progress)
         if in_progress.is_renewable and believed and situation.is_in_spec and operation is not OperationType.UNPLUG:
             return _comes_with_next_pod(chosen, in_progress)
-        # What is settled is not served after it either.
+        # A settled NIC is not plugged after it either.
         return settled_by(chosen) if is_settled else _after_its_end(chosen, in_progress)
     if not _wants_migration(situation, chosen):
         return None
@@ -55,7 +55,7 @@ def find_migration(situation: Situation, chosen: Chosen, *, operation: Operation
 
 
 def path_is_chosen(situation: Situation) -> Finding:
-    """The chosen path, if it is not a migration."""
+    """Find the state on the chosen path, if that is not a migration."""
     chosen = situation.choose()
     phantom = situation.chooser.phantoms.get(situation.interface.name)
     is_phantom_given_up = phantom is not None and phantom.state is PhantomState.GIVEN_UP
@@ -76,11 +76,11 @@ def path_is_chosen(situation: Situation) -> Finding:
 
 
 def settled_by(chosen: Chosen) -> Finding:
-    """The finding when nothing more is done, or when only the controller is asked again."""
+    """Return the finding if nothing more is done, or if only the pod request is retried."""
     verdict, choice = chosen.choice.verdict, chosen.choice
     finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
     is_rolled_back = verdict is Verdict.ROLL_BACK
-    # What a network change failed of is found again: the NIC still has its record, and its migrations.
+    # The cause of a failed network change can be found again: the NIC still has its record, and its migrations.
     is_remembered = is_rolled_back and finding.operation is OperationType.PLUG
     return replace(
         finding,
@@ -92,13 +92,13 @@ def settled_by(chosen: Chosen) -> Finding:
 
 
 def was_rolled_back(situation: Situation) -> Finding | None:
-    """Before anything else that could be said of its network: nobody is asked for it any more."""
+    """Find a rolled-back NIC; precedes all findings about its network, as it is not requested any more."""
     chosen = situation.choose()
     return settled_by(chosen) if chosen.evidence.rolled_back else None
 
 
 def left_by_migration(situation: Situation) -> Finding | None:
-    """Neither guest nor pod has it, but the pod that the VM moves to was made with it."""
+    """Find that neither guest nor pod has it, but the target pod was created with it."""
     in_progress = situation.in_progress
     if in_progress is None or situation.interface.name not in (in_progress.networks or {}):
         return None
@@ -107,7 +107,7 @@ def left_by_migration(situation: Situation) -> Finding | None:
 
 
 def _goes_in_place(situation: Situation, chosen: Chosen, *, is_brought: bool) -> bool:
-    """The running pod is asked, and brings it or says why not; whatever the target pod is waiting for."""
+    """True if it is requested from the running pod, whatever the target pod is waiting for."""
     match chosen.choice.verdict:
         case Verdict.DYNAMIC:
             return not _wants_migration(situation, chosen)
@@ -118,7 +118,7 @@ def _goes_in_place(situation: Situation, chosen: Chosen, *, is_brought: bool) ->
 
 
 def _wants_migration(situation: Situation, chosen: Chosen) -> bool:
-    """Chosen now, or before: a controller that becomes ready meanwhile gets the NIC, but has not brought it yet."""
+    """True if a migration is chosen now, or was: a controller that becomes ready meanwhile has not attached it yet."""
     in_progress, record = situation.in_progress, situation.record
     if chosen.choice.verdict is Verdict.MIGRATE:
         return True
@@ -137,7 +137,7 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
     in_progress, choice = situation.in_progress, chosen.choice
     if in_progress is not None and in_progress.foreign_phase:
         return _held_by_foreign(situation, chosen, in_progress)
-    if in_progress is None or not situation.is_in_spec:  # the target pod is made from the VMI's spec
+    if in_progress is None or not situation.is_in_spec:  # the target pod is created from the VMI's spec
         is_unplug = chosen.evidence.operation is OperationType.UNPLUG
         phase = OperationPhase.IN_POD if is_unplug else OperationPhase.PENDING
         return replace(_finding(chosen, phase=phase, message=choice.message), wants_migration=situation.is_in_spec)
@@ -157,7 +157,7 @@ def _to_be_migrated(situation: Situation, chosen: Chosen) -> Finding:
 
 
 def _held_by_foreign(situation: Situation, chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
-    """One at a time, and this one goes on only if somebody else carries it on."""
+    """Return the finding that a migration is in progress that nicplug does not continue."""
     message = (
         f"the VM is to be migrated for it, and migration {in_progress.name} of the VM {_not_carried_on(in_progress)}"
     )
@@ -179,12 +179,12 @@ def _delete(in_progress: MigrationInProgress) -> str:
 
 
 def _waits_for_turn(chosen: Chosen, in_progress: MigrationInProgress, *, name: str) -> bool:
-    """It is tried apart, and this is another NIC's migration."""
+    """True if the NIC is retried alone, and the migration in progress is for another one."""
     return chosen.failures.retry_alone and not in_progress.takes(name)
 
 
 def _on_its_way(situation: Situation, chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
-    """Goes on though the choice were another one now: what was begun is sooner there than what would be begun anew."""
+    """Continue the migration even if another path would be chosen now: finishing is faster than starting again."""
     why = _why_moved(chosen, in_progress)
     pod = f" to pod {in_progress.target}" if in_progress.target else ""
     waits = f" ({in_progress.waits_for})" if in_progress.is_stuck and in_progress.waits_for else ""
@@ -218,14 +218,14 @@ def _migrating(chosen: Chosen, in_progress: MigrationInProgress, *, message: str
 
 
 def _comes_with_next_pod(chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
-    """The target pod was made before this was asked for, and another one takes its place before the hand-off."""
+    """Find that the target pod was created before the request, and is replaced before the hand-off."""
     pod = f"target pod {in_progress.target}" if in_progress.target else "a target pod"
     message = f"{_why_moved(chosen, in_progress)}; {pod} was made before this was asked for, and is replaced"
     return _migrating(chosen, in_progress, message=message, wants_migration=True)
 
 
 def _after_its_end(chosen: Chosen, in_progress: MigrationInProgress) -> Finding:
-    """The target pod lacks the NIC, and the pod that is about to end is not asked for it either."""
+    """Find that the target pod lacks the NIC, which is not requested from the source pod any more either."""
     pod = f"pod {in_progress.target}" if in_progress.target else "a pod"
     made = "without it" if chosen.failures.retry_alone else "before this was asked for"
     return Finding(
@@ -262,7 +262,7 @@ def _withdrawn(situation: Situation) -> str:
 
 
 def _phantom_given_up(situation: Situation, chosen: Chosen) -> tuple[str, str]:
-    """Message and remedy."""
+    """Return message and remedy for a phantom that is given up."""
     failure = situation.chooser.failure(situation.interface.name)
     error = chosen.evidence.error or (failure.message if failure is not None else "")
     message = (

@@ -1,4 +1,4 @@
-"""Which NICs the guest has a PCI slot for, in the order in which they are served."""
+"""Assigns the guest's PCI slots to NICs, in the order in which they are plugged."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ class PciSlots:
     """The slots of one guest.
 
     Attributes:
-        budget: to be reported; None while nobody can count.
-        most: slots that the guest cannot have more of.
+        budget: the slots to report; None while they cannot be counted.
+        most: upper limit of the guest's slots.
         holders: NICs of the guest that have a slot.
-        coming: NICs that a slot is reserved for.
-        refused: NICs that wait, and that it has no slot for.
-        unsure: NICs that wait, and that it may have a slot for.
+        coming: NICs for which a slot is reserved.
+        refused: waiting NICs without a slot.
+        unsure: waiting NICs that may have a slot.
     """
 
     budget: PciBudget | None = None
@@ -35,7 +35,7 @@ class PciSlots:
     unsure: frozenset[str] = frozenset()
 
     def refusal(self, name: str) -> str:
-        """Why there is no slot for the NIC and who has them, for a sentence; "" when there may be one."""
+        """Why there is no slot for the NIC and which NICs have them, for a sentence; "" if there may be one."""
         if self.budget is None or name not in self.refused:
             return ""
         reserved = self.budget.reserved
@@ -59,17 +59,17 @@ def count_slots(
     records: Mapping[str, InterfaceOperation],
     kept: frozenset[str] = frozenset(),
 ) -> PciSlots:
-    """Count the slots of a running guest, and give them out.
+    """Count the slots of a running guest, and assign them.
 
-    The number of slots is fixed when the guest is born, so what was once counted holds; a guest that proves to have
-    more has more. While nothing was ever plugged it is counted again: the node agent may tell of NICs one by one.
+    The number of slots is fixed when the guest starts, so the first count stays valid, unless the guest proves to have
+    more. It is repeated until the first plug: the node agent may report NICs one by one.
 
     Args:
-        total: slots that were counted before; None when none were.
+        total: earlier count of the slots; None if there is none.
         rows: `status.interfaces` by name, as the node agent reported.
-        records: the records as they are.
-        kept: NICs that something else keeps from coming: they take nobody's slot, and report that reason.
-            Those whose spec is not valid need not be listed.
+        records: the stored records.
+        kept: NICs that are blocked for another reason: they need no slot, and report that reason. Those whose spec is
+            invalid need not be listed.
     """
     small = frozenset(item.name for item in vmi.interfaces if not takes_slot(item))
     in_guest = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN)) - small
@@ -86,7 +86,7 @@ def count_slots(
     if topology is None:
         return PciSlots()
     if total is None and not in_guest and any(not item.is_absent for item in vmi.interfaces):
-        return PciSlots()  # the node agent has not told of the guest's NICs yet
+        return PciSlots()  # the node agent has not reported the guest's NICs yet
     certain = max(total or 0, used)
     if not is_counted:
         plugged = {item.name for item in records.values() if item.operation == OperationType.PLUG}
@@ -100,7 +100,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows: Rows) -> list[str]:
-    """Without those whose spec is not valid: no pod is asked for them (`plan.nic.spec_checks`)."""
+    """Exclude NICs whose spec is invalid, which are not requested from a pod (`plan.nic.spec_checks`)."""
     if not waiting:
         return []
     networks = first_by_name(vmi.networks)
@@ -127,9 +127,9 @@ def _give_out(waiting: list[str], *, certain: int, most: int, holders: tuple[str
 def _in_order(
     vmi: VirtualMachineInstance, rows: Rows, records: Mapping[str, InterfaceOperation]
 ) -> Iterator[Interface]:
-    """The NICs that are to come; who has one foot in the door keeps it there.
+    """The NICs to plug; those that are partly plugged come first.
 
-    The others in spec order, whatever they are told now: an order that follows what is told changes it again.
+    The others follow in spec order, whatever they report: an order by reports would change the reports again.
     """
     secondary = {network.name for network in vmi.networks if network.is_secondary}
     coming = [

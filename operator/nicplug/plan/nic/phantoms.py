@@ -1,4 +1,4 @@
-"""Phantoms: pod interfaces that network-status lists and the pod probably has not got."""
+"""Phantoms: pod interfaces that network-status lists and the pod probably does not have."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,40 +19,38 @@ from nicplug.plan.nic.attempts import Attempts, Failures
 from nicplug.plan.nic.observed import Rows, interface_names
 from nicplug.plan.views import VmiView
 
-# NICs that network-status lists and that the pod has probably not got.
+# NICs that network-status lists and that the pod probably does not have.
 #
-# The dynamic networks controller adds in one pass what it was asked for together. When one of them fails, Multus
-# takes back what the same pass had added, and network-status keeps it; no later change repairs that
-# (docs/node-simulator.md, docs/adr/0012). What helps is to take the element out, to wait until the status drops it,
-# and to ask again.
+# The dynamic networks controller adds all newly requested interfaces in one pass. If one fails, Multus reverts the
+# others of that pass, but network-status still lists them; no later change repairs that (docs/node-simulator.md,
+# docs/adr/0012). The remedy is to remove the element, wait until network-status drops it, and request it again.
 #
-# Nothing in the API proves a phantom. It is suspected when a NIC that was asked for together with one that failed has
-# not reached the guest for a while: a NIC that had arrived before is never touched, as its node agent may be plugging
-# it.
+# Nothing in the API proves a phantom. A NIC is suspected if it was requested together with one that failed, and has not
+# reached the guest for a while. A NIC that arrived before that is left alone, as its node agent may be plugging it.
 
 PATIENCE = timedelta(seconds=5)
-"""A node agent plugs what is there within a second. The controller has failed four times within 35 ms."""
+"""A node agent plugs an existing interface within a second. The controller gives up after four attempts in 35 ms."""
 MOST_ATTEMPTS = 4
-"""What has not helped so often does not help."""
+"""Limit of attempts, after which another one is not expected to help."""
 
 
 class PhantomState(Enum):
     """State of a suspected phantom, until the guest has the NIC or network-status drops it."""
 
     SUSPECTED = auto()
-    """The guest may still get it: nothing is done yet."""
+    """The guest may still get it: no action yet."""
     WITHDRAWN = auto()
-    """It is taken out of the annotation, or has been, until network-status drops it; then it is asked for again."""
+    """Removed from the annotation until network-status drops it; then it is requested again."""
     GIVEN_UP = auto()
-    """That has been done in vain `MOST_ATTEMPTS` times, and nothing has changed since the last one."""
+    """`MOST_ATTEMPTS` attempts have failed, and nothing has changed since the last one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phantom:
-    """A NIC that its pod has probably not got.
+    """A NIC that its pod probably does not have.
 
     Attributes:
-        withdrawn_at: when it is taken out of the annotation, or was; None where that is no longer tried.
+        withdrawn_at: when it is, or was, removed from the annotation; None if that is no longer tried.
     """
 
     state: PhantomState
@@ -60,7 +58,7 @@ class Phantom:
 
     @property
     def is_believed(self) -> bool:
-        """The interface counts as the pod's for now."""
+        """True if the interface counts as the pod's for now."""
         return self.state is PhantomState.SUSPECTED
 
 
@@ -75,11 +73,11 @@ def find_phantoms(
 ) -> Mapping[str, Phantom]:
     """The suspected phantoms of a VMI, by NIC.
 
-    A guest that is paused takes no NIC, and says nothing against it.
+    None while the guest is paused: no NIC can be plugged then, so its absence is no evidence.
 
     Args:
         rows: `status.interfaces` by name, as reported.
-        failures: what was last said to have failed about each pod interface.
+        failures: the last reported failure of each pod interface.
     """
     if pod is None or not records:
         return {}
@@ -94,7 +92,7 @@ def find_phantoms(
     ]
     if not found or is_true(objects(view.vmi.read_status().get("conditions")), PAUSED):
         return {}
-    return {item.name: _phantom(item, is_anew=_has_changed_since(item, view), now=now) for item in found}
+    return {item.name: _phantom(item, is_reset=_has_changed_since(item, view), now=now) for item in found}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,7 @@ class _FailedAddition:
     """A NIC that the controller could not add.
 
     Attributes:
-        start_time: when the NIC was asked for.
+        start_time: when the NIC was requested.
     """
 
     name: str
@@ -124,10 +122,10 @@ def _heard_at(failed: _FailedAddition) -> datetime:
 
 
 def _may_be_phantom(record: InterfaceOperation, *, row: Mapping[str, Any] | None) -> bool:
-    """Network-status lists it, and the guest has not got it.
+    """True if network-status lists it, and the guest does not have it.
 
-    nicplug does not ask for a blocked NIC: its interface was put there by someone else. A suspect stays one when it is
-    blocked: put back, it would be suspected again, and taken out again.
+    nicplug does not request a blocked NIC, so its interface is another writer's. A suspect stays one when it becomes
+    blocked: restored, it would be suspected and removed again.
     """
     if record.operation != OperationType.PLUG or not has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN):
         return False
@@ -135,10 +133,10 @@ def _may_be_phantom(record: InterfaceOperation, *, row: Mapping[str, Any] | None
 
 
 def _came_by_migration(record: InterfaceOperation, view: VmiView, pod: LauncherPod) -> bool:
-    """Its pod was made with it.
+    """True if its pod was created with it.
 
-    Not while the migration is on its way: the guest is still in the pod that the controller serves. A suspect that
-    became none by that was found in its pod again, waited for, migrated for, and so on without end.
+    Not while the migration is in progress: the guest is still in the source pod. A suspect that was cleared then would
+    be observed in its pod again, waited for, migrated for, and so on indefinitely.
     """
     if record.phase != OperationPhase.MIGRATING:
         return bool(record.migration)
@@ -148,9 +146,9 @@ def _came_by_migration(record: InterfaceOperation, view: VmiView, pod: LauncherP
 
 
 def _is_beside_failure(record: InterfaceOperation, *, failed: Sequence[_FailedAddition], now: datetime) -> bool:
-    """It was asked for together with a NIC that could not be added."""
+    """True if it was requested together with a NIC that could not be added."""
     asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
-    # The first attempt is counted from its first record, which the controller's failure may be before.
+    # The first attempt is counted from its first record, which may be later than the controller's failure.
     since = record.start_time if record.attempts <= 1 else asked_at
     for other in failed[bisect_left(failed, since, key=_heard_at) :]:
         if other.heard_at > arrived_at + PATIENCE:
@@ -160,15 +158,15 @@ def _is_beside_failure(record: InterfaceOperation, *, failed: Sequence[_FailedAd
     return False
 
 
-def _phantom(record: InterfaceOperation, *, is_anew: bool, now: datetime) -> Phantom:
-    if not is_anew and record.attempts >= MOST_ATTEMPTS:
+def _phantom(record: InterfaceOperation, *, is_reset: bool, now: datetime) -> Phantom:
+    if not is_reset and record.attempts >= MOST_ATTEMPTS:
         return Phantom(PhantomState.GIVEN_UP, None)
     due = _arrived_at(record, now=now) + PATIENCE
     return Phantom(PhantomState.WITHDRAWN if due <= now else PhantomState.SUSPECTED, due)
 
 
 def _has_changed_since(record: InterfaceOperation, view: VmiView) -> bool:
-    """The VMI, or the network's configuration, since its last attempt."""
+    """True if the VMI or the network's configuration has changed since its last attempt."""
     network, last_at = first_by_name(view.vmi.networks).get(record.name), record.last_attempt_time
     definition = view.attachments.definition_of(network, namespace=view.vmi.key.namespace)
     changed_at = definition.changed_at if definition is not None else None
@@ -178,10 +176,10 @@ def _has_changed_since(record: InterfaceOperation, view: VmiView) -> bool:
 
 
 def _arrived_at(record: InterfaceOperation, *, now: datetime) -> datetime:
-    """When its interface was first listed, which may be long after it was asked for: a controller may be slow, or away.
+    """When its interface was first listed, possibly long after its request: a controller may be slow, or missing.
 
-    In the pass that sees it first the record does not say so yet; of one that was taken out it says so no more, and
-    has been asked since to be detached.
+    The record does not contain this yet in the pass that observes it first, and no longer after its withdrawal, when
+    it has the time of the request to detach.
     """
     if record.phase == OperationPhase.IN_POD:
         return max(_asked_at(record), record.last_transition_time)
@@ -193,13 +191,12 @@ def _asked_at(record: InterfaceOperation) -> datetime:
     return record.last_attempt_time or record.start_time
 
 
-# A phantom that is taken out of a pod's annotation, until the pod's network-status drops it.
+# Withdraws a phantom: removes it from a pod's annotation until the pod's network-status drops it.
 #
-# The dynamic networks controller that fails to detach it falls as silent as one that fails to attach: until the text
-# changes. So it is asked again, and while it is, nobody waits for it whose own attachment may fail
-# (`plan.nic.attempts`).
+# A dynamic networks controller that fails to detach it also falls silent until the text changes. So the request is
+# repeated, and meanwhile no NIC is requested whose own attachment may fail (`plan.nic.attempts`).
 
-# A controller that has not said within this time that it has failed may be away.
+# A controller that has not reported a failure within this time may be missing.
 RELEASE_PATIENCE = timedelta(seconds=8)
 
 
@@ -212,11 +209,11 @@ def withdraw_attempts(
     now: datetime,
     is_heard: bool,
 ) -> Attempts:
-    """How often it was tried, those to attach it included: after `phantoms.MOST_ATTEMPTS` nobody tries any more.
+    """Attempts to withdraw it, those to attach it included: it is given up after `phantoms.MOST_ATTEMPTS`.
 
     Args:
-        is_leaving: its element goes in this pass, which is no attempt of its own.
-        failure: what was last said to have failed about its pod interface.
+        is_leaving: its element is removed in this pass, which is no attempt of its own.
+        failure: the last reported failure of its pod interface.
     """
     since = max(record.last_attempt_time or record.start_time, record.last_transition_time)
     is_failed = failure is not None and failure.reason == FAILED_REMOVING and failure.heard_at >= since
@@ -226,23 +223,23 @@ def withdraw_attempts(
         last_at=now if is_leaving else since,
         generation=record.observed_generation,
         error=failure.message if failure is not None and is_failed else "",
-        is_anew=not is_leaving and changed_at is not None and changed_at > since,
+        is_reset=not is_leaving and changed_at is not None and changed_at > since,
         is_heard=is_heard,
     )
 
 
 def overdue_withdrawals(withdrawals: Mapping[str, Attempts], *, now: datetime) -> frozenset[str]:
-    """The NICs to detach once more."""
+    """The NICs whose detachment is to be retried."""
     return frozenset(name for name, attempts in withdrawals.items() if attempts.is_due(now))
 
 
 def may_be_released(withdrawals: Mapping[str, Attempts], *, now: datetime) -> bool:
-    """One may be detached by what was asked: the controller removes nothing before all additions succeed."""
+    """True if a requested detachment may still succeed: the controller removes nothing before all additions succeed."""
     return any(not item.error and now < _patience_ends(item, now=now) for item in withdrawals.values())
 
 
 def withdrawal_moments(withdrawals: Mapping[str, Attempts], *, now: datetime) -> Iterator[datetime | None]:
-    """When time alone changes something of them."""
+    """When the withdrawals change without any other event."""
     for attempts in withdrawals.values():
         yield attempts.due_at
         yield _patience_ends(attempts, now=now)

@@ -1,4 +1,4 @@
-"""Findings about a NIC that is to be in the guest: where it is, and what keeps it out."""
+"""Findings about a NIC to plug into the guest: its state, and what blocks it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,11 +33,11 @@ _PHANTOM = (
 
 
 def find_plug(situation: Situation) -> Finding | None:
-    """Find the state of a NIC that is to be in the guest; None for one that was born there."""
+    """Find the state of a NIC to plug; None for one that the guest started with."""
     if not situation.in_guest:
         return first_result(PLUG_CHECKS, situation)
     changed = find_change(situation)
-    # A link is nothing without the interface; the migration for another network brings that, too.
+    # A link needs the interface; the migration for another network provides that, too.
     waits = changed is not None and changed.phase is not OperationPhase.READY
     if changed is not None and waits and changed.operation is OperationType.CHANGE_NETWORK:
         return changed
@@ -48,7 +48,7 @@ def find_plug(situation: Situation) -> Finding | None:
         return found
     if twin := mac_address_twin(situation.interface, situation.siblings):
         return _ready_beside(twin, situation, plugged)
-    # A NIC that was born in the guest has had a record for the sake of its twin alone.
+    # A NIC that the guest started with has a record only because of another one with its MAC address.
     return _ready(situation, plugged) if plugged is not None and plugged.path != OperationPath.NONE else None
 
 
@@ -65,10 +65,10 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
     if situation.network is not None and situation.network.is_primary:
         remedy = "Restart the VM"
     if interface.binding in _NO_LONGER_ADMITTED or not interface.binding:
-        # Advised to restart, its owner would have a VM that is not admitted again.
+        # No advice to restart: the VM would not be admitted again.
         path, remedy = OperationPath.NONE, "Use bridge"
     if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
-        # Advised to restart, its owner would have a VM that does not start.
+        # No advice to restart: the VM would not start.
         path = OperationPath.NONE
         message = (
             f"an interface {binding} cannot be plugged into a running VM, and no VM starts with it, as the plugin is "
@@ -79,13 +79,13 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
 
 
 def nic_is_invalid(situation: Situation) -> Finding | None:
-    """The NIC's entries are invalid, so the pod is not asked for it."""
+    """Find invalid entries of the NIC, which is not requested from the pod."""
     refusal = refuse(situation.interface, situation.network)
     return situation.blocked(refusal) if refusal is not None else None
 
 
 def runs_until_restart(situation: Situation) -> Finding | None:
-    """The guest goes on with what would be refused today; the record says so before anybody restarts it."""
+    """Find a NIC in the guest that would be rejected now; the record warns before a restart."""
     violation, came = _violation(situation), _plugged_by(situation)
     if violation is None or not situation.in_guest:
         return None
@@ -101,7 +101,7 @@ def runs_until_restart(situation: Situation) -> Finding | None:
 
 
 def is_not_admitted(situation: Situation) -> Finding | None:
-    """An owner who followed advice to restart would have a VM that does not start."""
+    """Find a spec that is not admitted: the VM would not start after a restart."""
     violation = _violation(situation)
     if violation is None:
         return None
@@ -127,7 +127,7 @@ def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
 
 
 def network_is_not_secondary(situation: Situation) -> Finding | None:
-    """A pod gets its primary network only when it is made."""
+    """Find a primary network, which a pod gets only on creation."""
     if situation.network is None or situation.network.is_secondary:
         return None
     return situation.finding(
@@ -140,19 +140,19 @@ def network_is_not_secondary(situation: Situation) -> Finding | None:
 
 
 def guest_has_no_slot(situation: Situation) -> Finding | None:
-    """No pod helps, whoever has the interface or brings it."""
+    """Find a missing PCI slot, which no pod can provide."""
     chosen = situation.choose()
     return settled_by(chosen) if chosen.choice.reason is Reason.NO_PCI_SLOT else None
 
 
 def pod_has_it(situation: Situation) -> Finding | None:
-    """The pod interface is there; the node agent is next."""
+    """Find that the pod has the interface; the node agent plugs it next."""
     if not has_source(situation.row, MULTUS_STATUS):
         return None
     migration, name = situation.arrived_with, situation.interface.name
     phantom = situation.chooser.phantoms.get(name)
     if phantom is not None and not phantom.is_believed:
-        return None  # it comes anew, by whatever path
+        return None  # it is plugged again, by whatever path
     doubt = _PHANTOM if phantom is not None else situation.chooser.slots.doubt(name)
     return replace(
         situation.finding(
@@ -167,13 +167,13 @@ def pod_has_it(situation: Situation) -> Finding | None:
 
 
 def pod_must_not_be_asked(situation: Situation) -> Finding | None:
-    """The network cannot be attached, or the annotation has no place for it."""
+    """Find a network that cannot be attached, or for which the annotation has no room."""
     refusal = situation.annotation.withheld.get(situation.interface.name)
     return situation.blocked(refusal) if refusal is not None else None
 
 
 def network_cannot_be_attached(situation: Situation) -> Finding | None:
-    """The network cannot be attached, and a new pod would not start with it either."""
+    """Find a network that cannot be attached; a new pod would not start with it either."""
     network, view = situation.network, situation.view
     if network is None:
         return None
@@ -182,7 +182,7 @@ def network_cannot_be_attached(situation: Situation) -> Finding | None:
 
 
 def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
-    """Nothing is wrong, and nothing could be asked: the pod is not there or not ready."""
+    """Find a NIC without errors whose pod does not exist or is not ready."""
     if situation.annotation.is_made and situation.is_in_spec:
         return None
     return situation.finding(
@@ -194,10 +194,10 @@ def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
 
 
 def _plugged_by(situation: Situation) -> InterfaceOperation | None:
-    """The record of how the NIC came into the running guest; None of one that was born there.
+    """The record of how the NIC was plugged into the running guest; None for one that the guest started with.
 
-    A change of mind about its network or its entries has a record in the place of that one. When it comes to nothing,
-    what the NIC was attached by must not be forgotten: nobody would see that its definition changes.
+    A change of its network or its entries replaces that record. If the change is abandoned, the definition by which the
+    NIC was attached must be kept: changes of it would not be detected otherwise.
     """
     record, pod = situation.record, situation.pod
     if record is None or record.operation == OperationType.PLUG:
@@ -220,7 +220,7 @@ def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
 
 
 def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperation | None) -> Finding:
-    """Another NIC has the same MAC address. Whether that matters depends on the networks, so the owner decides."""
+    """Report another NIC with the same MAC address. Whether that matters depends on the networks: the owner decides."""
     return Finding(
         operation=OperationType.PLUG,
         path=OperationPath(record.path) if record is not None else OperationPath.NONE,

@@ -1,4 +1,4 @@
-"""The record of each NIC: where it is, which path it takes, why, and what comes next."""
+"""The record of each NIC: its state, its path, the reason, and the next step."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,15 +49,15 @@ _WRITE_AGAIN = "To take it back, write its entries into the template again, with
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NicReport:
-    """The records of the NICs, and what has to be done beyond asking their pod.
+    """The records of the NICs, and the actions required besides requests to their pod.
 
     Attributes:
-        operations: all records as they shall be, in spec order.
-        wanting: the NICs that a migration is to be made for, or, being under way, to go on for; each with its cause.
-            Of those that have to be tried apart only the one whose turn it is.
-        rolled_back: the NICs for which what works is to be restored, or has been, and what was asked for.
-        why_moved: of those that come with a migration, why, for an event, where their message says more than that.
-        again_at: when time alone will have changed a record.
+        operations: all desired records, in spec order.
+        wanting: the NICs for which a migration is to be created, or to continue, with the fingerprints of their
+            changes. Of those to be retried alone, only the one whose turn it is.
+        rolled_back: the NICs whose last working state is to be restored, or has been, with the requested operation.
+        why_moved: for an event, why NICs are plugged by a migration, if their message says more than that.
+        again_at: when a record changes without any other event.
     """
 
     operations: tuple[InterfaceOperation, ...] = ()
@@ -78,11 +78,11 @@ def plan_operations(
     records: Records,
     now: datetime,
 ) -> NicReport:
-    """All records as they shall be.
+    """Return the desired records, and the actions that follow from them.
 
     Args:
-        rows: `status.interfaces` by name, as they will be after this pass.
-        records: the records as they are.
+        rows: `status.interfaces` by name, after this pass.
+        records: the stored records.
     """
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = _born_with_the_pod(view.vmi.networks)
@@ -126,10 +126,10 @@ def plan_operations(
 
 def _wanting(findings: Mapping[str, Finding]) -> dict[str, str]:
     wanting = {name: finding for name, finding in findings.items() if finding.wants_migration}
-    riding = select_for_next_migration(
+    selected = select_for_next_migration(
         {name: finding.failures or MigrationFailures() for name, finding in wanting.items()}
     )
-    return {name: finding.change for name, finding in wanting.items() if name in riding}
+    return {name: finding.change for name, finding in wanting.items() if name in selected}
 
 
 def _find(situation: Situation, *, is_primary: bool) -> Finding | None:
@@ -156,32 +156,32 @@ def _deleted_in_vain(situation: Situation) -> _Deletion | None:
     config = situation.view.config
     if config is not None and config.stages_changes:
         return _Deletion.STAGED
-    # What nobody has had goes by itself, at the latest after the migration that may bring it.
-    goes_by_itself = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
-    return None if goes_by_itself else _Deletion.IGNORED
+    # A NIC that was never attached is removed automatically, at the latest after the migration that may plug it.
+    is_automatic = never_attached(name, vmi=vmi) and not has_ordinal_names(vmi)
+    return None if is_automatic else _Deletion.IGNORED
 
 
 def _born_with_the_pod(networks: Sequence[Network]) -> frozenset[str]:
-    """The networks that only a new pod gets: the primary one, of which a pod has one, and devices of claims."""
+    """The networks that only a new pod can have: the primary one, of which a pod has one, and devices of claims."""
     first = next((network.name for network in networks if network.is_primary), None)
     return frozenset(item.name for item in networks if item.name == first or not (item.is_primary or item.is_secondary))
 
 
 def _without_interface(view: VmiView) -> tuple[Interface, ...]:
-    """A stand-in for each network that no interface names: it has to be told of under its name."""
+    """A placeholder for each network that no interface names, so that it is reported under its name."""
     named = {interface.name for interface in view.vmi.interfaces}
-    lonely = {item.name for item in view.vmi.networks if item.name not in named}
+    unnamed = {item.name for item in view.vmi.networks if item.name not in named}
     if view.vm is not None:
         named |= {interface.name for interface in view.vm.interfaces}
-        lonely |= {item.name for item in view.vm.networks if item.name not in named}
+        unnamed |= {item.name for item in view.vm.networks if item.name not in named}
     in_order = dict.fromkeys(item.name for item in (*view.vmi.networks, *_template_networks(view)))
-    return tuple(parse_interface({"name": name}) for name in in_order if name in lonely)
+    return tuple(parse_interface({"name": name}) for name in in_order if name in unnamed)
 
 
 def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
-    """A stand-in for each NIC that the guest has and no list names any more: its end has not been seen."""
+    """A placeholder for each NIC in the guest that no list contains any more: its end has not been observed."""
     template = view.vm.interfaces if view.vm is not None else ()
-    leaving = {item.name for item in template if item.is_absent}  # nobody asks the guest for that without the VMI
+    leaving = {item.name for item in template if item.is_absent}  # has no effect on the guest without the VMI
     listed = {interface.name for interface in template} | {network.name for network in _template_networks(view)}
     listed -= leaving
     listed |= {item.name for item in view.vmi.interfaces} | {network.name for network in view.vmi.networks}
@@ -190,7 +190,7 @@ def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
 
 
 def _strays(view: VmiView, pod: LauncherPod | None, rows: Rows, *, besides: Iterable[Interface]) -> list[Interface]:
-    """A stand-in for each interface of the pod that no NIC has, under the name of the interface."""
+    """A placeholder for each stray interface of the pod, under the name of the interface."""
     if pod is None:
         return []
     found = stray_interfaces(view.vmi, pod, rows, access=view.attachments.access)
@@ -199,15 +199,15 @@ def _strays(view: VmiView, pod: LauncherPod | None, rows: Rows, *, besides: Iter
 
 
 def _as_the_template_asks(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
-    """The VMI's NICs, those absent that the template wants gone: what keeps the wish from the VMI has to be told."""
+    """The VMI's NICs, with those absent that the template unplugs: it is reported what keeps that from the VMI."""
     leaving = leaving_nics(view, rows)
     return tuple(item.with_state(ABSENT) if item.name in leaving else item for item in view.vmi.interfaces)
 
 
 def leaving_nics(view: VmiView, rows: Rows) -> set[str]:
-    """The NICs that the template wants gone, whether or not the VMI says so by now.
+    """The NICs that the template unplugs, whether or not the VMI has the change yet.
 
-    One whose wish stays in the template, and that is still on its way to the guest, goes on, and is reported as such.
+    One that is still being plugged while its removal is kept in the template goes on, and is reported as such.
     """
     vm = view.vm
     leaving: set[str] = set()
@@ -220,7 +220,7 @@ def leaving_nics(view: VmiView, rows: Rows) -> set[str]:
 
 
 def _only_in_template(view: VmiView) -> tuple[Interface, ...]:
-    """NICs that the user wrote and that have not reached, or will never reach, the running VMI."""
+    """NICs of the template that have not reached, or will never reach, the running VMI."""
     if view.vm is None:
         return ()
     present = {interface.name for interface in view.vmi.interfaces}
@@ -265,7 +265,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
 
 
 def _attached(situation: Situation) -> Attached | None:
-    """By the definition as it is while the pod is asked; what the pod has keeps what it was attached by."""
+    """The definition to record: the present one while the NIC is requested, then the one that it was attached by."""
     old, network, pod = situation.record, situation.network, situation.pod
     if has_go_ahead(situation.chooser.rows.get(situation.interface.name)):
         return old.attached if old is not None else None
@@ -278,7 +278,7 @@ def _attached(situation: Situation) -> Attached | None:
 
 
 def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Attempts | None) -> InterfaceOperation:
-    """The record of an operation that had one: it began when that began, and keeps what nobody knows better."""
+    """Continue the record of an operation: it keeps its start, and members without newer information."""
     kept: dict[str, Any] = {"start_time": old.start_time}
     if attempts is None:
         kept |= {
@@ -297,29 +297,29 @@ def _continued(fresh: InterfaceOperation, old: InterfaceOperation, attempts: Att
 
 
 def _requested_at(situation: Situation, *, now: datetime) -> datetime:
-    """When the VMI's spec was first seen with it; a NIC that is only in the template has just been noticed."""
+    """When the VMI's spec was first observed with it; a NIC of the template alone has just been observed."""
     view = situation.view
     in_spec = situation.interface.name in first_by_name(view.vmi.interfaces)
     return min(view.spec_seen_at, now) if in_spec else now
 
 
 def _was_asked(finding: Finding, situation: Situation) -> bool:
-    """The pod, or for an unplug and for a link the guest, has been asked for the change."""
+    """True if the change has been requested from the pod, or, for an unplug or a link, from the guest."""
     if finding.operation in (OperationType.UNPLUG, OperationType.SET_LINK):
         return finding.phase is not OperationPhase.BLOCKED
     return situation.interface.name in situation.annotation.attachments
 
 
 def unsettled(operations: Iterable[InterfaceOperation]) -> tuple[InterfaceOperation, ...]:
-    """The records that keep a VMI from being `InterfacesReady`; those that need a person first, else in order."""
+    """The records that keep a VMI from being `InterfacesReady`; those that need a user come first, else in order."""
     waiting = (operation for operation in operations if operation.phase != OperationPhase.READY)
     return tuple(sorted(waiting, key=lambda operation: not needs_person(operation.phase)))
 
 
 def asks_again(*, before: Records, after: Iterable[InterfaceOperation]) -> bool:
-    """A pod is asked in this pass for what it was asked for before.
+    """True if this pass repeats a request to a pod.
 
-    The next attempt is counted from the record: while that is not written, every pass would ask once more.
+    The next attempt is counted from the record: until that is written, every pass would repeat the request.
     """
     return any(
         (old.last_attempt_time is not None and _attempt(old) != _attempt(item))

@@ -1,7 +1,7 @@
 """A request to add or remove a NIC, and the objections to it.
 
-Asked by the subresources before a request is recorded (`plan.subresources`), and again when it is worked off
-(`plan.vm.interface_requests`): anybody who may write a VM's status can record one.
+Checked by the subresources before a request is recorded (`plan.subresources`), and again when it is processed
+(`plan.vm.interface_requests`): anyone who may write a VM's status can record one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,9 +34,9 @@ from nicplug.plan.nic.pci_slots import count_slots
 from nicplug.plan.nic.spec_checks import refuse
 
 Owner = VirtualMachine | VirtualMachineInstance
-"""Whose lists of NICs are looked at: those of a VM are its template's."""
+"""The object whose lists of NICs are checked; for a VM those of its template."""
 
-# The counting of slots looks at no time, and a row without one needs some.
+# Counting slots uses no time, but a row needs one.
 _ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -44,15 +44,15 @@ class Because(Enum):
     """The kind of an objection."""
 
     INVALID = "invalid"
-    """Whatever else there is, nobody could carry it out."""
+    """It could never be carried out."""
     CONFLICT = "conflict"
-    """The VM or its guest is not such that it could be."""
+    """The present state of the VM or its guest prevents it."""
     FORBIDDEN = "forbidden"
     """The cluster's policy does not allow it."""
 
 
 class Hint(StrEnum):
-    """What to type next, for the command line; KubeVirt's answers have no such field."""
+    """The next command to suggest, for the command line; KubeVirt's answers have no such field."""
 
     NONE = ""
     WAIT_UNTIL_GONE = "NicIsBeingUnplugged"
@@ -61,7 +61,7 @@ class Hint(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objection:
-    """Why a request cannot be carried out, in a sentence with the remedy."""
+    """Why a request cannot be carried out, as a sentence with the remedy."""
 
     because: Because
     message: str
@@ -71,11 +71,11 @@ class Objection:
 def object_to(
     request: InterfaceRequest, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Objection | None:
-    """The objection to the request by one object alone; None if it can be carried out.
+    """The objection to the request by a single object; None if it can be carried out.
 
     Args:
-        vm: None for a VMI that belongs to none.
-        vmi: the one that runs or starts; None for a stopped VM, whose template takes anything that can be removed.
+        vm: the VM; None for a VMI without one.
+        vmi: the running or starting VMI; None for a stopped VM, whose template accepts anything that can be removed.
     """
     if not isinstance(request, AddInterface):
         return _object_to_unplug(request.name, vm=vm, vmi=vmi) if vmi is not None else None
@@ -86,7 +86,7 @@ def object_to(
 
 
 def _object_to_unplug(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> Objection | None:
-    """The guest would keep it, and the API server refuses `state: absent` for such a NIC."""
+    """Object to a NIC that the guest would keep; the API server rejects `state: absent` for it."""
     interface = wanted_by_name(vmi.interfaces).get(name)
     if interface is None or may_be_unplugged(interface, vmi=vmi):
         return None
@@ -98,7 +98,7 @@ def _object_to_unplug(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachi
 
 
 def _how_to_lose(name: str, *, vm: VirtualMachine | None) -> str:
-    """How the guest starts without a NIC that it cannot let go while it runs."""
+    """How to start the guest without a NIC that cannot be unplugged while it runs."""
     if vm is None:
         return "Delete the VMI, and create it without this NIC"
     listed = first_by_name(vm.interfaces)
@@ -112,7 +112,7 @@ def _how_to_lose(name: str, *, vm: VirtualMachine | None) -> str:
 
 
 def _taken(request: AddInterface, owner: Owner) -> Objection | None:
-    """The name belongs to a NIC, or to a network, that is another one than what is asked for."""
+    """Object if the name belongs to a NIC or network other than the requested one."""
     interface = first_by_name(owner.interfaces).get(request.name)
     network = first_by_name(owner.networks).get(request.name)
     if (interface is None and network is None) or (interface is not None and interface.is_absent):
@@ -136,7 +136,7 @@ def object_to_mac(
 ) -> Objection | None:
     """The objection to the MAC address of a requested NIC; only a spec has one, a request does not.
 
-    Besides those that the specs name, a guest has addresses that only its status shows.
+    The guest also has addresses that only its status contains.
     """
     interface = parse_interface({**mapping(thaw(request.to_interface().raw)), "macAddress": mac})
     if refusal := refuse(interface, request.to_network()):
@@ -159,12 +159,12 @@ def object_to_mac(
 
 
 def has_nic(request: AddInterface, owner: Owner) -> bool:
-    """The lists have the NIC that is asked for, and it is to stay; asked when nothing speaks against the request."""
+    """True if the lists have the requested NIC, not absent; called only without an objection."""
     return request.name in wanted_by_name(owner.interfaces)
 
 
 def is_leaving(name: str, owner: Owner) -> bool:
-    """The lists have a NIC of the name that is to go, and nothing else of that name can come before it has gone."""
+    """True if a NIC of the name is being removed, so that no other one can have the name yet."""
     interface = first_by_name(owner.interfaces).get(name)
     return interface is not None and interface.is_absent
 
@@ -172,7 +172,7 @@ def is_leaving(name: str, owner: Owner) -> bool:
 def with_nic(
     request: AddInterface, *, interfaces: tuple[Interface, ...], networks: tuple[Network, ...]
 ) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
-    """Both lists with the NIC at their end, where they do not have it."""
+    """Return both lists with the NIC appended, unless they have it."""
     if request.name not in first_by_name(interfaces):
         interfaces = (*interfaces, request.to_interface())
     if request.name not in first_by_name(networks):
@@ -181,17 +181,17 @@ def with_nic(
 
 
 def with_absent(name: str, interfaces: tuple[Interface, ...]) -> tuple[Interface, ...]:
-    """The list with the NIC to go, where it has one. Its network stays until it has gone."""
+    """Return the list with the NIC absent, if it has one. Its network stays until the NIC is unplugged."""
     return tuple(item.with_state(ABSENT) if item.name == name and not item.is_absent else item for item in interfaces)
 
 
 def without_nic(
     name: str, *, interfaces: tuple[Interface, ...], networks: tuple[Network, ...]
 ) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
-    """Both lists after a request to remove a NIC to which `object_to` has no objection.
+    """Return both lists after a request to remove a NIC to which `object_to` has no objection.
 
-    A bridge NIC of a secondary network becomes absent, as a guest may have to let it go. Of any other both entries go:
-    no guest has it, and the API server refuses `state: absent` for it.
+    A bridge NIC of a secondary network becomes absent, as a guest may have to release it. For any other, both entries
+    are deleted: no guest has it, and the API server rejects `state: absent` for it.
     """
     interface, network = first_by_name(interfaces).get(name), first_by_name(networks).get(name)
     can_be_absent = network is None or network.is_secondary
@@ -202,14 +202,14 @@ def without_nic(
 
 
 def lists_after(request: InterfaceRequest, owner: Owner) -> tuple[tuple[Interface, ...], tuple[Network, ...]]:
-    """Interfaces and networks of a VM's template, or of a VMI, with the request carried out."""
+    """Return interfaces and networks of a VM's template, or of a VMI, with the request carried out."""
     if isinstance(request, AddInterface):
         return with_nic(request, interfaces=owner.interfaces, networks=owner.networks)
     return without_nic(request.name, interfaces=owner.interfaces, networks=owner.networks)
 
 
 def object_to_network(request: AddInterface, *, namespace: str, known: KnownAttachments) -> Objection | None:
-    """The policy for networks of other namespaces forbids it. Whether the network exists is not asked: it may come."""
+    """Object if the policy for networks of other namespaces forbids it. The network need not exist yet."""
     refusal = refuse_use(request.to_network(), namespace=namespace, known=known)
     return Objection(because=Because.FORBIDDEN, message=refusal.sentence) if refusal is not None else None
 
@@ -222,12 +222,12 @@ def object_to_slots(
     before: Sequence[AddInterface] = (),
     known: KnownAttachments,
 ) -> Objection | None:
-    """The running guest has no PCI slot left, as far as anybody can count.
+    """Object if the running guest has no PCI slot left, as far as they can be counted.
 
     Args:
-        vm: None for a VMI that belongs to none.
-        before: requests that were made earlier and are not carried out yet; each takes a slot.
-        known: NICs that cannot be attached now take no slot.
+        vm: the VM; None for a VMI without one.
+        before: earlier requests that are not carried out yet; each takes a slot.
+        known: the network attachment definitions; NICs that cannot be attached now take no slot.
     """
     if vmi.phase is not VmiPhase.RUNNING or has_nic(request, vmi):
         return None

@@ -1,4 +1,4 @@
-"""NICs that were rolled back (policy `onFailure: Rollback`), and for how long that stands."""
+"""NICs that were rolled back (policy `onFailure: Rollback`), and how long that is valid."""
 
 from collections.abc import Mapping
 
@@ -13,41 +13,41 @@ from nicplug.plan.actions import PatchAnnotations, patch_annotation
 def written_entry(
     name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance
 ) -> tuple[Interface, Network] | None:
-    """Both entries of a NIC where its owner wrote them; None when one is missing, or the NIC is to go."""
+    """Both entries of a NIC as its owner wrote them; None if one is missing, or the NIC is absent."""
     return entry_of(name, vm) if vm is not None and _lists(vm, name) else entry_of(name, vmi)
 
 
 def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
-    """Both entries of a NIC in one object; None if one is missing, or the NIC is to go."""
+    """Both entries of a NIC in one object; None if one is missing, or the NIC is absent."""
     interface, network = wanted_by_name(owner.interfaces).get(name), first_by_name(owner.networks).get(name)
     return (interface, network) if interface is not None and network is not None else None
 
 
 def is_rolled_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
-    """It was, and its owner has not changed it since."""
+    """True if it was rolled back, and its owner has not changed it since."""
     digest = vmi.rolled_back.get(name)
     entry = written_entry(name, vm=vm, vmi=vmi) if digest is not None else None
     return entry is not None and entry_digest(*entry) == digest
 
 
 def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
-    """True if the instance itself still asks for what was rolled back, whatever the template says."""
+    """True if the instance itself still requests the rolled-back change, whatever the template says."""
     entry = entry_of(name, vmi) if name in vmi.rolled_back else None
     return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
 
 
 def rolled_back_from(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> frozenset[str]:
-    """The NICs of a template that do not flow to the VMI."""
+    """The NICs of a template that are not applied to the VMI, as they were rolled back."""
     return frozenset(name for name in vmi.rolled_back if _lists(vm, name) and is_rolled_back(name, vm=vm, vmi=vmi))
 
 
 def standing_rollbacks(
     vmi: VirtualMachineInstance, *, vm: VirtualMachine | None, is_staged: bool = False
 ) -> dict[str, str]:
-    """The wanted content of the annotation.
+    """The desired content of the annotation.
 
     Args:
-        is_staged: what the template says does not come to the VMI, so what that says of itself counts, too.
+        is_staged: the template is not applied to the VMI, so the VMI's own entries count, too.
     """
     return {
         name: digest
@@ -57,7 +57,7 @@ def standing_rollbacks(
 
 
 def note_rolled_back(vmi: VirtualMachineInstance, wanted: Mapping[str, str]) -> PatchAnnotations | None:
-    """The change of the annotation; None when it says so already, or says nothing that could be read."""
+    """Return the patch of the annotation; None if it is up to date, where an unreadable one counts as empty."""
     if wanted == vmi.rolled_back:
         return None
     return patch_annotation(vmi, ROLLED_BACK_ANNOTATION, render_rolled_back(wanted))

@@ -1,4 +1,4 @@
-"""Checks of a NIC before any pod is asked for it: one check, one reason, one remedy."""
+"""Checks of a NIC before it is requested from a pod: one check, one reason, one remedy."""
 
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -16,12 +16,12 @@ from nicplug.plan.checks import first_result
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
-# Is a NIC fit to reach a pod? One check, one reason, one remedy.
+# Decides whether a NIC may be requested from a pod.
 #
 # A failed ADD for an existing name deletes the pod's real interface, and one bad element blocks those behind it
-# (docs/node-simulator.md): what is wrong must be caught before the annotation is written.
+# (docs/node-simulator.md): errors must be caught before the annotation is written.
 
-# KubeVirt's admission rule for interface names; longer ones are not kept (docs/adr/0018).
+# KubeVirt's admission rule for interface names; longer ones are not stored (docs/adr/0018).
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,128}$")
 _MAC_ADDRESS = re.compile(r"^[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}$")
 _SEGMENT = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
@@ -33,7 +33,7 @@ _LARGEST_ACPI_INDEX = 16_383
 
 _CORRECT = "Correct it, or leave it out"
 _NO_MAC_ADDRESS = "00:00:00:00:00:00"
-# Of the bridge in the pod that a masquerade NIC is connected to: KubeVirt's own.
+# The MAC address of KubeVirt's bridge in the pod, to which a masquerade NIC is connected.
 _MASQUERADE_BRIDGE_MAC_ADDRESS = "02:00:00:00:00:00"
 
 Rows = Mapping[str, Mapping[str, Any]]
@@ -59,7 +59,7 @@ def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], 
 
 
 def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | None:
-    """KubeVirt's admission rule, which a VMI written by others may never have passed."""
+    """Check the name by KubeVirt's admission rule, which a VMI written by others may never have passed."""
     if _NAME.fullmatch(interface.name):
         return None
     return Refusal(
@@ -70,7 +70,7 @@ def name_is_valid(interface: Interface, _network: Network | None) -> Refusal | N
 
 
 def interface_is_read(interface: Interface, _network: Network | None) -> Refusal | None:
-    """No value of an interface that KubeVirt takes is so long that nicplug does not keep it (docs/adr/0018)."""
+    """Check for overlong values, which nicplug does not store (docs/adr/0018); KubeVirt accepts none of them."""
     if not interface.is_unread:
         return None
     return Refusal(
@@ -82,7 +82,7 @@ def interface_is_read(interface: Interface, _network: Network | None) -> Refusal
 
 
 def network_exists(interface: Interface, network: Network | None) -> Refusal | None:
-    """An interface is nothing without the network of its name."""
+    """Check that the interface has a network of its name."""
     if network is not None:
         return None
     return Refusal(
@@ -93,7 +93,7 @@ def network_exists(interface: Interface, network: Network | None) -> Refusal | N
 
 
 def network_has_a_kind(_interface: Interface, network: Network | None) -> Refusal | None:
-    """An entry of a name alone, or of an empty reference, connects the NIC to nothing."""
+    """Check that the network has a type and a reference; otherwise the NIC is connected to nothing."""
     if network is None or network.is_primary or network.is_secondary or network.is_claimed:
         return None
     return Refusal(
@@ -104,9 +104,9 @@ def network_has_a_kind(_interface: Interface, network: Network | None) -> Refusa
 
 
 def attachment_is_valid(_interface: Interface, network: Network | None) -> Refusal | None:
-    """A reference that is no Kubernetes name can never resolve.
+    """Check that the reference is a Kubernetes name; no other one can be resolved.
 
-    What Multus would make of it may: of JSON, `@` and commas it takes whatever else an element can ask for.
+    Multus could resolve it to something else: from JSON, `@` and commas it parses any other part of an element.
     """
     is_reference = network is not None and (network.is_secondary or network.is_default)
     if network is None or not is_reference or _ATTACHMENT.fullmatch(network.attachment):
@@ -119,7 +119,10 @@ def attachment_is_valid(_interface: Interface, network: Network | None) -> Refus
 
 
 def binding_is_single(interface: Interface, _network: Network | None) -> Refusal | None:
-    """KubeVirt's admission rule; nobody can tell which of two was meant. Without one, only a restart could help."""
+    """Check for one binding, by KubeVirt's admission rule: with two, it is unknown which one was meant.
+
+    A NIC without a binding can only come with a restart.
+    """
     bindings = interface.bindings
     if len(bindings) < 2:
         return None
@@ -131,7 +134,7 @@ def binding_is_single(interface: Interface, _network: Network | None) -> Refusal
 
 
 def hardware_is_known(interface: Interface, _network: Network | None) -> Refusal | None:
-    """The model or address is known; another would wait for the node agent indefinitely."""
+    """Check model and address: an unknown one would wait for the node agent indefinitely."""
     raw = read(interface.raw)
     model, address, index = said(raw.get("model")), said(raw.get("pciAddress")), raw.get("acpiIndex") or 0
     if model and model not in _MODELS:
@@ -149,7 +152,7 @@ def hardware_is_known(interface: Interface, _network: Network | None) -> Refusal
 
 
 def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Refusal | None:
-    """A multicast source address is dropped by every bridge on the way, and zeros are no address."""
+    """Check that the MAC address is unicast: bridges drop multicast source addresses, and zeros are no address."""
     mac = interface.mac_address
     if not mac or (_MAC_ADDRESS.fullmatch(mac) and not int(mac[1], 16) & 1 and normalised_mac(mac) != _NO_MAC_ADDRESS):
         return None
@@ -161,7 +164,7 @@ def mac_address_is_unicast(interface: Interface, _network: Network | None) -> Re
 
 
 def mac_address_is_free(interface: Interface, _network: Network | None) -> Refusal | None:
-    """KubeVirt's admission rule, in its words."""
+    """Reject the MAC address of KubeVirt's masquerade bridge, by its admission rule; the message is KubeVirt's."""
     is_reserved = normalised_mac(interface.mac_address) == _MASQUERADE_BRIDGE_MAC_ADDRESS
     if interface.binding is not Binding.MASQUERADE or not is_reserved:
         return None
@@ -173,7 +176,7 @@ def mac_address_is_free(interface: Interface, _network: Network | None) -> Refus
 
 
 def masquerade_is_on_the_pod_network(interface: Interface, network: Network | None) -> Refusal | None:
-    """KubeVirt's admission rule, in its words; the pod has no address of another network that could be shared."""
+    """Check masquerade by KubeVirt's admission rule: only on the pod network does the pod have an address to share."""
     if interface.binding is not Binding.MASQUERADE or network is None or network.is_pod:
         return None
     return Refusal(
@@ -184,7 +187,7 @@ def masquerade_is_on_the_pod_network(interface: Interface, network: Network | No
 
 
 def mac_address_twin(interface: Interface, siblings: Siblings) -> Interface | None:
-    """The NIC before this one that has the same MAC address. KubeVirt's admission accepts that, so both are served."""
+    """The preceding NIC with the same MAC address. KubeVirt's admission accepts that, so both are plugged."""
     mac = normalised_mac(interface.mac_address)
     if not mac or (first := _first_by_mac_address(siblings).get(mac)) is None:
         return None
@@ -194,7 +197,7 @@ def mac_address_twin(interface: Interface, siblings: Siblings) -> Interface | No
 
 @once_per_pass
 def _first_by_mac_address(siblings: Siblings) -> Mapping[str, tuple[int, Interface]]:
-    """The first NIC of each address that is not to go, and where it stands."""
+    """The first NIC with each address that is not absent, and its position."""
     numbered = [(index, item) for index, item in enumerate(siblings) if item.mac_address and not item.is_absent]
     return {normalised_mac(item.mac_address): (index, item) for index, item in reversed(numbered)}
 
@@ -219,13 +222,13 @@ CHECKS: tuple[Check, ...] = (
 
 
 def refuse(interface: Interface, network: Network | None) -> Refusal | None:
-    """The first check that the NIC fails, or None when it may reach a pod."""
+    """Return the result of the first failed check, or None if the NIC may be requested from a pod."""
     return first_result(CHECKS, interface, network)
 
 
-# What KubeVirt's admission refuses of interfaces and networks together, for objects that were stored before it did.
+# KubeVirt's admission rules for interfaces and networks together, for objects that were stored before the rules.
 #
-# No VM is started with it, and nobody is advised to restart one: it would not start again. A guest that runs goes on.
+# No VM is started with a violation, and no restart is advised: the VM would not start again. Running guests continue.
 # Pure. Source: KubeVirt 1.9, `pkg/network/admitter`; texts and paths are KubeVirt's. docs/admission.md has all rules.
 
 _PRIMARY_REMEDY = "Remove its interface and network, or make it a secondary Multus network"
@@ -237,9 +240,9 @@ class Violation:
     """A violation of an admission rule.
 
     Attributes:
-        nic: the NIC that is in the way.
-        path: of the field, below the VMI spec.
-        text: KubeVirt's.
+        nic: the NIC with the violation.
+        path: path of the field, relative to the VMI spec.
+        text: KubeVirt's message.
         remedy: what admission accepts.
     """
 
@@ -249,7 +252,7 @@ class Violation:
     remedy: str
 
     def at(self, root: str) -> str:
-        """The sentence as the webhook and the policies have it."""
+        """The message as the webhook and the policies word it."""
         return f"{root}{self.path}: {self.text.replace('{F}', root)}"
 
 
@@ -271,10 +274,10 @@ def find_violations(
     config: KubevirtConfig | None,
     held: Container[str] = frozenset(),
 ) -> Iterator[Violation]:
-    """Everything of the spec that is refused as a whole.
+    """Find all violations in a spec.
 
     Args:
-        config: the KubeVirt CR; None when there is none, which forbids nothing.
+        config: the KubeVirt CR; None if there is none, which forbids nothing.
         held: NICs of the running guest: of several primary ones, the first of these may stay.
     """
     spec = _Spec(interfaces=interfaces, networks=networks, config=config, held=held)
@@ -285,10 +288,10 @@ def find_violations(
 def refuse_whole(
     interfaces: Sequence[Interface], networks: Sequence[Network], *, config: KubevirtConfig | None, root: str
 ) -> Refusal | None:
-    """Why nothing is started with these lists, in KubeVirt's words and with what to do; None when it may be.
+    """Return why nothing is started with these lists, in KubeVirt's words and with a remedy; None if it may be.
 
     Args:
-        root: the path of the VMI spec in the object that a person edits.
+        root: the path of the VMI spec in the object that users edit.
     """
     found = next(find_violations(interfaces, networks, config=config), None)
     if found is None:

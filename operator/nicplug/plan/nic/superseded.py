@@ -1,10 +1,10 @@
-"""NICs whose pod is asked for something else than the VMI's spec asks for by now.
+"""Superseded requests: NICs whose pod has an element that differs from the VMI's present spec.
 
-A NIC that the guest has not got is taken from the template anew when that is corrected, while its pod may have been
-asked for it already. The dynamic networks controller compares the network and the interface's name alone: an element
-with another MAC address changes nothing about an interface that it has attached, or is about to attach. So the old
-element stays until the controller has done with it. When network-status then lists the interface, the element is taken
-out, and the NIC is asked for anew once network-status has dropped it. No guest is given the interface meanwhile.
+If a template is corrected, a NIC that the guest does not have yet is copied again, while it may have been requested
+from its pod already. The dynamic networks controller compares only the network and the interface's name: an element
+with another MAC address does not change an interface that it has attached, or is about to attach. So the old element
+stays until the controller has processed it. When network-status then lists the interface, the element is removed, and
+the NIC is requested again once network-status has dropped it. Meanwhile the interface is not plugged into the guest.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,12 +29,12 @@ _RESOLUTION = timedelta(seconds=1)
 
 
 class Superseded(Enum):
-    """How far the pod is with what it was asked for before."""
+    """State of the superseded request in the pod."""
 
     UNDER_WAY = auto()
     """The controller may be attaching it: its element stays."""
     WITHDRAWN = auto()
-    """The pod has it: its element goes, or has gone, until network-status drops the interface."""
+    """The pod has it: its element is removed until network-status drops the interface."""
 
 
 def find_superseded(
@@ -49,12 +49,12 @@ def find_superseded(
     is_heard: bool,
     now: datetime,
 ) -> Mapping[str, Superseded]:
-    """The NICs that the running guest has not been given, and whose pod has, or is asked for, something else.
+    """The NICs that were not plugged into the running guest, and whose pod has, or is requested, an earlier version.
 
     Args:
         rows: `status.interfaces` by name, as the node agent last reported.
-        leaving: NICs that the template wants gone, of which the VMI will say so in a moment.
-        failures: what the controller last said to have failed, by pod interface.
+        leaving: NICs that the template unplugs; the VMI follows in a moment.
+        failures: the last failure that the controller reported, by pod interface.
         is_heard: a controller may be on the pod's node.
     """
     if vmi.phase is not VmiPhase.RUNNING:
@@ -83,14 +83,14 @@ def find_superseded(
 
 
 def over_at(record: InterfaceOperation | None) -> datetime | None:
-    """When the controller is no more believed to be at what the pod was asked for; None: nobody knows yet."""
+    """When the controller is assumed to have stopped processing the request; None if unknown."""
     if record is None or not _was_asked(record):
         return None
     return max(record.last_attempt_time or record.start_time, record.last_transition_time) + RELEASE_PATIENCE
 
 
 def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:
-    """It can be asked for anew: it is to come, and no guest has been given it."""
+    """True if it can be requested again: it is not absent, and was not plugged into the guest."""
     return (
         not interface.is_absent
         and interface.binding in HOTPLUGGABLE_BINDINGS
@@ -100,14 +100,14 @@ def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:
 
 
 def _asks_otherwise(existing: Element, interface: Interface, network: Network, *, vmi: VirtualMachineInstance) -> bool:
-    """Another network, or another MAC address than the one that the spec names."""
+    """True if the element has another network, or another MAC address than the spec names."""
     wanted = element_of(interface=interface, network=network, pod_interface="", namespace=vmi.key.namespace)
     members = ("name", "namespace", "mac") if "mac" in wanted else ("name", "namespace")
     return any((existing.get(member) or "") != wanted[member] for member in members)
 
 
 def _is_of_the_vm(existing: Element, present: str, *, vmi: VirtualMachineInstance, access: AttachmentAccess) -> bool:
-    """The VM may use what the pod is asked for, and has: else nicplug has not asked for it."""
+    """True if the VM may use the network that the pod has: otherwise nicplug did not request it."""
     namespace = vmi.key.namespace
     asked = AttachmentKey(text(existing.get("namespace")) or namespace, text(existing.get("name")))
     keys = [asked, *([AttachmentKey(*split_attachment(present, namespace=namespace))] if present else [])]
@@ -119,7 +119,7 @@ def _was_asked(record: InterfaceOperation | None) -> bool:
 
 
 def was_just_asked(record: InterfaceOperation | None, *, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
-    """This pod, for this generation of the spec: another element than it asks for can only be somebody else's."""
+    """True if this pod was requested for this generation: a differing element can only be another writer's."""
     return (
         record is not None
         and record.operation == OperationType.PLUG
@@ -130,9 +130,9 @@ def was_just_asked(record: InterfaceOperation | None, *, vmi: VirtualMachineInst
 
 
 def _asked_another_pod(asked_at: datetime, *, vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
-    """The guest has moved to this pod since: its elements are those that it was made with.
+    """True if the guest has moved to this pod since: its elements are those that it was created with.
 
-    In doubt, as the end of a migration has whole seconds.
+    Also if that is uncertain, as the end of a migration has whole seconds.
     """
     state = vmi.migration_state
     if not state.completed or state.ended_at is None or state.target_pod != pod.key.name:
@@ -141,9 +141,9 @@ def _asked_another_pod(asked_at: datetime, *, vmi: VirtualMachineInstance, pod: 
 
 
 def _is_over(record: InterfaceOperation | None, failure: PodFailure | None, *, now: datetime, is_heard: bool) -> bool:
-    """The controller has said that it failed, or has said nothing for long, or there is none to be at it.
+    """True if the controller has reported a failure, or has been silent for long, or does not exist.
 
-    That there is none is no news until it has had time: one that has just come is at work before its pod is seen here.
+    A missing controller counts only after a while: a new one starts working before its pod is observed here.
     """
     if record is None or (over := over_at(record)) is None:
         return not is_heard

@@ -1,4 +1,4 @@
-"""From the VM template to the VMI spec, and the way back for NICs that are gone.
+"""Copies NICs from the VM template to the VMI spec, and removes unplugged ones from both.
 
 Source: KubeVirt 1.9 `pkg/network/controllers/vm.go`. Unlike KubeVirt, lists are rewritten only when
 an entry is added, removed or changed: a mere difference in order is left alone.
@@ -47,33 +47,33 @@ def patch_vmi(
     policy: HotplugPolicy,
     offered: VirtualMachine | None = None,
 ) -> PatchInterfaces | PatchAnnotations | None:
-    """Bring to the VMI what may flow live, and remember which NICs came from the template; None when all is as it is.
+    """Apply live changes to the VMI, and record which NICs came from the template; None if nothing changes.
 
-    Where a NIC came from travels with the lists. A patch of its own is sent only to adopt one that a person added
-    to the VMI first and to the template later.
+    The origin of NICs is written together with the lists. A separate patch is sent only to adopt a NIC that a user
+    added to the VMI first and to the template later.
 
     Args:
-        offered: the VM with the NICs that are to be brought, if these are not those of its template.
+        offered: the VM with the NICs to apply, if these are not those of its template.
     """
     wanted = wanted_vmi_devices(vm=offered or vm, vmi=vmi, policy=policy)
     template = {interface.name for interface in vm.interfaces}
     origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
     if patch := patch_devices(vmi, wanted, origin=origin):
-        # Crossed by the go-ahead, the guest would get what its pod was asked for before.
+        # Guards against a concurrent go-ahead: the guest would get what was requested before.
         rows = freeze(vmi.read_status().get("interfaces")) if _corrects(vmi, wanted) else None
         return replace(patch, rows=rows)
     return origin if vmi.template_interfaces is not None else None
 
 
 def _corrects(vmi: VirtualMachineInstance, wanted: Devices) -> bool:
-    """A NIC changes, or goes, that nobody has had."""
+    """True if a NIC is changed or removed that was never attached."""
     interfaces = {item.name for item in set(wanted.interfaces) ^ set(vmi.interfaces)}
     networks = {item.name for item in set(wanted.networks) - set(vmi.networks)}
     return any(never_attached(item.name, vmi=vmi) for item in vmi.interfaces if item.name in interfaces | networks)
 
 
 def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, policy: HotplugPolicy) -> Devices:
-    """The VMI's lists with what may flow live from the template; the same lists when nothing does."""
+    """Return the VMI's lists with the live changes of the template; the lists themselves if there are none."""
     wanted = {interface.name: interface for interface in vmi.interfaces}
     networks = {network.name: network for network in vmi.networks}
     offered = {network.name: network for network in vm.networks}
@@ -101,12 +101,12 @@ def wanted_vmi_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance, polic
 
 
 def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = frozenset()) -> PatchInterfaces | None:
-    """Take absent NICs that no row of `status.interfaces` shows any more out of the VMI spec.
+    """Remove absent NICs that no row of `status.interfaces` shows any more from the VMI spec.
 
     KubeVirt does this only for VMIs of a VM; a bare VMI keeps its absent NICs there indefinitely.
 
     Args:
-        in_pod: NICs that the pod still has, though no row may say so yet: they are still to be detached.
+        in_pod: NICs that the pod still has, possibly without a row yet: they are still to be detached.
     """
     named = set(reported_rows(vmi))
     kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named | in_pod)
@@ -118,7 +118,7 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
 
 
 def origin_of_kept(vmi: VirtualMachineInstance, kept: Iterable[Interface]) -> PatchAnnotations | None:
-    """The list of the NICs that came from the template, when the VMI keeps these only."""
+    """Return the list of the NICs that came from the template, reduced to these."""
     known = vmi.template_interfaces
     return _origin(vmi, names=known, kept=kept) if known is not None else None
 
@@ -130,10 +130,10 @@ def patch_devices(
     origin: PatchAnnotations | None = None,
     rolled_back: PatchAnnotations | None = None,
 ) -> PatchInterfaces | None:
-    """The guarded patch of both lists, or None when they are as wanted."""
+    """Return the guarded patch of both lists, or None if they are up to date."""
     if (wanted.interfaces, wanted.networks) == (owner.interfaces, owner.networks):
         return None
-    # As they stand in the object: the API server keeps an empty list, and a `test` for null does not pass on it.
+    # As stored in the object: the API server keeps an empty list, for which a `test` for null fails.
     spec = mapping(owner.read_template().get("spec")) if isinstance(owner, VirtualMachine) else owner.read_spec()
     devices = mapping(mapping(spec.get("domain")).get("devices"))
     return PatchInterfaces(
@@ -151,14 +151,14 @@ def patch_devices(
 
 
 def _raw(items: Iterable[Interface | Network]) -> FrozenJson:
-    """The list as it shall stand in the object; null for an empty one."""
+    """Return the list as it is to be stored; null for an empty one."""
     return freeze([read(item.raw) for item in items] or None)
 
 
 def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> Devices:
-    """The template's lists without NICs that are absent and are in neither spec nor status of the VMI.
+    """Return the template's lists without NICs that are absent and are in neither spec nor status of the VMI.
 
-    Without a VMI every absent NIC goes: the guest that held it has ended.
+    Without a VMI every absent NIC is removed: the guest that had it has ended.
     """
     in_use: set[str] = set()
     if vmi is not None:
@@ -171,14 +171,17 @@ def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance |
 
 
 def _state_flows(*, mine: Interface, template: Interface, vmi: VirtualMachineInstance) -> bool:
-    """An absent NIC is never revived; only what can be unplugged can go; the link of any other may change."""
+    """True if the state is applied live: `absent` if the NIC can be unplugged, another one if its link may change.
+
+    Never for an absent NIC, which is not restored.
+    """
     if mine.state == template.state or mine.is_absent:
         return False
     return _may_go(mine, vmi=vmi) if template.is_absent else may_change_link(mine)
 
 
 def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """One that is to be plugged; or to go, and whose entries were deleted under the guest: else nobody asks it."""
+    """True for a NIC to plug, and for an absent one whose entries were deleted while the guest has it."""
     if not interface.is_absent:
         return may_be_plugged(interface)
     return (
@@ -189,9 +192,9 @@ def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
 
 
 def _has_left_no_trace(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
-    """No running pod is asked for it, so its entries go at once; the API server refuses `absent` for such a NIC.
+    """True if it is not requested from a running pod, so its entries are deleted at once; `absent` would be rejected.
 
-    A bridge NIC goes by way of `absent`: its pod may just be asked for it, and has to let it go.
+    A bridge NIC is set absent first: it may just be requested from its pod, which then has to release it.
     """
     if not may_be_withdrawn(interface, vmi=vmi):
         return False
@@ -216,7 +219,7 @@ def _follow_network(
 def _origin(
     vmi: VirtualMachineInstance, *, names: Collection[str], kept: Iterable[Interface]
 ) -> PatchAnnotations | None:
-    """The change of the annotation that leaves those of `names` that the VMI keeps; None when it says so already."""
+    """Return the patch of the annotation that keeps those of `names` that the VMI keeps; None if it is up to date."""
     wanted = frozenset(item.name for item in kept if item.name in names)
     if wanted == vmi.template_interfaces:
         return None
@@ -230,7 +233,7 @@ def _networks(
     mine: Mapping[str, Network],
     offered: Mapping[str, Network] | None = None,
 ) -> tuple[Network, ...]:
-    """The networks of the kept interfaces in their order, and those that never had an interface."""
+    """Return the networks of the kept interfaces in their order, and those that never had an interface."""
     known = {**(offered or {}), **mine}
     named = {interface.name for interface in (*before.interfaces, *kept)}
     orphans = tuple(network for network in before.networks if network.name not in named)

@@ -14,21 +14,21 @@ from nicplug.plan.nic.records import unsettled
 from nicplug.plan.outcome import Announcement, Completion, Measure, PathTaken, PhaseLeft, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 
-# What has happened to the NICs between the records as they are and as they shall be.
+# Transitions of the NICs between the stored and the new records.
 #
-# One event per transition worth a person's time: on its way with a migration, in the guest, gone, or stuck.
+# One event per transition that users need to know: migration started, plugged, unplugged, or stuck.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transitions:
-    """The records that have come to an end, good or bad, for now, or come with a migration.
+    """The records of operations that have ended, successfully or not, or that a migration continues.
 
     Attributes:
-        moved: newly on their way with a migration.
+        moved: newly assigned to a migration.
         plugged: new in the guest.
-        restored: in the guest, and back in the pod that had lost them.
-        linked: with their links newly set.
-        unplugged: gone from guest and pod; as they last stood.
+        restored: in the guest, and again in the pod that had lost them.
+        linked: their links have been set.
+        unplugged: removed from guest and pod; their last records.
         stuck: newly blocked or failed.
     """
 
@@ -53,14 +53,14 @@ def find_transitions(
     """Compare the records.
 
     Args:
-        staying: NICs that are where they were: an unplug that was cancelled leaves no record either.
-        is_running: the guest runs; when it has ended its NICs were not unplugged, whatever vanishes.
+        staying: NICs that are still there: a cancelled unplug leaves no record either.
+        is_running: the guest runs; once it has ended, a missing NIC was not unplugged.
     """
     news = [operation for operation in after if operation.is_settled and _is_news(operation, before)]
     ready = [item for item in news if item.phase == OperationPhase.READY and not _was_ready(item, before)]
     restored = tuple(item for item in ready if item.reason == Reason.POD_INTERFACE_RESTORED)
     back = {item.name for item in restored}
-    # Their records are about something else than an arrival.
+    # Their records are not about an arrival.
     born = {item.name for item in ready if item.path == OperationPath.NONE or took_back(item, before.get(item.name))}
     present = {operation.name for operation in after}
     present |= set(staying)
@@ -83,13 +83,13 @@ def find_transitions(
 def staying_nics(
     vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]], records: Iterable[str]
 ) -> frozenset[str]:
-    """NICs of the spec that guest or pod has. The row of one that has left the spec may be of yesterday.
+    """NICs of the spec that guest or pod has. The row of one that has left the spec may be outdated.
 
-    An interface that no NIC has was unplugged from no guest, and may be there still when its record goes.
+    A stray interface was not unplugged from a guest, and may still exist when its record is deleted.
 
     Args:
-        rows: `status.interfaces` as it shall be.
-        records: the names of those that there are.
+        rows: the new `status.interfaces`.
+        records: names of the stored records.
     """
     named = rows_by_name(rows)
     sources = {item.name: set(info_sources(named.get(item.name, {}))) for item in vmi.interfaces}
@@ -98,11 +98,11 @@ def staying_nics(
 
 
 def announce(transitions: Transitions, *, why_moved: Mapping[str, str], now: datetime) -> tuple[Announcement, ...]:
-    """The events, for the VMI and its VM.
+    """Return the events, for the VMI and its VM.
 
     Args:
-        why_moved: by NIC, why the VM is migrated for it, where its message says more than that: what the migration
-            waits for is its state of a moment ago, and may have ended with it.
+        why_moved: by NIC, why the VM is migrated for it, if its message says more than that: the migration's obstacle
+            may be over by now.
     """
     done = (
         _event(reason, item, f"{item.message}, {seconds_of(item, now):.2f} s after it was asked for")
@@ -147,26 +147,26 @@ def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperat
 
 
 def took_back(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:
-    """The NIC has its record of how it was plugged again, after another operation on it that came to nothing."""
+    """True if the NIC has the record of its plug again, after another operation on it was abandoned."""
     if old is None or operation.operation != OperationType.PLUG or operation.phase != OperationPhase.READY:
         return False
     return old.operation != operation.operation and old.attached is not None and old.attached == operation.attached
 
 
 def _was_ready(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:
-    """True if it was Ready before, for another reason: that is no arrival."""
+    """True if it was Ready before, for another reason: it has not just arrived."""
     old = before.get(operation.name)
     return old is not None and (old.operation, old.phase) == (operation.operation, OperationPhase.READY)
 
 
 def seconds_of(operation: InterfaceOperation, now: datetime) -> float:
-    """How long ago the operator first saw the request."""
+    """Seconds since the operator first observed the request."""
     return max(0.0, (now - operation.start_time).total_seconds())
 
 
-# What the metrics count of the NICs, once the records of a plan are written.
+# Metrics of the NICs, counted once the records of a plan are written.
 #
-# Pure, and only asked for when records change: a pass that writes nothing measures nothing.
+# Pure, and only computed when records change: a pass that writes nothing measures nothing.
 
 _Reasons = Mapping[tuple[str, OperationType, OperationPath], Reason]
 
@@ -179,11 +179,11 @@ def measure_nics(
     reasons: _Reasons,
     now: datetime,
 ) -> tuple[Measure, ...]:
-    """Everything that is counted of one VMI in one plan.
+    """Return all measures of one VMI in one plan.
 
     Args:
         ended: the operations that end with this plan.
-        reasons: by which the paths were chosen in this pass.
+        reasons: the reasons of the paths chosen in this pass.
     """
     return (
         *_completions(ended, now=now),
@@ -203,14 +203,14 @@ def _moves(
     if took_back(record, old):
         return
     if old is not None and old.operation != record.operation:
-        old = None  # another operation on the same NIC, with times of its own
+        old = None  # another operation on this NIC, with times of its own
     if old is None and record.path == OperationPath.NONE and record.phase == OperationPhase.READY:
-        return  # a record about a NIC that is there already: nobody has waited for it
+        return  # a record about a NIC that is already plugged: no wait to measure
     if old is None or old.path != record.path:
         known = reasons.get((record.name, OperationType(record.operation), OperationPath(record.path)))
         yield PathTaken(path=record.path, reason=known or record.reason)
     if old is None and record.phase in _UNDER_WAY:
-        # The first record that is written may be of a NIC that is in its pod already.
+        # The first written record may be of a NIC that is already in its pod.
         seconds = (record.last_transition_time - record.start_time).total_seconds()
         yield PhaseLeft(path=record.path, phase=OperationPhase.PENDING, seconds=max(0.0, seconds))
     if old is not None and old.phase not in (record.phase, OperationPhase.READY):
@@ -221,27 +221,27 @@ _UNDER_WAY = frozenset({OperationPhase.IN_POD, OperationPhase.MIGRATING, Operati
 
 
 def _phase_left(old: InterfaceOperation, path: str, *, now: datetime) -> PhaseLeft:
-    """The phase that a NIC leaves; time without a path counts for the path that it takes."""
+    """The phase that a NIC leaves; time without a path counts for the path that is then chosen."""
     taken = path if old.path == OperationPath.NONE and path else old.path
     seconds = (now - old.last_transition_time).total_seconds()
     return PhaseLeft(path=taken, phase=old.phase, seconds=max(0.0, seconds))
 
 
-# The NICs of a VM at a glance, for `kubectl get -o wide`: the JSONPath of a column can neither count nor choose.
+# Summary of a VM's NICs for `kubectl get -o wide`: the JSONPath of a column can neither count nor choose.
 #
-# Not worth a write of its own: it changes with the records, or with the spec that `InterfacesReady` is about.
+# Not worth a write of its own: it changes with the records, or with the spec that `InterfacesReady` describes.
 
 SUMMARY_MEMBER = "interfaceSummary"
 ALL = "all"
 
 
 def summarise(vmi: VirtualMachineInstance, operations: Sequence[InterfaceOperation]) -> dict[str, str]:
-    """How many NICs are ready of how many, as "3/4", and the first reason why one is not.
+    """Return the numbers of ready and of all NICs, as "3/4", and the first reason why one is not ready.
 
-    Counted are the NICs of the spec, and whatever else has a record: a NIC on its way out, one of the template alone.
+    Counts the NICs of the spec, and any other with a record: a NIC being unplugged, one of the template alone.
 
     Args:
-        operations: the records of a running guest; a NIC without one was born with it, and is ready.
+        operations: the records of a running guest; it started with a NIC without one, which is ready.
     """
     named = {item.name for item in vmi.interfaces if not item.is_absent} | {item.name for item in operations}
     waiting = unsettled(operations)
@@ -250,7 +250,7 @@ def summarise(vmi: VirtualMachineInstance, operations: Sequence[InterfaceOperati
 
 
 def mirror_summary(vmi: VirtualMachineInstance) -> dict[str, str] | None:
-    """The summary for the VM: "all", not a number, so that a NIC that is plugged at once costs the VM no write."""
+    """Return the summary for the VM: "all" instead of a number, so that a quick plug causes no write of the VM."""
     row = mapping(vmi.read_status().get(SUMMARY_MEMBER))
     if not (ready := text(row.get("ready"))):
         return None

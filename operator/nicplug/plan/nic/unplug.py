@@ -1,4 +1,4 @@
-"""Where a NIC that is to go is, what keeps it there, and what the pod has left of others."""
+"""Findings about a NIC to unplug: its state, and what blocks it; and about stray interfaces of the pod."""
 
 from dataclasses import replace
 
@@ -22,18 +22,17 @@ from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS
 from nicplug.plan.nic.path_findings import left_by_migration, migration_brings_it, path_is_chosen
 from nicplug.plan.reasons import Reason
 
-# What is said of an interface that the launcher pod has and no NIC of the VMI (`plan.nic.observed`).
+# Findings about stray interfaces: the launcher pod has them, but no NIC of the VMI does (`plan.nic.observed`).
 #
-# Nobody misses it, so no VM is migrated for it: it ends with the pod. It is reported while somebody is there who may
-# detach it.
+# No VM is migrated for one: it ends with the pod. It is reported while a controller may detach it.
 
-# Of a definition: network-status may hold any text.
+# The longest name of a definition: network-status may contain any text.
 _LONGEST_REFERENCE = 317
 _REMEDY = "Correct what the controller says; nicplug retries. Or leave it: it ends with the pod"
 
 
 def find_stray(situation: Situation) -> Finding | None:
-    """None while hot-plug is off, or without a dynamic networks controller: nothing is done about it then."""
+    """Find a stray interface; None with hot-plug off or without a dynamic networks controller: nothing is done then."""
     view = situation.view
     if not view.hotplug_enabled or view.controller.is_absent:
         return None
@@ -65,7 +64,7 @@ def _what_is_known(situation: Situation) -> tuple[str, int]:
     return (record.last_error, record.attempts) if record is not None else ("", 0)
 
 
-# Where a NIC that is to go is, and what keeps it in the guest or in the pod.
+# Findings about a NIC to unplug: its state, and what keeps it in the guest or in the pod.
 #
 # Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 
@@ -73,16 +72,16 @@ _DELETE = "Delete its interface and network instead of writing state: absent"
 
 
 def find_unplug(situation: Situation) -> Finding | None:
-    """Find the state of a NIC that is to go; None if nothing of it is left."""
+    """Find the state of a NIC to unplug; None if nothing of it is left."""
     if situation.row is not None or _is_in_pod(situation):
         return first_result(UNPLUG_CHECKS, situation)
     return left_by_migration(situation)
 
 
 def nic_cannot_leave(situation: Situation) -> Finding | None:
-    """The NIC cannot leave a running guest: KubeVirt's admission would have refused to set it absent.
+    """Find a NIC that cannot be unplugged live: KubeVirt's admission would have refused to set it absent.
 
-    An SR-IOV NIC that a pod has stays, whether its row says so already or only after this pass.
+    An SR-IOV NIC in a pod stays, whether its row exists already or only after this pass.
     """
     is_held = situation.interface.binding is Binding.SRIOV and _is_there(situation)
     if not is_held and may_be_unplugged(situation.interface, vmi=situation.view.vmi):
@@ -99,7 +98,7 @@ def nic_cannot_leave(situation: Situation) -> Finding | None:
 
 
 def _is_written_absent(situation: Situation) -> bool:
-    """By a person, rather than asked for by entries that were deleted from the template."""
+    """True if `absent` was written, not derived from entries that were deleted from the template."""
     vm, name = situation.view.vm, situation.interface.name
     owner = vm if vm is not None else situation.view.vmi
     interface = first_by_name(owner.interfaces).get(name)
@@ -107,7 +106,7 @@ def _is_written_absent(situation: Situation) -> bool:
 
 
 def pod_has_ordinal_names(situation: Situation) -> Finding | None:
-    """Without a NIC in the middle, the names of those behind it would move."""
+    """Find a pod with ordinal names: removing a NIC would change the names of those after it."""
     if not has_ordinal_names(situation.view.vmi):
         return None
     return situation.finding(
@@ -120,7 +119,7 @@ def pod_has_ordinal_names(situation: Situation) -> Finding | None:
 
 
 def guest_holds_it(situation: Situation) -> Finding | None:
-    """The guest has to let the NIC go first."""
+    """Find a NIC that the guest has to release first."""
     if not situation.in_guest:
         return None
     return situation.finding(
@@ -132,7 +131,7 @@ def guest_holds_it(situation: Situation) -> Finding | None:
 
 
 def _answers_when(situation: Situation) -> str:
-    """A guest that is being copied keeps its devices."""
+    """When the guest releases it: while it is being copied, it keeps its devices."""
     in_progress = situation.in_progress
     if in_progress is not None and in_progress.leaves_pod:
         return f"{in_progress.name} migrates the VM, and it may answer only after that"
@@ -152,7 +151,7 @@ def _is_in_pod(situation: Situation) -> bool:
 
 
 def only_its_row_is_left(situation: Situation) -> Finding | None:
-    """Only its row is left: neither path nor migration is needed."""
+    """Find a NIC of which only its row is left: neither path nor migration is needed."""
     if _is_there(situation):
         return None
     record = situation.record
@@ -166,7 +165,7 @@ def only_its_row_is_left(situation: Situation) -> Finding | None:
 
 
 def network_is_gone(situation: Situation) -> Finding | None:
-    """A network whose definition is gone cannot be detached either."""
+    """Find a network whose definition is gone, so it cannot be detached either."""
     refusal = situation.annotation.withheld.get(situation.interface.name)
     if refusal is None:
         return None

@@ -116,8 +116,8 @@ class Together:
 
 
 @planning_pass()
-def ask_vm_together(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
-    """Answer each like `ask_vm`, after those before it; one write records all that are to be recorded."""
+def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
+    """Answer several requests in order, each like `ask_vm`; one write records all that are to be recorded."""
     if len(requests) == 1:
         return _alone(ask_vm(requests[0], name=name, evidence=evidence))
     answers, recorded, first, last = [], set(), None, None
@@ -311,8 +311,8 @@ def _is_done(
     """Report whether template and VMI need no change for it; the guest gets what the template has automatically."""
     owners = [owner for owner in (vm, vmi) if owner is not None]
     if isinstance(request, AddInterface):
-        comes_by_itself = not is_staged and vmi is not None and not is_leaving(request.name, vmi)
-        return all(has_nic(request, owner) for owner in (owners[:1] if comes_by_itself else owners))
+        follows_template = not is_staged and vmi is not None and not is_leaving(request.name, vmi)
+        return all(has_nic(request, owner) for owner in (owners[:1] if follows_template else owners))
     return not any(request.name in wanted_by_name(owner.interfaces) for owner in owners)
 
 

@@ -105,7 +105,7 @@ def _create(
 
 # The answer to an eviction of a pod, before the API server checks budgets.
 #
-# Source: KubeVirt 1.9 `pod-eviction-admitter.go`: its cases, texts and code. What differs is in docs/differences.md.
+# Source: KubeVirt 1.9 `pod-eviction-admitter.go`: its cases, texts and code; differences are in docs/differences.md.
 
 EVACUATION_NODE = "evacuationNodeName"
 """The member of a VMI's status that names the node to leave."""

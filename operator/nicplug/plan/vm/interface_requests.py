@@ -4,7 +4,7 @@ A request changes the template, so that it survives a restart, and the VMI if on
 list after these writes: if an operator dies in between, the next one finds the change made, and only has to remove the
 request.
 
-Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; what differs is in docs/differences.md.
+Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; the differences are in docs/differences.md.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
-from nicplug.plan.vm.live_changes import after_a_look
+from nicplug.plan.vm.live_changes import with_check
 
 _PREFIX = "error encountered while handling dynamic interface request: "
 # Per pass; the others follow. A status can hold tens of thousands, and each is compared with all NICs.
@@ -41,7 +41,7 @@ _ENDED = freeze([])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkedOff:
+class ProcessedRequests:
     """The result of one pass over the requests.
 
     Attributes:
@@ -65,7 +65,7 @@ class _Progress:
     """Progress of a pass over the requests.
 
     Attributes:
-        vm: with the template as it will be.
+        vm: the VM with its new template.
         done: the requests that this template satisfies.
         waiting: names of NICs that have to be removed first.
         failed: those that cannot be carried out, with the reason.
@@ -77,8 +77,10 @@ class _Progress:
     failed: list[tuple[PendingRequest, str]]
 
 
-def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refusal | None = None) -> WorkedOff | None:
-    """Decide about all requests; None if there are none, or none may be processed now.
+def process_requests(
+    view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refusal | None = None
+) -> ProcessedRequests | None:
+    """Process the requests; None if there are none, or none may be processed now.
 
     Args:
         vmi: the VM's own; None if it has none.
@@ -101,11 +103,11 @@ def work_off(view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refus
         kept = _without(pending, progress.done)
         end, carried_out = _trim(view.vm, kept), _as_json(progress.done)
         if not any(action.kind is Kind.VMI for action in actions):
-            return WorkedOff(actions=(*actions, end), carried_out=carried_out)
-        return WorkedOff(actions=tuple(actions), end=(end,), carried_out=carried_out)
+            return ProcessedRequests(actions=(*actions, end), carried_out=carried_out)
+        return ProcessedRequests(actions=tuple(actions), end=(end,), carried_out=carried_out)
     kept = _without(pending, [*progress.done, *(item for item, _ in progress.failed)])
     has_ended = progress.done or progress.failed
-    return WorkedOff(kept=kept, failure=_failure(progress.failed) if has_ended else ended_failure(view.vm))
+    return ProcessedRequests(kept=kept, failure=_failure(progress.failed) if has_ended else ended_failure(view.vm))
 
 
 def ended_failure(vm: VirtualMachine) -> Refusal | None:
@@ -177,7 +179,7 @@ def _carry_out(
     running = _patch_running(progress, view=view, vmi=live) if live is not None else None
     if template is not None:  # also guards what was seen of the VM, and thus the next action
         return [template] if running is None else [template, running]
-    return after_a_look(view, live, running) if live is not None else []
+    return with_check(view, live, running) if live is not None else []
 
 
 def _patch_running(

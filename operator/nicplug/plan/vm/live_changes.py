@@ -103,7 +103,7 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
         # removed, by a write whose response was lost: without the owner's `absent` it would stay indefinitely.
         actions.append(check_nics(vmi))
     if vmi is not None and not vmi.is_final:
-        actions.extend(after_a_look(view, vmi, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)) if is_live else ())
+        actions.extend(with_check(view, vmi, patch_vmi(vm=view.vm, vmi=vmi, policy=view.policy)) if is_live else ())
         standing = standing_rollbacks(vmi, vm=view.vm, is_staged=is_staged) if has_gate else vmi.rolled_back
         actions.append(note_rolled_back(vmi, standing))
         actions.append(patch_placement(vm=view.vm, vmi=vmi, config=view.config))
@@ -112,7 +112,7 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     return [action for action in actions if action is not None]
 
 
-def after_a_look(
+def with_check(
     view: VmView, vmi: VirtualMachineInstance, patch: PatchInterfaces | PatchAnnotations | None
 ) -> list[Action]:
     """Return the patch of the VMI, after a check of the VM if it removes a NIC that the template lacks.

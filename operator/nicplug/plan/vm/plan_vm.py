@@ -1,4 +1,4 @@
-"""What to do for one VirtualMachine: start and stop its VMI, apply NIC changes to it, report.
+"""Plans one pass over a VirtualMachine: start and stop its VMI, apply NIC changes to it, report.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go` and `pkg/network/controllers/vm.go`.
 """
@@ -20,7 +20,7 @@ from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_paus
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
-from nicplug.plan.vm.interface_requests import WorkedOff, ended_failure, work_off
+from nicplug.plan.vm.interface_requests import ProcessedRequests, ended_failure, process_requests
 from nicplug.plan.vm.live_changes import live_changes
 from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
@@ -59,7 +59,7 @@ _ORPHAN_FINALIZER = "orphan"
 
 @planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
-    """Decide everything to do for this VM now.
+    """Plan one pass over this VM.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
@@ -78,7 +78,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     actions, announcements = _carry_out(view, run_state, decision)
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
-    requests = work_off(view, run_state.vmi, refused=refused)
+    requests = process_requests(view, run_state.vmi, refused=refused)
     if requests is not None and requests.actions:
         return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
     if actions := live_changes(view, run_state.vmi):
@@ -107,7 +107,7 @@ def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
 
 
 def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
-    """End the VMI first; the VM is released once nothing of it runs."""
+    """End the VMI first; release the VM once neither VMI nor pods are left."""
     keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
     vmi = run_state.vmi if not keeps_dependents else None
     if vmi is not None:
@@ -157,7 +157,7 @@ def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list
 
 
 def _plan_status(
-    view: VmView, run_state: RunState, decision: Decision, *, requests: WorkedOff | None = None, now: datetime
+    view: VmView, run_state: RunState, decision: Decision, *, requests: ProcessedRequests | None = None, now: datetime
 ) -> Plan:
     """Report; `requests` is the result for the requests for NICs, None if none was processed."""
     vm = view.vm
@@ -181,7 +181,7 @@ def _plan_status(
         delay *= 2  # ready soon, which is reported at once and includes this
     if run_state.vmi is not None:
         changes = _with_generation(vm, run_state.vmi, wanted=wanted, changes=changes)
-    if _tells_only_why(vm, changes):
+    if _changes_only_reasons(vm, changes):
         delay = max(delay, write_pause(vm.stored_bytes, nics=len(vm.interfaces)))
     status = decide_status(
         vm,
@@ -211,19 +211,19 @@ def _with_generation(
     conditions = with_observed_generation(wanted["conditions"], vm=vm, vmi=vmi)
     if not changes and not is_of_earlier_generation(wanted["conditions"], conditions, vm=vm):
         return {}
-    told = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
-    return changed_members(seen=vm.status, wanted=told)
+    reported = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
+    return changed_members(seen=vm.status, wanted=reported)
 
 
 def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
-    """Report whether people wait for the change (a guest that came up), or the next decision depends on it."""
+    """Report whether users wait for the change (a started guest), or the next decision depends on it."""
     came_up = printable_status == PrintableStatus.RUNNING and bool(changes.keys() & _URGENT)
     # The VMI stays until its VM has recorded that it was started (`plan.vmi.plan_vmi`).
     is_awaited = run_state.vmi is not None and run_state.vmi.deleting and "runStrategy" in changes
     return came_up or is_awaited or bool(changes.keys() & _ALWAYS_URGENT)
 
 
-def _tells_only_why(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
+def _changes_only_reasons(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
     """Report whether only reasons and messages of conditions change, as one NIC after the other fails."""
     if not changes.keys() <= _WHY:
         return False

@@ -50,7 +50,7 @@ def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[
     """Report what is wrong with the VM itself; rejections of the API server are reported when they happen.
 
     Args:
-        changes: members of the status that are written now.
+        changes: members of the status that are being written.
     """
     if failure is None or failure == view.refusal or "conditions" not in changes:
         return ()
@@ -87,7 +87,7 @@ def _failure(conditions: Any) -> tuple[str, str]:
 # does (docs/differences.md).
 
 _OWN_CONDITIONS = frozenset({READY, FAILURE, RESTART_REQUIRED})
-# The message of nicplug's own conditions is for people; that of KubeVirt's alone changes nothing.
+# The message of nicplug's own conditions is for users; a changed message of KubeVirt's causes no write.
 _MESSAGE_COUNTS = frozenset({INTERFACES_READY, INVALID_HOTPLUG_POLICY, OUTDATED_ATTACHMENTS})
 
 
@@ -151,14 +151,14 @@ def with_observed_generation(
 
 
 def is_of_earlier_generation(
-    told: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
+    reported: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]], *, vm: VirtualMachine
 ) -> bool:
-    """Report whether `told` has an earlier generation than `now`, so that `kubectl wait` on the VM would wait in vain.
+    """Report whether `reported` has an earlier generation than `now`: `kubectl wait` on the VM would wait in vain.
 
     kubectl also uses `status.observedGeneration` for a condition without a generation of its own.
     """
     of_vm = vm.read_status().get("observedGeneration")
-    before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (told, now))
+    before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (reported, now))
     return after.get("observedGeneration") not in (None, before.get("observedGeneration", of_vm))
 
 

@@ -35,11 +35,11 @@ def active_pod(view: VmiView) -> LauncherPod | None:
     found = next((pod for pod in on_node if pod.key == expected), None)
     if found is None or found.is_down_or_going:
         found = _arrived(view, state) or found
-    is_told = expected != first_pod_key(view, view.vmi)
-    if found is not None and (is_told or not found.is_down_or_going):
+    is_reported = expected != first_pod_key(view, view.vmi)
+    if found is not None and (is_reported or not found.is_down_or_going):
         return found
     # Anyone may have written another pod's name: once that pod is known not to exist, the name means nothing.
-    if is_told and not view.is_podless:
+    if is_reported and not view.is_podless:
         return None
     known = set(_known_pods(view))
     candidates = [pod for pod in on_node if pod.key in known or node]
@@ -144,7 +144,7 @@ def _expected(view: VmiView, state: MigrationState) -> PodKey:
         return first_pod_key(view, vmi)
     is_at_target = vmi.node_name == state.target_node
     is_at_source = vmi.node_name == state.source_node
-    if is_at_target and is_at_source:  # nothing keeps a target that somebody else made off the source's node
+    if is_at_target and is_at_source:  # a target pod of another creator may be on the source's node
         is_at_source = not state.completed or state.failed
     if is_at_source and state.source_pod:
         return PodKey(vmi.key.namespace, state.source_pod)

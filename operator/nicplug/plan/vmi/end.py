@@ -28,8 +28,8 @@ def plan_end(view: VmiView, *, now: datetime) -> Plan:
     plan = _plan_last(view, now=now)
     doomed = [pod for pod in doubtful if not pod.deleting]
     deletions = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in doomed]
-    told = (*plan.announcements, *map(_deleted, doomed))
-    return replace(plan, actions=(*plan.actions, *deletions), announcements=told)
+    announcements = (*plan.announcements, *map(_deleted, doomed))
+    return replace(plan, actions=(*plan.actions, *deletions), announcements=announcements)
 
 
 def _plan_last(view: VmiView, *, now: datetime) -> Plan:

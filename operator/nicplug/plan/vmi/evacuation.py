@@ -1,4 +1,4 @@
-"""The migration by which a guest leaves a node that an eviction has asked it to leave.
+"""The migration that moves a guest off a node after an eviction request.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`: its annotation, names, event and priority. No
 migration is created until a node can take the guest: KubeVirt creates one after the other, and each fails.
@@ -73,8 +73,8 @@ def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
 
 def _by(migration: Migration) -> Evacuation:
     """Evacuate by a migration in progress, of any creator: the guest leaves the node with it."""
-    told = f": {migration.progress}" if migration.progress else ""
-    return Evacuation(waits_for=f"migration {migration.key.name}{told}", is_stuck=migration.is_stuck)
+    progress = f": {migration.progress}" if migration.progress else ""
+    return Evacuation(waits_for=f"migration {migration.key.name}{progress}", is_stuck=migration.is_stuck)
 
 
 def _make(view: VmiView) -> Evacuation:

@@ -102,7 +102,7 @@ def free_pod_key(
     """The first name that no pod of another creator has.
 
     The first candidate is the same for every leader, so that two of them create one pod. Anybody can compute and take
-    it; the others follow from a secret of this process, so that nobody can take them in advance.
+    it; the others follow from a secret of this process, so they cannot be taken in advance.
     """
     if first not in taken:
         return first

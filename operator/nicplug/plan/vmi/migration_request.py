@@ -220,10 +220,10 @@ def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -
     """Compare what the NICs of a running VMI want with the existing migrations."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
-        return _take_back(view, under_way)
+        return _withdraw(view, under_way)
     if under_way:
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
-            return _take_back(view, doomed)
+            return _withdraw(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
         return MigrationRequest(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
@@ -289,7 +289,7 @@ def _make(view: VmiView, report: NicReport) -> MigrationRequest:
     )
 
 
-def _take_back(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
+def _withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.

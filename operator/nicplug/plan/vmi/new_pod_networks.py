@@ -1,7 +1,7 @@
-"""The annotations that tell Multus, and a service mesh, about the networks of a launcher pod when it is made.
+"""Annotations of a new launcher pod, by which Multus and a service mesh learn of its networks.
 
 Pure. Source: KubeVirt 1.9 `pkg/network/pod/annotations/generator.go` and `pkg/network/multus/annotation.go`. NICs that
-are absent, or that no pod may get, are left out. What a live pod is asked for is decided in `plan.nic.annotation`.
+are absent, or that no pod may get, are left out. `plan.nic.annotation` decides what is requested from a running pod.
 """
 
 from collections import Counter
@@ -43,18 +43,18 @@ def network_annotations(
     known: KnownAttachments = _NOTHING_KNOWN,
     left_out: frozenset[str] = frozenset(),
 ) -> dict[str, str]:
-    """The annotations; one that would be empty is left out.
+    """Return the annotations; an empty one is left out.
 
     Args:
-        config: where binding plugins are registered; none is when there is no KubeVirt CR.
-        known: the definitions by which the pod's networks are attached.
+        config: registers the binding plugins; None without a KubeVirt CR, then there are none.
+        known: the network attachment definitions of the pod's networks.
         left_out: networks that cannot be attached now, and are plugged when they can be.
     """
     annotations: dict[str, str] = {}
     nics = [nic for nic in _nics_at_birth(vmi) if nic[1].name not in left_out]
     for _, network in nics:
         if network.is_default:
-            # With its namespace: Multus takes a bare name from its own, and not from the one that was checked.
+            # With its namespace: Multus looks up a bare name in its own namespace, not in the one that was checked.
             annotations[DEFAULT_NETWORK_ANNOTATION] = str(attachment_key(network, namespace=vmi.key.namespace))
     if any(interface.binding is Binding.MASQUERADE for interface, _ in nics):
         annotations |= dict.fromkeys(ISTIO_INTERFACE_ANNOTATIONS, _MASQUERADE_BRIDGE)
@@ -69,7 +69,7 @@ def network_annotations(
 def elements_at_birth(
     vmi: VirtualMachineInstance, *, config: KubevirtConfig | None, left_out: frozenset[str] = frozenset()
 ) -> list[Element]:
-    """What a new pod asks Multus for; arguments as in `network_annotations`."""
+    """Elements of a new pod's networks annotation; arguments as in `network_annotations`."""
     return [
         element
         for interface, network in _nics_at_birth(vmi)
@@ -79,12 +79,12 @@ def elements_at_birth(
 
 
 def refuse_spec(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> Refusal | None:
-    """What KubeVirt's admission refuses as a whole is never run, even where it is stored; KubeVirt's words."""
+    """Refuse a spec that KubeVirt's admission rejects, even if it was stored; the message is KubeVirt's."""
     return refuse_whole(vmi.interfaces, vmi.networks, config=config, root="spec")
 
 
 def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:
-    """A pod without what its plugin needs could never start the guest, so none is made; KubeVirt's words."""
+    """Refuse an unregistered binding plugin: the pod could never start the guest. The message is KubeVirt's."""
     for interface, _ in _nics_at_birth(vmi):
         if interface.binding is Binding.PLUGIN and _plugin_of(interface, config) is None:
             message = (
@@ -97,10 +97,10 @@ def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtC
 def refuse_networks(
     *, vmi: VirtualMachineInstance, known: KnownAttachments, left_out: frozenset[str] = frozenset()
 ) -> Refusal | None:
-    """A network that the VM may not use, or a default network that is none: no VM starts silently on another one.
+    """Refuse a forbidden network or an invalid default network: no VM starts silently on another one.
 
     Args:
-        left_out: networks that the pod is made without.
+        left_out: networks that the pod is created without.
     """
     for interface, network in _nics_at_birth(vmi):
         if not (network.is_secondary or network.is_default) or network.name in left_out:
@@ -109,13 +109,13 @@ def refuse_networks(
             return _of_nic(invalid, interface)
         refusal = refuse_use(network, namespace=vmi.key.namespace, known=known)
         if refusal is None or (network.is_secondary and refuse(interface, network) is not None):
-            continue  # what is not valid reaches no pod anyway
+            continue  # invalid networks are never requested from a pod
         return _of_nic(refusal, interface)
     return None
 
 
 def refuse_default_network(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:
-    """A pod gets its default network when it is made, and without it the guest would be on the cluster's."""
+    """Refuse an invalid default network: a pod gets it only on creation, and would get the cluster's instead."""
     for interface, network in _nics_at_birth(vmi):
         if not network.is_default:
             continue
@@ -130,9 +130,9 @@ def _of_nic(refusal: Refusal, interface: Interface) -> Refusal:
 
 
 def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachments) -> Refusal | None:
-    """A pod of an SR-IOV network whose definition is missing would never get the device; KubeVirt's words.
+    """Refuse an SR-IOV network without a definition: the pod would never get the device. The message is KubeVirt's.
 
-    A pod can wait for an interface, but not be given a device once it is made.
+    A running pod can be given an interface, but not a device.
     """
     for interface, network in _nics_at_birth(vmi):
         if interface.binding is not Binding.SRIOV or not network.is_secondary:
@@ -148,10 +148,9 @@ def refuse_unknown_device(*, vmi: VirtualMachineInstance, known: KnownAttachment
 def device_counts(
     vmi: VirtualMachineInstance, *, known: KnownAttachments, left_out: frozenset[str] = frozenset()
 ) -> dict[str, int]:
-    """How many of which extended resource the pod's networks need, by the annotation of their definitions.
+    """Count the extended resources that the pod's networks need, by the annotations of their definitions.
 
-    Source: KubeVirt 1.9 `services/template.go`, the map of networks to resources. A definition that is not known asks
-    for nothing.
+    Source: KubeVirt 1.9 `services/template.go`, the map of networks to resources. An unknown definition needs none.
     """
     networks = [
         network
@@ -163,7 +162,7 @@ def device_counts(
 
 
 def _nics_at_birth(vmi: VirtualMachineInstance) -> Iterator[tuple[Interface, Network]]:
-    """In the order of the interfaces, which is the order of the guest's NICs."""
+    """Return the NICs in the order of the interfaces, which is the order in the guest."""
     networks = {network.name: network for network in vmi.networks}
     for interface in vmi.interfaces:
         network = networks.get(interface.name)
@@ -174,7 +173,7 @@ def _nics_at_birth(vmi: VirtualMachineInstance) -> Iterator[tuple[Interface, Net
 def _elements(
     interface: Interface, network: Network, *, vmi: VirtualMachineInstance, config: KubevirtConfig | None
 ) -> Iterator[Element]:
-    """The network's own element, and behind it that of the plugin; on a primary network the latter alone."""
+    """The network's own element, followed by its plugin's; for a primary network only the plugin's."""
     namespace = vmi.key.namespace
     if network.is_secondary:
         yield element_of(

@@ -165,7 +165,7 @@ def _failures(view: VmiView, pod: LauncherPod | None) -> Failures:
 def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
     """Plan the annotation; only of a ready pod, and only while the gate is on: the controller misses earlier changes.
 
-    Not of a pod that the guest is about to leave (`plan.vmi.moving`).
+    A pod that the guest is about to leave is not changed (`plan.vmi.moving`).
     """
     if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or leaves_its_pod(view):
         return AnnotationDecision()

@@ -31,7 +31,7 @@ from nicplug.plan.outcome import Announcement, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-_NICS_TOLD = 3
+_NICS_LISTED = 3
 INTERFACES_MEMBER = "interfaces"
 """Member of the condition: its findings per NIC, to detect news."""
 
@@ -55,13 +55,13 @@ def with_outdated_attachments(
     found = list(outdated.values())
     if not found:
         return drop_condition(rows, OUTDATED_ATTACHMENTS)
-    more = len(found) - _NICS_TOLD
-    told = [item.sentence for item in found[:_NICS_TOLD]] + ([f"and {more} more"] if more > 0 else [])
+    more = len(found) - _NICS_LISTED
+    sentences = [item.sentence for item in found[:_NICS_LISTED]] + ([f"and {more} more"] if more > 0 else [])
     condition = Condition(
         type=OUTDATED_ATTACHMENTS,
         status=TRUE,
         reason=found[0].reason,
-        message="; ".join(told),
+        message="; ".join(sentences),
         observed_generation=view.vmi.generation,
         members={INTERFACES_MEMBER: _facts(outdated, view)},
     )

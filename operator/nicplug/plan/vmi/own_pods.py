@@ -68,13 +68,13 @@ def has_unrecorded_target(migration: Migration) -> bool:
     """True if a migration's target pod is unrecorded; it is recorded with the phase that reports it.
 
     A migration that has finished with its pods has none left. The guest's pod is named by the VMI; anyone may take the
-    name of any other, as long as somebody keeps the migration to read it.
+    name of any other, as long as the migration exists.
     """
     if migration.target_pod is not None or not migration.has_target:
         return False
     if migration.phase is MigrationPhase.FAILED and migration.entered_at(MigrationPhase.SCHEDULING) is None:
         return False
-    return not migration.is_let_go
+    return not migration.is_cleaned_up
 
 
 def _is_target(pod: LauncherPod, migration: Migration, *, counted: frozenset[str] | None) -> bool:
@@ -85,7 +85,7 @@ def _is_target(pod: LauncherPod, migration: Migration, *, counted: frozenset[str
 def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> set[str]:
     """Pods of a guest that was started without a record: by name, as by the version that started it.
 
-    Only pods that its status lists: nobody can add one after that version has gone.
+    Only pods that its status lists: none can be added after that version has gone.
     """
     state = vmi.migration_state
     names = {launcher_pod_key(vmi).name, state.source_pod, state.target_pod}
@@ -159,11 +159,11 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
         for record in view.vmi.launcher_pods or ()
         if record.uid in present or (is_needed and record.uid not in view.gone)
     ]
-    told = {record.uid for record in known}
+    recorded = {record.uid for record in known}
     new = [
         record_of(item, vmi=view.vmi, records=view.records, migrations=view.migrations)
         for item in view.pods
-        if item.uid not in told
+        if item.uid not in recorded
     ]
     # Never empty again: without a record the VMI would pass for one of an earlier version.
     return (*known, *sorted(new, key=lambda record: record.key)) or (view.vmi.launcher_pods or ())[-1:]
@@ -276,12 +276,12 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
     due |= {pod.uid: (pod.created or now) + _PATIENCE for pod in unrecorded}
     due |= {pod.uid: max(pod.created or now, active.created or now) + _PATIENCE for pod in left}
     strays = [pod for pod in (*others, *unrecorded) if pod.uid in due]
-    ripe = [pod for pod in strays if due[pod.uid] <= now]
+    overdue = [pod for pod in strays if due[pod.uid] <= now]
     check = CheckUnchanged(key=view.vmi.key, uid=view.vmi.uid, version=view.vmi.resource_version)
-    deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in ripe]
+    deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in overdue]
     return Plan(
         actions=(check, *deletions) if deletions else (),
-        announcements=tuple(announce_leftover(pod) if pod in unrecorded else _announce(pod) for pod in ripe),
+        announcements=tuple(announce_leftover(pod) if pod in unrecorded else _announce(pod) for pod in overdue),
         again_at=min((due[pod.uid] for pod in strays if due[pod.uid] > now), default=None),
     )
 
@@ -306,11 +306,11 @@ def _was_left(view: VmiView, pod: LauncherPod, *, active: LauncherPod) -> bool:
     node may be the guest's again, which has moved on and come back: a pod that has ended has no guest.
     """
     state = view.vmi.migration_state
-    is_apart = pod.is_finished or pod.node_name not in ("", view.vmi.node_name)
-    is_elsewhere = bool(_made_for(view, active)) and active.is_ready and is_apart
+    has_no_guest = pod.is_finished or pod.node_name not in ("", view.vmi.node_name)
+    is_elsewhere = bool(_made_for(view, active)) and active.is_ready and has_no_guest
     is_over = not state.is_active and all(item.is_final for item in view.migrations)
-    is_told = pod.key.name in (state.source_pod, state.target_pod)
-    return is_elsewhere and is_over and not is_told
+    is_named = pod.key.name in (state.source_pod, state.target_pod)
+    return is_elsewhere and is_over and not is_named
 
 
 def _answers_for(view: VmiView, state: MigrationState, pod: LauncherPod) -> bool:

@@ -18,7 +18,7 @@ from nicplug.plan.views import Refusal, VmiView
 #    \__ pod lost __________________________________________________________________________________/
 #
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. A pod that is ready when it is first observed is
-# Scheduled at once: nobody acts on a Scheduling in between.
+# Scheduled at once: no component acts on a Scheduling in between.
 
 OWNED_BY_NODE_AGENT = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 # The node agent reports how a guest has ended, or that it has arrived. If it has not done so by now it is not running;
@@ -87,7 +87,7 @@ def guarantees_resources(vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
 
 # `status.reason` and one event report why a VMI loses its launcher pod. KubeVirt leaves `status.reason` empty except
 # for an unresponsive node; its conditions say only that the pod is terminating. The cause (eviction, preemption,
-# crash) is in the pod, which is gone when somebody looks.
+# crash) is in the pod, which is soon gone.
 
 _GONE = Explanation(
     Reason.LAUNCHER_POD_LOST, "the pod does not exist any more: somebody has deleted it, or its node is gone"
@@ -95,7 +95,7 @@ _GONE = Explanation(
 
 
 def what_ends(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase) -> Explanation | None:
-    """Explain what removes the pod of a VMI that nobody asked to stop; None while nothing does."""
+    """Explain what removes the pod of a VMI that was not asked to stop; None while nothing does."""
     if phase is VmiPhase.PENDING:  # with a pod only while that is being recreated
         return None
     if view.vmi.deleting:
@@ -128,7 +128,7 @@ def announce_end(end: Explanation, *, pod: LauncherPod | None) -> Announcement:
 # Reports the kubelet's error when a launcher pod cannot start the guest: `Synchronized` of the VMI, and one event.
 #
 # KubeVirt reports only images. A pod whose sandbox cannot be created, mostly because of a network, has no container
-# with a state: only the kubelet's events on the pod explain it, and nobody looks there for a VM.
+# with a state: only the kubelet's events on the pod explain it, where users of a VM do not look.
 
 POD_MEMBER = "pod"
 """Member of the condition: uid of the launcher pod that does not start."""
@@ -154,11 +154,11 @@ def _sandbox_failure(view: VmiView, pod: LauncherPod) -> Refusal | None:
     where = f"pod {pod.key.name} cannot start on {pod.node_name}: "
     if failure := next((item for item in view.start_failures if item.pod_uid == pod.uid), None):
         return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=f"{where}{failure.message}")
-    told = _told(view.vmi.read_status().get("conditions"))
+    reported = _reported_sandbox_failure(view.vmi.read_status().get("conditions"))
     # A new leader has not observed it yet, and events expire after an hour: an earlier report about this pod stays. An
     # earlier version did not name the pod: its report is dropped, until the kubelet retries.
-    if told is not None and told.get(POD_MEMBER) == pod.uid:
-        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(told.get("message")))
+    if reported is not None and reported.get(POD_MEMBER) == pod.uid:
+        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(reported.get("message")))
     return None
 
 
@@ -170,12 +170,12 @@ def members_of(failure: Refusal, pod: LauncherPod | None) -> Mapping[str, Any]:
 
 def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """Announce once, with the status that first reports it: the kubelet retries repeatedly."""
-    told = _told(changes.get("conditions"))
-    if told is None or _told(view.vmi.read_status().get("conditions")) is not None:
+    reported = _reported_sandbox_failure(changes.get("conditions"))
+    if reported is None or _reported_sandbox_failure(view.vmi.read_status().get("conditions")) is not None:
         return ()
-    return (warning(Subject.VMI, Reason.POD_SANDBOX_FAILED, text(told.get("message")), is_urgent=True),)
+    return (warning(Subject.VMI, Reason.POD_SANDBOX_FAILED, text(reported.get("message")), is_urgent=True),)
 
 
-def _told(conditions: Any) -> Row | None:
+def _reported_sandbox_failure(conditions: Any) -> Row | None:
     row = find_condition(objects(conditions), SYNCHRONIZED)
     return row if row is not None and row.get("reason") == Reason.POD_SANDBOX_FAILED else None

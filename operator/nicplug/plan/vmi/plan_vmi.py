@@ -1,4 +1,4 @@
-"""What to do for one VirtualMachineInstance: its launcher pod, its NICs, its status."""
+"""Plans one pass over a VirtualMachineInstance: its launcher pod, its NICs, its status."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -75,7 +75,7 @@ from nicplug.plan.vmi.vmi_status import announce_policy_problems, is_awaited, pl
 
 @planning_pass()
 def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
-    """Decide everything that is to be done for this VMI now.
+    """Return the actions, announcements and measures for this VMI.
 
     Args:
         now: current time, UTC; compared only with timestamps from objects and from the view.
@@ -94,7 +94,7 @@ def plan_vmi(view: VmiView, *, now: datetime) -> Plan:
 
 
 def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
-    """Make the launcher pod; while the API server refuses it, say so in the status."""
+    """Create the launcher pod; while the API server rejects it, report that in the status."""
     vmi = view.vmi
     if VMI_FINALIZER not in vmi.finalizers:
         patch = patch_finalizers(vmi, (*vmi.finalizers, VMI_FINALIZER))
@@ -110,7 +110,7 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 
 
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
-    """No pod is sent for; KubeVirt's event goes with the report, which is written once."""
+    """Report a rejected pod without creating one; KubeVirt's event is sent once, with the report."""
     plan = _plan_life(view, pod=None, now=now)
     present = find_condition(objects(view.vmi.read_status().get("conditions")), SYNCHRONIZED) or {}
     if plan.is_empty or present.get("reason") == refusal.reason:
@@ -151,7 +151,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     }
     wanted[SUMMARY_MEMBER] = summarise(vmi, nics.operations) if phase is VmiPhase.RUNNING else None
     if evacuation.has_left:
-        # The node agent takes it away with a migration; nobody does that for a guest which left otherwise.
+        # The node agent removes it after a migration; no component does if the guest left in another way.
         wanted["evacuationNodeName"] = None
     if nics.budget is not None:
         wanted["pciBudget"] = nics.budget.to_row()
@@ -168,7 +168,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
 
 
 def _with_stray_pods(view: VmiView, plan: Plan, *, pod: LauncherPod | None, now: datetime) -> Plan:
-    """Last of all, when the VMI is as it shall be: a write of ours would be a change of it, too."""
+    """Delete stray pods once the VMI needs no other write: the deletion is guarded by the VMI's version."""
     strays = plan_stray_pods(view, active=pod, now=now)
     if strays.actions and plan.is_empty:
         plan = replace(plan, actions=strays.actions, announcements=(*plan.announcements, *strays.announcements))
@@ -189,14 +189,14 @@ class _Life:
 
 def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     vmi = view.vmi
-    # What was refused is not sent again before the refusal has run out; telling it is.
+    # A rejected write is not repeated until the refusal expires, but it is reported.
     actions = _effects(view, life, now=now) if view.refusal is None else []
-    told_of = life.evacuation if life.evacuation.actions else life.nics.migration_request
-    announced = told_of.announcements if view.refusal is None else ()
+    announced_by = life.evacuation if life.evacuation.actions else life.nics.migration_request
+    announced = announced_by.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
     changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
-    # They change with what they count; a number alone is not worth a write.
-    # The record of the pods that an earlier version has made can wait for another reason to write, too.
+    # Counts change together with what they count; a count alone is not worth a write.
+    # The record of pods that an earlier version created can wait for another write, too.
     changes = {} if changes.keys() <= {"pciBudget", SUMMARY_MEMBER, LAUNCHER_PODS_MEMBER} else changes
     is_running = life.phase is VmiPhase.RUNNING
     transitions = find_transitions(
@@ -219,29 +219,30 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     patch = status.patch
     gives_nic = patch is not None and _gives_nic(vmi, rows=life.nics.rows)
     if patch is not None and gives_nic:
-        # Crossed by a correction of the NIC, the guest would get what its pod was asked for before.
+        # Guards against a concurrent correction of the NIC: the guest would get what was requested before it.
         own = sum(isinstance(action, PatchInterfaces) for action in actions)
         patch = replace(patch, generation=vmi.generation + own)
     if patch is not None and (gives_nic or changes.get("phase") == VmiPhase.FAILED):
-        # Crossed by a hand-off, the guest would get what the target pod lacks, or fail while it may have arrived there.
+        # Guards against a concurrent hand-off: the guest would get a NIC that the target pod lacks, or be reported as
+        # failed while it may have arrived there.
         patch = patch.guarded_by(MIGRATION_STATE, vmi.read_status().get(MIGRATION_STATE))
-    # What has ended is told when it is written, so that it is told once.
-    told = transitions if patch is not None else Transitions()
+    # Announced together with the write that records the end, so only once.
+    reported = transitions if patch is not None else Transitions()
     actions += [patch] if patch is not None else []
     trouble = _announce_trouble(view, life, changes) if patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(told, why_moved=life.nics.why_moved, now=now), *trouble, *announced, *renewals),
-        measures=_measures(life, told, now=now) if patch is not None else (),
+        announcements=(*announce(reported, why_moved=life.nics.why_moved, now=now), *trouble, *announced, *renewals),
+        measures=_measures(life, reported, now=now) if patch is not None else (),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
     )
 
 
-def _measures(life: _Life, told: Transitions, *, now: datetime) -> tuple[Measure, ...]:
+def _measures(life: _Life, reported: Transitions, *, now: datetime) -> tuple[Measure, ...]:
     chooser = life.nics.chooser
     return measure_nics(
-        told,
+        reported,
         before=life.records,
         after=life.nics.operations,
         reasons=chooser.reasons() if chooser is not None else {},
@@ -250,7 +251,7 @@ def _measures(life: _Life, told: Transitions, *, now: datetime) -> tuple[Measure
 
 
 def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """A row says more than before that the node agent may plug its NIC."""
+    """True if a row newly allows the node agent to plug its NIC."""
     old = reported_rows(vmi)
     return any(
         has_source(row, MULTUS_STATUS) and not has_source(old.get(text(row.get("name"))), MULTUS_STATUS) for row in rows
@@ -258,9 +259,9 @@ def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]
 
 
 def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """A guest fails with the pod on the node where it was seen to be; it may have moved to another one since.
+    """Guard the phase Failed with the node on which the pod was observed: the guest may have moved since.
 
-    The node rides along unchanged: so the patch fails when it is not what we saw.
+    The patch includes the node unchanged, so it fails if the node is another one.
     """
     if changes.get("phase") == VmiPhase.FAILED and wanted.get("nodeName"):
         return {**changes, "nodeName": wanted["nodeName"]}
@@ -274,7 +275,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
         *_labels(view, life),
         *_annotation_patches(view.vmi, life),
         rolled_back,
-        # Both replace the lists, and the second would fail for the first: it comes in the next pass.
+        # Both replace the lists, so the second patch would fail: it follows in the next pass.
         drop_detached(view.vmi, in_pod=in_pod) if not isinstance(rolled_back, PatchInterfaces) else None,
         _node_label(view, life),
         *_readiness(view, life, now=now),
@@ -287,7 +288,7 @@ def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
 
 
 def _migrations(life: _Life) -> tuple[Action, ...]:
-    """One that leaves the node brings the NICs as well, before all others; what they take back they take back."""
+    """An evacuation comes first, as it also brings the NICs; migrations are withdrawn in either case."""
     if not life.evacuation.actions:
         return life.nics.migration_request.actions
     kept = (item for item in life.nics.migration_request.actions if not isinstance(item, Create))
@@ -295,15 +296,15 @@ def _migrations(life: _Life) -> tuple[Action, ...]:
 
 
 def _labels(view: VmiView, life: _Life) -> list[PatchLabels | None]:
-    """Of the pod that runs the guest, and of the one that it moves to."""
+    """Restore the labels of the pod that runs the guest, and of its target pod."""
     pods = [pod for pod in (life.pod, target_pod(view)) if pod is not None]
     return [restore_labels(pod, vmi_uid=view.vmi.uid) for pod in dict.fromkeys(pods)]
 
 
 def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCondition | None]:
-    """With the go-ahead for the node agent: the pod is Ready when its guest is up.
+    """Set the readiness gate with the go-ahead for the node agent: the pod is Ready when its guest is up.
 
-    A target pod is opened when the guest has arrived, a moment before it counts as the VMI's: `Ready` stays True.
+    A target pod's gate is set when the guest has arrived, just before the pod becomes the VMI's: `Ready` stays True.
     """
     if life.phase not in LIVE_PHASES:
         return []
@@ -314,7 +315,7 @@ def _readiness(view: VmiView, life: _Life, *, now: datetime) -> list[PatchPodCon
 
 
 def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """A lost pod, one that cannot start, a bad policy, a changed network: once, with the status that says it."""
+    """Announce lost pods, failed starts, invalid policies and changed networks once, with the status."""
     end = what_ends(view, pod=life.pod, phase=life.phase)
     ended = (announce_end(end, pod=life.pod),) if end is not None and "reason" in changes else ()
     return (
@@ -327,7 +328,7 @@ def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) ->
 
 
 def _says_other_eviction(view: VmiView, changes: Mapping[str, Any]) -> bool:
-    """The condition says something else of the eviction than before."""
+    """True if the condition's report on the eviction changes."""
     before = objects(view.vmi.read_status().get("conditions"))
     after = objects(changes.get("conditions"))
     return find_condition(after, EVICTION_REQUESTED) not in (None, find_condition(before, EVICTION_REQUESTED))
@@ -352,23 +353,23 @@ def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Actio
 
 
 def _in_pod(view: VmiView, life: _Life) -> frozenset[str]:
-    """The NICs that have to be detached before they are forgotten, once this pass is carried out.
+    """NICs that a pod has after this pass, and that have to be detached before their records are deleted.
 
-    The pod that the VM moves to may have been made with one that has left the present pod since.
+    The target pod may have been created with a NIC that the current pod has lost since.
     """
     asked = frozenset(life.nics.annotation.attachments) if life.nics.annotation.is_made else None
     return nics_in_pod(view.vmi, life.pod, asked=asked) | nics_in_pod(view.vmi, target_pod(view), asked=None)
 
 
 def _node_label(view: VmiView, life: _Life) -> PatchLabels | None:
-    """Before the phase: a node agent that finds its label and phase Scheduled starts at once."""
+    """Set the node label before the phase: a node agent that finds both its label and Scheduled starts the guest."""
     if life.pod is None or life.phase is not VmiPhase.SCHEDULED or view.vmi.node_label == life.pod.node_name:
         return None
     return patch_label(view.vmi, NODE_NAME_LABEL, life.pod.node_name)
 
 
 def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
-    """A go-ahead for the node agent, or an ending that somebody waits for."""
+    """True for a go-ahead for the node agent, and for an end that users or controllers wait for."""
     if changes.keys() & {"interfaces", "reason"} or (
         life.phase is not view.vmi.phase and life.phase not in _EARLY_PHASES
     ):

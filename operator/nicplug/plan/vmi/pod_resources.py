@@ -1,7 +1,7 @@
-"""What a launcher pod asks its node for: the guest's memory and CPUs, and what running a guest costs besides.
+"""Resources that a launcher pod requests: the guest's memory and CPUs, and the overhead of virtualization.
 
 Source: KubeVirt 1.9 `pkg/virt-controller/services/renderresources.go` and `pkg/hypervisor/kvm/hypervisorbackend.go`.
-A quantity that cannot be read is handed on as it is: the API server refuses the pod, in words for people.
+A quantity that cannot be parsed is passed on unchanged: the API server rejects the pod with a clear message.
 """
 
 import math
@@ -11,13 +11,13 @@ from typing import Any
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.quantity import MEBIBYTE, format_bytes, format_millicores, parse_bytes, parse_quantity
 
-# virt-launcher and its monitor, virtlogd, virtqemud, QEMU without its guest.
+# virt-launcher and its monitor, virtlogd, virtqemud, and QEMU without its guest.
 _PROCESSES_MEBIBYTES = 240
 _IO_THREAD_MEBIBYTES = 8
 _PER_VCPU_MEBIBYTES = 8
 _VIDEO_MEBIBYTES = 32
 _PINNED_MEBIBYTES = 100
-# A passed-through device locks all guest memory, and its registers are mapped beside it.
+# A passed-through device locks all guest memory, and its registers are mapped in addition.
 _PASSTHROUGH_MEBIBYTES = 1024
 # One bit of page table for every 512 bits of guest memory.
 _PAGE_TABLE_SHARE = 512
@@ -27,7 +27,7 @@ Json = dict[str, Any]
 
 
 def with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> Json:
-    """`resources` with devices: requested and limited alike, or the API server refuses them."""
+    """Add devices to `resources`, as requests and as limits: the API server rejects them otherwise."""
     if not devices:
         return dict(resources)
     amounts = {name: str(count) for name, count in devices.items()}
@@ -36,7 +36,7 @@ def with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> Js
 
 
 def pod_resources(spec: Mapping[str, Any], *, cpu_allocation_ratio: int) -> Json:
-    """`resources` of the compute container.
+    """Return the `resources` of the compute container.
 
     Args:
         spec: of the VMI.
@@ -68,7 +68,7 @@ def _add(resources: Json, extra: int) -> None:
 
 
 def _overhead(domain: Mapping[str, Any], *, requests: Json, limits: Json) -> int:
-    """Bytes beside the guest's memory; probes, TPM and SEV are the node side's and not counted."""
+    """Bytes in addition to the guest's memory; probes, TPM and SEV belong to the node side and are not counted."""
     devices = mapping(domain.get("devices"))
     cpu = mapping(domain.get("cpu"))
     vcpus = _vcpus(cpu) or _whole(limits.get("cpu")) or _whole(requests.get("cpu")) or 1
@@ -89,7 +89,7 @@ def _has_passthrough(devices: Mapping[str, Any]) -> bool:
 
 
 def _ask_for_huge_pages(domain: Mapping[str, Any], *, requests: Json, limits: Json, overhead: int) -> None:
-    """The guest lives in huge pages, the rest of the pod in ordinary memory."""
+    """Request huge pages for the guest, and ordinary memory for the rest of the pod."""
     size = mapping(mapping(domain.get("memory")).get("hugepages")).get("pageSize")
     pages = parse_bytes(_guest_memory(domain))
     if not isinstance(size, str) or parse_quantity(size) is None or pages is None:
@@ -102,7 +102,7 @@ def _ask_for_huge_pages(domain: Mapping[str, Any], *, requests: Json, limits: Js
 
 
 def _ask_for_cpus(domain: Mapping[str, Any], *, requests: Json, limits: Json, ratio: int) -> None:
-    """A share of a CPU for each vCPU; a CPU for each where they are pinned."""
+    """Request a share of a CPU for each vCPU, or a whole CPU for each if they are pinned."""
     cpu = mapping(domain.get("cpu"))
     if cpu.get("dedicatedCpuPlacement") is not True:
         requests.setdefault("cpu", format_millicores(math.ceil((_vcpus(cpu) or 1) * 1000 / ratio)))

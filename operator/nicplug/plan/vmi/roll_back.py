@@ -1,9 +1,9 @@
-"""Takes back what could not be brought about, down to what works (policy `onFailure: Rollback`).
+"""Reverts failed changes to the last working state (policy `onFailure: Rollback`).
 
-The VM keeps what its owner wrote; the VMI's spec returns to what the guest has, and says in an annotation which NIC was
-rolled back, in one patch: whenever the operator dies, either nothing has happened or everything. The entries of a VMI
-without a VM, and those that somebody wrote on the VMI beside its VM's, are their owner's own words: they stay, and only
-the annotation says that nothing more is done for them.
+The VM keeps what its owner wrote. One patch returns the VMI's spec to what the guest has, and records in an annotation
+which NICs were rolled back: if the operator dies, either both or none has happened. The entries of a VMI without a VM,
+and those that users added to the VMI alone, exist nowhere else: they stay, and only the annotation records that
+nicplug has stopped trying.
 """
 
 from collections.abc import Mapping
@@ -25,19 +25,19 @@ from nicplug.plan.views import VmiView
 def plan_roll_back(
     view: VmiView, *, pod: LauncherPod | None, rolled_back: Mapping[str, OperationType], in_pod: frozenset[str]
 ) -> PatchInterfaces | PatchAnnotations | None:
-    """The patch that takes back what is to be; None when it has been.
+    """Return the patch that rolls back the failed NICs; None if nothing is left to roll back.
 
     Args:
-        rolled_back: the NICs for which nothing more is tried, and what was asked for.
-        in_pod: NICs that the pod has or is asked for: they are detached before they are forgotten.
+        rolled_back: the NICs that are no longer tried, and the requested operation.
+        in_pod: NICs that the pod has or is requested to attach: they are detached before they leave the spec.
     """
     vmi, vm = view.vmi, view.vm
     is_of_vm = vmi.owner is not None and vmi.owner.kind == VM_KIND
     if not view.hotplug_enabled or (is_of_vm and vm is None):
-        return None  # a VM that is not in sight yet: nobody knows what its owner wrote
+        return None  # the VM has not been observed yet, so what its owner wrote is unknown
     interfaces = {item.name: item for item in vmi.interfaces}
     networks = {item.name: item for item in vmi.networks}
-    # Of a VM's own, what no longer stands is forgotten with its template's changes (`plan.vm.live_changes`).
+    # For the VMI of a VM, obsolete rollbacks are dropped when the template changes (`plan.vm.live_changes`).
     digests = dict(vmi.rolled_back) if is_of_vm else standing_rollbacks(vmi, vm=None)
     if not view.keeps_rollbacks:
         digests = {}
@@ -46,16 +46,16 @@ def plan_roll_back(
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
         present = _present(view, pod, name)
         if mine is not None and operation is OperationType.CHANGE_NETWORK and _is_on(present, mine[1], view):
-            continue  # what the template alone asks for was rolled back before; the guest has what the VMI says
+            continue  # only the template requests it: it was rolled back, and the guest has what the VMI specifies
         is_same = mine is not None and template is not None and _is_same(mine, template)
-        # What somebody wrote on the instance itself is written nowhere else.
+        # What a user wrote on the VMI itself is stored nowhere else.
         is_own = is_staged and not is_same and name not in (vmi.template_interfaces or ())
         if template is None or is_own:
             digests |= {name: entry_digest(*mine)} if mine is not None else {}
             continue
         if mine is None or not (is_same or is_staged) or (operation is OperationType.PLUG and name in in_pod):
             continue
-        _take_back(name, operation, interfaces=interfaces, networks=networks, present=_as_written(present, view))
+        _revert(name, operation, interfaces=interfaces, networks=networks, present=_as_written(present, view))
         if is_same:  # else what the template asks for now has not been tried: it waits for a restart, or for LiveUpdate
             digests[name] = entry_digest(*template)
     kept = tuple(interfaces.values())
@@ -65,12 +65,12 @@ def plan_roll_back(
 
 
 def _is_same(mine: tuple[Interface, Network], template: tuple[Interface, Network]) -> bool:
-    """What has failed is what the template asks for, not what it asked for before."""
+    """True if the failed entries are those of the present template, not of an earlier one."""
     (my_interface, my_network), (interface, network) = mine, template
     return my_interface.with_state("") == interface.with_state("") and my_network.raw == network.raw
 
 
-def _take_back(
+def _revert(
     name: str,
     operation: OperationType,
     *,
@@ -85,7 +85,7 @@ def _take_back(
 
 
 def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
-    """The network that the guest has by that NIC, `<namespace>/<definition>`; "" when nobody can tell."""
+    """The network that the guest's NIC is attached to, `<namespace>/<definition>`; "" if unknown."""
     namespace = view.vmi.key.namespace
     row = reported_rows(view.vmi).get(name, {})
     asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
@@ -97,7 +97,7 @@ def _is_on(reference: str, network: Network, view: VmiView) -> bool:
 
 
 def _as_written(reference: str, view: VmiView) -> str:
-    """As it is written in a spec."""
+    """The reference as it is written in a spec: without the VMI's own namespace."""
     namespace = view.vmi.key.namespace
     where, attachment = split_attachment(reference, namespace=namespace)
     return attachment if where == namespace else reference

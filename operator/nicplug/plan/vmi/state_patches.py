@@ -1,4 +1,4 @@
-"""Patches of `status.migrationState` of a VMI, by which its node agents are told; each guarded by what was seen."""
+"""Patches of a VMI's `status.migrationState`, which instructs the node agents; each is guarded by what was read."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,7 +16,7 @@ _TARGET_NODE = f"/metadata/labels/{escape_pointer(MIGRATION_TARGET_NODE_LABEL)}"
 
 
 def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> PatchMigrationState:
-    """Say that the migration is over, so that no node agent goes on with it."""
+    """Mark the migration as failed, so that the node agents stop working on it."""
     state = seen_state(vmi)
     ended, started = (state.get(name) or format_time(now) for name in ("endTimestamp", "startTimestamp"))
     wanted = {
@@ -31,12 +31,12 @@ def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> P
 
 
 def seen_state(vmi: VirtualMachineInstance) -> dict[str, Any]:
-    """What the node agents have been told, a copy."""
+    """Return a copy of the migration state as it was read."""
     return dict(mapping(vmi.read_status().get(MIGRATION_STATE)))
 
 
 def replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step: HandOffStep) -> PatchMigrationState:
-    """Tell them something else."""
+    """Replace the migration state."""
     return patch_state(
         vmi,
         step=step,
@@ -54,11 +54,11 @@ def patch_state(
     target_node: str | None = None,
     generation: int | None = None,
 ) -> PatchMigrationState:
-    """Replace these members of the status; those that stay as they were seen are a guard.
+    """Replace these members of the status; unchanged ones serve as a guard.
 
     Args:
-        target_node: of the label that must be there still; None: whatever it says.
-        generation: that the VMI must still have; None: whatever it is.
+        target_node: the value that the node label must still have; None for any.
+        generation: the generation that the VMI must still have; None for any.
     """
     return PatchMigrationState(
         kind=Kind.VMI,

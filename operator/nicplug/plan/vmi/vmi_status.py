@@ -1,4 +1,4 @@
-"""The status of a VMI as it shall be, and how long it may wait."""
+"""The desired status of a VMI, and how long a report of it may be delayed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,7 +40,7 @@ from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
 from nicplug.plan.vmi.own_pods import pods_to_record
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting, members_of, start_failure, what_ends
 
-# How long a report in a VMI's status may wait, and what may not wait (docs/adr/0006, docs/adr/0024).
+# How long a report in a VMI's status may be delayed, and which must not be (docs/adr/0006, docs/adr/0024).
 
 
 def report_delay(
@@ -50,11 +50,11 @@ def report_delay(
     stored_bytes: int,
     settings: PlanSettings,
 ) -> timedelta:
-    """How long a report waits for company; the first one about an operation is never late, however much there is to do.
+    """How long a report is delayed to be batched; the first one about an operation is never late, whatever the load.
 
     Args:
         before: the records as they are.
-        after: the records as they shall be.
+        after: the desired records.
         stored_bytes: the size of the VMI, where that is large.
     """
     known = {(item.name, item.operation) for item in before.values()}
@@ -67,18 +67,18 @@ def report_delay(
 
 
 def is_awaited(transitions: Transitions, *, stored_bytes: int) -> bool:
-    """Somebody waits to hear of it. Where each write is dear, a NIC that fails waits for others that do."""
-    is_dear = bool(write_pause(stored_bytes, nics=1))
-    return bool(replace(transitions, stuck=()) if is_dear else transitions)
+    """True if users wait for one of these results. On a large VMI, failures are batched."""
+    is_expensive = bool(write_pause(stored_bytes, nics=1))
+    return bool(replace(transitions, stuck=()) if is_expensive else transitions)
 
 
-# What a VM's owner wrote about hot-plug and has no effect: said in a condition while it lasts, and once in an event.
+# Policy annotations of a VM's owner that have no effect: reported in a condition while they exist, and in one event.
 #
-# No schema checks an annotation, so nobody else tells.
+# No schema validates an annotation, so no other component reports them.
 
 
 def with_policy_problems(rows: Sequence[Row], *, view: VmiView, now: datetime) -> list[dict[str, Any]]:
-    """The conditions with `InvalidHotplugPolicy`, which is there only while there is something to say."""
+    """Add `InvalidHotplugPolicy` to the conditions, present only while there is something to report."""
     if not view.policy.problems:
         return drop_condition(rows, INVALID_HOTPLUG_POLICY)
     condition = Condition(
@@ -92,10 +92,10 @@ def with_policy_problems(rows: Sequence[Row], *, view: VmiView, now: datetime) -
 
 
 def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """The event, when the condition says something new.
+    """The event, when the condition reports something new.
 
     Args:
-        changes: members of the status that are written now.
+        changes: members of the status that are being written.
     """
     before = _message(view.vmi.read_status().get("conditions"))
     after = _message(changes["conditions"]) if "conditions" in changes else before
@@ -108,15 +108,15 @@ def _message(conditions: Any) -> str:
     return text((find_condition(objects(conditions), INVALID_HOTPLUG_POLICY) or {}).get("message"))
 
 
-# The status of a VMI as it shall be: phase, conditions, what follows from the pod.
+# The desired status of a VMI: phase, conditions, and what follows from the pod.
 #
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. Up to Scheduled and in final phases the operator
 # owns the VMI; in Scheduled and Running the node agent does.
 
 _MESSAGE_NICS = 3
-# What the kubelet says of a pod that waits for its readiness gates alone.
+# The kubelet's reason for a pod that waits only for its readiness gates.
 _GATE_IS_SHUT = "ReadinessGatesNotReady"
-# While the node agent owns the VMI, `Synchronized` is its own word too: only these came from here.
+# While the node agent owns the VMI, it sets `Synchronized` too: only these reasons are nicplug's.
 _OWN_REASONS = frozenset(
     {
         Reason.FAILED_CREATE,
@@ -149,7 +149,7 @@ def plan_conditions(
     evacuation: Evacuation = NOTHING,
     now: datetime,
 ) -> list[dict[str, Any]]:
-    """The conditions with those that the operator owns brought up to date."""
+    """Return the conditions, with those that the operator owns updated."""
     rows = with_ready(conditions, view=view, pod=pod, phase=phase, now=now)
     interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
     rows = merge_condition(rows, interfaces_ready, now=now)
@@ -166,9 +166,9 @@ def plan_conditions(
 def with_ready(
     rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, phase: VmiPhase, now: datetime
 ) -> list[dict[str, Any]]:
-    """`Ready`, which is the pod's once the guest runs.
+    """Set `Ready`, which follows the pod's once the guest runs.
 
-    A guest that has just moved was ready all the time: the kubelet has yet to take in that its new pod is open.
+    A guest that has just been migrated stays ready: the kubelet has not processed its new pod's readiness gate yet.
     """
     if pod is not None and is_true(rows, READY) and _is_about_to_open(view, pod, rows):
         return [dict(row) for row in rows]
@@ -199,7 +199,7 @@ def _not_ready(reason: str, message: str) -> Condition:
 
 
 def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[InterfaceOperation]) -> Condition:
-    """True when every NIC of the spec is in the guest and none is on its way in or out."""
+    """True when every NIC of the spec is in the guest and none is being plugged or unplugged."""
     waiting = unsettled(operations)
     if phase is not VmiPhase.RUNNING:
         status, reason, message = FALSE, Reason.GUEST_NOT_RUNNING, "the guest is not running"
@@ -208,7 +208,7 @@ def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[In
     elif refused := [item for item in operations if item.reason == Reason.NOT_ADMITTED]:
         status, reason, message = TRUE, Reason.NOT_ADMITTED, _list_nics(refused)
     else:
-        # Without their number: a VM that mirrors this has no reason to write for each of them.
+        # Without their number: the VM mirrors this condition, and must not be written for each NIC.
         status, reason, message = TRUE, Reason.ALL_INTERFACES_READY, "every NIC of the spec is in the guest"
     return Condition(
         type=INTERFACES_READY,
@@ -228,7 +228,7 @@ def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
 def _with_eviction(
     rows: list[dict[str, Any]], evacuation: Evacuation, *, node: str, now: datetime
 ) -> list[dict[str, Any]]:
-    """While the eviction webhook has marked the node that the guest is to leave; with what it waits for."""
+    """Set `EvictionRequested` while the eviction webhook marks the node to leave, with what the guest waits for."""
     if not node or evacuation.has_left:
         return drop_condition(rows, EVICTION_REQUESTED)
     message = f"{MARKED}: {evacuation.waits_for}" if evacuation.waits_for else MARKED
@@ -239,7 +239,7 @@ def _with_eviction(
 
 
 def _with_scheduling(rows: list[dict[str, Any]], *, pod: LauncherPod, now: datetime) -> list[dict[str, Any]]:
-    """`PodScheduled` False as the scheduler says it; gone once it has found a node."""
+    """Copy the scheduler's `PodScheduled` False; removed once the pod has a node."""
     if pod.unscheduled is None:
         return drop_condition(rows, POD_SCHEDULED)
     reason, message = pod.unscheduled
@@ -249,7 +249,7 @@ def _with_scheduling(rows: list[dict[str, Any]], *, pod: LauncherPod, now: datet
 def with_synchronized(
     rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, now: datetime
 ) -> list[dict[str, Any]]:
-    """`Synchronized` False with what keeps the VMI from being what it shall be; gone once nothing does."""
+    """Set `Synchronized` to False with the cause while the VMI cannot reach its desired state; removed otherwise."""
     present = find_condition(rows, SYNCHRONIZED)
     is_theirs = present is not None and text(present.get("reason")) not in _OWN_REASONS
     if is_theirs and view.vmi.phase in OWNED_BY_NODE_AGENT:
@@ -270,7 +270,7 @@ def with_synchronized(
 def pod_members(
     view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: Mapping[str, Any], now: datetime
 ) -> dict[str, Any]:
-    """Phase and what follows from the pods, apart from conditions and NICs."""
+    """The phase and the members that follow from the pods, without conditions and NICs."""
     records = pods_to_record(view, pod=pod)
     members: dict[str, Any] = {
         "activePods": {item.uid: item.node_name for item in view.pods} or None,
@@ -289,17 +289,17 @@ def pod_members(
     if phase is VmiPhase.SCHEDULED and pod is not None:
         members |= {"nodeName": pod.node_name, "migrationTransport": "Unix"}
     if end := what_ends(view, pod=pod, phase=phase):
-        # The first cause stays: what comes after an eviction is only its consequence.
+        # The first cause stays: whatever follows an eviction is only its consequence.
         members["reason"] = text(status.get("reason")) or end.reason
     elif pod is not None and phase is VmiPhase.RUNNING and has_moved_to(view, pod):
-        members["reason"] = None  # what was about to end the guest's last pod, it has escaped
+        members["reason"] = None  # the guest has left the pod that was about to end
     return members
 
 
 def _with_phase_timestamp(
     timestamps: Sequence[Mapping[str, Any]], *, phase: VmiPhase, now: datetime
 ) -> list[dict[str, Any]]:
-    """The list with the moment at which `phase` began; the first one stays."""
+    """Return the timestamps with that of `phase`; an existing one is kept."""
     rows = [dict(row) for row in timestamps]
     if any(row.get("phase") == phase for row in rows):
         return rows

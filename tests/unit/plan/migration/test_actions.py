@@ -71,7 +71,7 @@ class Row:
 
     view: MigrationView
     done: tuple[str, ...] = ()
-    told: tuple[tuple[str, str], ...] = ()
+    reported: tuple[tuple[str, str], ...] = ()
 
 
 def seen(phase: str, of: Json | None, *pods: Json, deleting: bool = False, **members: Any) -> MigrationView:
@@ -84,7 +84,7 @@ def moving(**members: Any) -> Json:
     return vmi(moving=migration_state(**members), **LABELED)
 
 
-def told_by(reason: str, message: str = "x", *, entered: tuple[str, ...] = ("Pending", "Failed")) -> Json:
+def reported_by(reason: str, message: str = "x", *, entered: tuple[str, ...] = ("Pending", "Failed")) -> Json:
     """The status of a migration whose condition `Progressing` was written so."""
     row = {"type": "Progressing", "status": "False", "reason": reason, "message": message}
     times = [{"phase": item, "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"} for item in entered]
@@ -119,12 +119,12 @@ ROWS = {
     "Pending: no target pod, a source pod: the target pod is made": Row(
         view=seen("Pending", vmi(), pod()),
         done=(CREATE,),
-        told=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
+        reported=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
     ),
     "Pending: no slot: nothing": Row(view=seen("Pending", vmi(), pod(), slot=MigrationSlot())),
     "Pending: more than one active pod: nothing": Row(
         view=seen("Pending", vmi(), pod(), SECOND),
-        told=(
+        reported=(
             (
                 "SeveralLauncherPods",
                 "exactly one launcher pod, on the VM's node, has to be there before a second is made; "
@@ -134,7 +134,7 @@ ROWS = {
     ),
     "Pending: no source pod: nothing": Row(
         view=seen("Pending", vmi()),
-        told=(
+        reported=(
             (
                 "SeveralLauncherPods",
                 "exactly one launcher pod, on the VM's node, has to be there before a second is made; found: none; "
@@ -143,23 +143,23 @@ ROWS = {
         ),
     ),
     "Pending: the source pod is on its way out: nothing": Row(
-        view=seen("Pending", vmi(), pod(deleting=True), meta=told_by("SeveralLauncherPods")),
+        view=seen("Pending", vmi(), pod(deleting=True), meta=reported_by("SeveralLauncherPods")),
     ),
-    "Pending: being deleted: cancelled": Row(view=seen("Pending", vmi(), pod(), deleting=True), told=(CANCELED,)),
+    "Pending: being deleted: cancelled": Row(view=seen("Pending", vmi(), pod(), deleting=True), reported=(CANCELED,)),
     "Pending: an earlier one failed 5 s ago: backs off": Row(
         view=seen("Pending", vmi(), pod(), others=[failed_at("2026-01-02T03:04:00Z")], meta=AUTOMATIC),
-        told=(("MigrationBackoff", "backoff migrating vmi default/vmi-fedora"),),
+        reported=(("MigrationBackoff", "backoff migrating vmi default/vmi-fedora"),),
     ),
     "Pending: an earlier one failed 25 s ago: the back-off is over, the target pod is made": Row(
         view=seen("Pending", vmi(), pod(), others=[failed_at("2026-01-02T03:03:40Z")], meta=AUTOMATIC),
         done=(CREATE,),
-        told=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
+        reported=(("SuccessfulCreate", f"Created migration target pod {TARGET}"),),
     ),
     "Pending: the target pod has had no node for 300 s: given up": Row(
-        view=seen("Pending", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), told=(REMOVED,)
+        view=seen("Pending", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), reported=(REMOVED,)
     ),
     "Pending: the target pod has been pending for 900 s: given up": Row(
-        view=seen("Pending", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), told=(REMOVED,)
+        view=seen("Pending", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), reported=(REMOVED,)
     ),
     "Pending: VMI not Running: nothing": Row(view=seen("Pending", vmi(phase="Scheduled"), pod())),
     "Pending: VMI being deleted: nothing": Row(view=seen("Pending", vmi(deleting=True), pod())),
@@ -167,11 +167,11 @@ ROWS = {
     # -- Scheduling ------------------------------------------------------------------------------
     "Scheduling: target pod not ready: nothing": Row(view=seen("Scheduling", vmi(), pod(), target_pod(ready=False))),
     "Scheduling: being deleted: cancelled": Row(
-        view=seen("Scheduling", vmi(), pod(), target_pod(ready=False), deleting=True), told=(CANCELED,)
+        view=seen("Scheduling", vmi(), pod(), target_pod(ready=False), deleting=True), reported=(CANCELED,)
     ),
     "Scheduling: the target pod has no node yet: said": Row(
         view=seen("Scheduling", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:10Z")),
-        told=(
+        reported=(
             (
                 "migrationTargetPodUnschedulable",
                 "Migration target pod for VMI [default/vmi-fedora] is currently unschedulable.",
@@ -179,27 +179,27 @@ ROWS = {
         ),
     ),
     "Scheduling: the target pod has had no node for 300 s: given up": Row(
-        view=seen("Scheduling", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), told=(REMOVED,)
+        view=seen("Scheduling", vmi(), pod(), unschedulable(made_at="2026-01-02T02:59:05Z")), reported=(REMOVED,)
     ),
     "Scheduling: the target pod has been pending for less than 900 s: nothing": Row(
         view=seen("Scheduling", vmi(), pod(), starting(made_at="2026-01-02T02:49:10Z"))
     ),
     "Scheduling: the target pod has been pending for 900 s: given up": Row(
-        view=seen("Scheduling", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), told=(REMOVED,)
+        view=seen("Scheduling", vmi(), pod(), starting(made_at="2026-01-02T02:49:05Z")), reported=(REMOVED,)
     ),
     # -- Scheduled -------------------------------------------------------------------------------
     "Scheduled: being deleted, not handed off, of which the VMI is asked once more: cancelled": Row(
-        view=seen("Scheduled", vmi(), pod(), target_pod(), deleting=True), done=(CHECK,), told=(CANCELED,)
+        view=seen("Scheduled", vmi(), pod(), target_pod(), deleting=True), done=(CHECK,), reported=(CANCELED,)
     ),
     "Scheduled: pod ready: hand off, label first": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod()),
         done=(LABEL, UNCHANGED, ABORT),
-        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+        reported=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: the label was written before a crash: the state is": Row(
         view=seen("Scheduled", vmi(**LABELED), pod(), target_pod()),
         done=(UNCHANGED, ABORT),
-        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+        reported=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: handed off before a crash: not again": Row(
         view=seen("Scheduled", moving(), pod(), target_pod()),
@@ -207,11 +207,11 @@ ROWS = {
     "Scheduled: a local migration starts from an empty state, over the last one's": Row(
         view=seen("Scheduled", vmi(moving=migration_state(migration_uid=OTHER, **DONE)), pod(), target_pod()),
         done=(LABEL, UNCHANGED, ABORT),
-        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+        reported=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: pod no longer ready: nothing but a warning": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod(ready=False)),
-        told=(
+        reported=(
             (
                 "TargetPodContainersNotReady",
                 f"target pod {TARGET} runs on node02 and is not ready: container compute; "
@@ -231,7 +231,7 @@ ROWS = {
     "Scheduled: an interface that somebody else asked for is not waited for: handed off": Row(
         view=seen("Scheduled", vmi(), pod(), target_pod(networks='[{"name":"l","interface":"mon0"}]')),
         done=(LABEL, UNCHANGED, ABORT),
-        told=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
+        reported=(("SuccessfulHandOver", "Migration target pod is ready for preparation by virt-handler."),),
     ),
     "Scheduled: a third pod: nothing": Row(view=seen("Scheduled", vmi(), pod(), target_pod(), SECOND)),
     "Scheduled: the source pod ends: nothing": Row(view=seen("Scheduled", vmi(), pod(deleting=True), target_pod())),
@@ -239,12 +239,12 @@ ROWS = {
     # -- PreparingTarget, TargetReady --------------------------------------------------------------
     "PreparingTarget: the agents have time: nothing": Row(view=seen("PreparingTarget", moving(), pod(), target_pod())),
     "PreparingTarget: the target pod is gone: failed, once it is certain that the agents have no more to say": Row(
-        view=seen("PreparingTarget", moving(), pod()), done=(CHECK,), told=(REMOVED,)
+        view=seen("PreparingTarget", moving(), pod()), done=(CHECK,), reported=(REMOVED,)
     ),
     "TargetReady: the target pod has ended: failed, once it is certain that the agents have no more to say": Row(
         view=seen("TargetReady", moving(targetNodeAddress="10.0.0.2"), pod(), target_pod(phase="Failed")),
         done=(CHECK,),
-        told=(("FailedMigration", "Migration failed because target pod shutdown during migration"),),
+        reported=(("FailedMigration", "Migration failed because target pod shutdown during migration"),),
     ),
     "PreparingTarget: somebody took the label away: it is put back": Row(
         view=seen("PreparingTarget", vmi(moving=migration_state()), pod(), target_pod()), done=(LABEL,)
@@ -252,26 +252,26 @@ ROWS = {
     "PreparingTarget: being deleted: marked failed": Row(
         view=seen("PreparingTarget", moving(), pod(), target_pod(), deleting=True),
         done=(ABORT,),
-        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+        reported=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
     ),
     "TargetReady: being deleted: marked failed": Row(
         view=seen("TargetReady", moving(targetNodeAddress="10.0.0.2"), pod(), target_pod(), deleting=True),
         done=(ABORT,),
-        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+        reported=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
     ),
     "TargetReady: being deleted, and started a moment ago: left to Running": Row(
         view=seen("TargetReady", moving(**STARTED), pod(), target_pod(), deleting=True)
     ),
     "PreparingTarget: ours and completed: nothing": Row(
         view=seen("PreparingTarget", vmi(node=TARGET_NODE, moving=migration_state(**DONE)), pod(), target_pod()),
-        told=(("SuccessfulMigration", "Source node reported migration succeeded"),),
+        reported=(("SuccessfulMigration", "Source node reported migration succeeded"),),
     ),
     # -- Running -----------------------------------------------------------------------------------
     "Running: nothing": Row(view=seen("Running", moving(**STARTED), pod(), target_pod())),
     "Running: being deleted: abortRequested": Row(
         view=seen("Running", moving(**STARTED), pod(), target_pod(), deleting=True),
         done=(ABORT,),
-        told=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
+        reported=(("SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler."),),
     ),
     "Running: being deleted, already asked for: not again": Row(
         view=seen("Running", moving(**STARTED, abortRequested=True), pod(), target_pod(), deleting=True)
@@ -289,9 +289,9 @@ ROWS = {
     ),
     # -- Failed --------------------------------------------------------------------------------------
     "Failed: ours and not yet failed: marked failed on the VMI, the target pod goes": Row(
-        view=seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by("TargetPodLost")),
+        view=seen("Failed", moving(**STARTED), pod(), target_pod(), meta=reported_by("TargetPodLost")),
         done=(ABORT, DELETE),
-        told=(
+        reported=(
             (
                 "FailedMigration",
                 "VirtualMachineInstance migration uid 44444444-dddd-4000-8000-000000000004 failed. "
@@ -301,64 +301,67 @@ ROWS = {
         ),
     ),
     "Failed: marked already: the target pod goes": Row(
-        view=seen("Failed", moving(**DONE, failed=True), pod(), target_pod(), meta=told_by("MigrationFailed")),
+        view=seen("Failed", moving(**DONE, failed=True), pod(), target_pod(), meta=reported_by("MigrationFailed")),
         done=(RELEASE, DELETE),
-        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+        reported=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: the state is another's: it is left alone": Row(
         view=seen("Failed", vmi(moving=migration_state(migration_uid=OTHER, **STARTED)), pod()),
     ),
     "Failed: another leader may be about to hand off: it finds no label, then the target pod goes": Row(
-        view=seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=told_by("MigrationCanceled")),
+        view=seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=reported_by("MigrationCanceled")),
         done=(RELEASE, DELETE),
-        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+        reported=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: never handed off: the target pod goes": Row(
-        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("NoCandidateNode")),
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=reported_by("NoCandidateNode")),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+        reported=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: cancelled: the target pod goes": Row(
         view=seen("Failed", vmi(), pod(), target_pod(), deleting=True),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"migration canceled and pod {POD_KEY} is deleted"),),
+        reported=(("SuccessfulDelete", f"migration canceled and pod {POD_KEY} is deleted"),),
     ),
     "Failed: unschedulable for too long: the target pod goes": Row(
-        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodUnschedulable")),
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=reported_by("TargetPodUnschedulable")),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"unschedulable pod {POD_KEY} timeout period exceeded"),),
+        reported=(("SuccessfulDelete", f"unschedulable pod {POD_KEY} timeout period exceeded"),),
     ),
     "Failed: pending for too long: the target pod goes": Row(
-        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodNotReady")),
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=reported_by("TargetPodNotReady")),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
+        reported=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
     ),
     "Failed: late for a reason that time mends: the target pod goes": Row(
-        view=seen("Failed", vmi(), pod(), target_pod(), meta=told_by("TargetPodLate")),
+        view=seen("Failed", vmi(), pod(), target_pod(), meta=reported_by("TargetPodLate")),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
+        reported=(("SuccessfulDelete", f"pending pod {POD_KEY} timeout period exceeded"),),
     ),
     "Failed: the target pod is going already: not again": Row(
-        view=seen("Failed", vmi(), pod(), target_pod(deleting=True), meta=told_by("NoCandidateNode"))
+        view=seen("Failed", vmi(), pod(), target_pod(deleting=True), meta=reported_by("NoCandidateNode"))
     ),
     "Failed: the guest runs in the target pod all the same: it stays": Row(
-        view=seen("Failed", vmi(node=TARGET_NODE), target_pod(), meta=told_by("MigrationStateLost"))
+        view=seen("Failed", vmi(node=TARGET_NODE), target_pod(), meta=reported_by("MigrationStateLost"))
     ),
     "Failed: the guest has ended on the node that the target pod was made on: it goes": Row(
-        view=seen("Failed", vmi(phase="Succeeded", node=TARGET_NODE), target_pod(), meta=told_by("VmiFinal")),
+        view=seen("Failed", vmi(phase="Succeeded", node=TARGET_NODE), target_pod(), meta=reported_by("VmiFinal")),
         done=(CHECK, DELETE),
-        told=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
+        reported=(("SuccessfulDelete", f"migration failed and pod {POD_KEY} is deleted"),),
     ),
     "Failed: the guest has ended in the target pod: it stays for whoever looks": Row(
         view=seen(
-            "Failed", vmi(phase="Succeeded", node=TARGET_NODE), target_pod(phase="Succeeded"), meta=told_by("VmiFinal")
+            "Failed",
+            vmi(phase="Succeeded", node=TARGET_NODE),
+            target_pod(phase="Succeeded"),
+            meta=reported_by("VmiFinal"),
         ),
     ),
     "Failed: the guest has arrived, and its node is still the source's: the target pod stays": Row(
-        view=seen("Failed", moving(**DONE), pod(), target_pod(), meta=told_by("MigrationStateLost"))
+        view=seen("Failed", moving(**DONE), pod(), target_pod(), meta=reported_by("MigrationStateLost"))
     ),
     "Failed: the guest has arrived, and its agents have still to say so: it has moved, and nobody is told": Row(
-        view=seen("Failed", moving(**ARRIVED), pod(), target_pod(), meta=told_by("MigrationStateLost"))
+        view=seen("Failed", moving(**ARRIVED), pod(), target_pod(), meta=reported_by("MigrationStateLost"))
     ),
     "Failed: the guest has arrived and ended: marked failed, or its slot would be taken for ever": Row(
         view=seen(
@@ -366,10 +369,10 @@ ROWS = {
             vmi(phase="Failed", moving=migration_state(**ARRIVED), **LABELED),
             pod(),
             target_pod(phase="Failed"),
-            meta=told_by("VmiFinal"),
+            meta=reported_by("VmiFinal"),
         ),
         done=(ABORT, DELETE),
-        told=(
+        reported=(
             (
                 "FailedMigration",
                 "VirtualMachineInstance migration uid 44444444-dddd-4000-8000-000000000004 failed. reason: x",
@@ -414,7 +417,7 @@ def test_rows(row: Row) -> None:
     plan = plan_migration(row.view, now=NOW)
     own = ("PatchStatus VirtualMachineInstanceMigration", "PatchFinalizers VirtualMachineInstanceMigration")
     assert tuple(name for name in names(plan) if name not in own) == row.done
-    assert tuple(events(plan)) == row.told
+    assert tuple(events(plan)) == row.reported
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS.items(), ids=ROWS.keys())
@@ -497,7 +500,7 @@ class TestCheckedGuest:
     """Before a pod goes: where the guest is, and what its node agents say, but not who else has reported since."""
 
     def check(self, of: Json) -> list[Any]:
-        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=told_by("NoCandidateNode")), now=NOW)
+        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=reported_by("NoCandidateNode")), now=NOW)
         (found,) = [item for item in plan.actions if isinstance(item, CheckGuest)]
         return [dict(item) for item in found.json_patch()]
 
@@ -514,7 +517,7 @@ class TestCheckedGuest:
 
     def test_the_label_goes_with_the_same_tests(self) -> None:
         plan = plan_migration(
-            seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW
+            seen("Failed", vmi(**LABELED), pod(), target_pod(), meta=reported_by("MigrationCanceled")), now=NOW
         )
         (found,) = [item for item in plan.actions if isinstance(item, PatchLabels)]
         assert [dict(item) for item in found.json_patch()] == [
@@ -527,14 +530,14 @@ class TestCheckedGuest:
 
     def test_a_pod_that_was_never_scheduled_is_deleted_without_a_label(self) -> None:
         """Its node, "", was taken for the missing label, and every patch failed."""
-        told = told_by("TargetPodUnschedulable")
-        plan = plan_migration(seen("Failed", vmi(), pod(), target_pod(node=""), meta=told), now=NOW)
+        reported = reported_by("TargetPodUnschedulable")
+        plan = plan_migration(seen("Failed", vmi(), pod(), target_pod(node=""), meta=reported), now=NOW)
         assert names(plan)[:2] == [CHECK, DELETE]
 
     def test_the_label_of_another_migration_stays(self) -> None:
         labels = {"kubevirt.io/nodeName": NODE, "kubevirt.io/migrationTargetNodeName": "node03"}
         of = vmi(labels=labels)
-        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=told_by("MigrationCanceled")), now=NOW)
+        plan = plan_migration(seen("Failed", of, pod(), target_pod(), meta=reported_by("MigrationCanceled")), now=NOW)
         assert not [item for item in plan.actions if isinstance(item, PatchLabels)]
 
 
@@ -546,7 +549,7 @@ class TestMarkedFailed:
         return written_state(plan_migration(view, now=NOW))
 
     def test_members_that_are_unset(self) -> None:
-        assert self.marked("Failed", meta=told_by("TargetPodLost")) == migration_state(
+        assert self.marked("Failed", meta=reported_by("TargetPodLost")) == migration_state(
             failed=True,
             completed=True,
             startTimestamp="2026-01-02T03:04:05Z",
@@ -555,7 +558,7 @@ class TestMarkedFailed:
         )
 
     def test_what_the_agents_wrote_stays(self) -> None:
-        written = self.marked("Failed", meta=told_by("TargetPodLost"), **STARTED, failureReason="broken pipe")
+        written = self.marked("Failed", meta=reported_by("TargetPodLost"), **STARTED, failureReason="broken pipe")
         assert (written["startTimestamp"], written["failureReason"]) == ("2026-01-02T03:04:00Z", "broken pipe")
 
     def test_cancelled_before_the_copy(self) -> None:
@@ -631,7 +634,7 @@ class TestAdoption:
     def test_a_copy_that_one_leader_has_begun_of_what_the_other_has_failed_is_broken_off_by_its_agents(self) -> None:
         """The guest may be in the target before they say so: told of a failure they forget it, and with the target's
         deletion it ended. Seed 740114 of 'the limits are tight'."""
-        canceled = told_by("MigrationCanceled")
+        canceled = reported_by("MigrationCanceled")
         plan = plan_migration(seen("Failed", moving(**STARTED), pod(), target_pod(), meta=canceled), now=NOW)
         (asked,) = [action for action in plan.actions if isinstance(action, PatchMigrationState)]
         assert thaw(asked.wanted)["migrationState"]["abortRequested"] is True
@@ -643,8 +646,8 @@ class TestAdoption:
         assert not {ABORT, DELETE, "PatchFinalizers VirtualMachineInstanceMigration"} & set(names(waits))
         assert waits.again_at == later(114.322)
 
-    def test_agents_that_do_not_break_it_off_are_told_that_it_has_failed(self) -> None:
-        meta = told_by("MigrationCanceled")
+    def test_agents_that_do_not_break_it_off_are_notified_that_it_has_failed(self) -> None:
+        meta = reported_by("MigrationCanceled")
         view = seen("Failed", moving(**STARTED, abortRequested=True), pod(), target_pod(), meta=meta)
         assert [item for item in names(plan_migration(view, now=later(115))) if item in (ABORT, DELETE)] == [
             ABORT,
@@ -652,14 +655,14 @@ class TestAdoption:
         ]
 
     def test_nobody_is_asked_to_break_off_what_has_lost_an_end(self) -> None:
-        view = seen("Failed", moving(**STARTED), pod(), target_pod(), meta=told_by("TargetPodLost"))
-        (told,) = [item for item in plan_migration(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
-        assert thaw(told.wanted)["migrationState"]["failed"] is True
+        view = seen("Failed", moving(**STARTED), pod(), target_pod(), meta=reported_by("TargetPodLost"))
+        (reported,) = [item for item in plan_migration(view, now=NOW).actions if isinstance(item, PatchMigrationState)]
+        assert thaw(reported.wanted)["migrationState"]["failed"] is True
 
     @pytest.mark.parametrize("moment", ["2030-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
     def test_a_forged_time_of_its_failure_holds_nothing_up(self, moment: str) -> None:
         """Its slot and its VMI waited for that time, or every pass of it ended in an overflow."""
-        meta = told_by("MigrationCanceled")
+        meta = reported_by("MigrationCanceled")
         meta["status"]["phaseTransitionTimestamps"] = [{"phase": "Failed", "phaseTransitionTimestamp": moment}]
         plan = plan_migration(seen("Failed", moving(**STARTED), pod(), target_pod(), meta=meta), now=NOW)
         assert [item for item in names(plan) if item in (ABORT, DELETE)] == [ABORT, DELETE]

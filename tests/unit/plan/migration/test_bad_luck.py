@@ -306,10 +306,10 @@ def test_how_it_goes_on(misfortune: Callable[[Situation], None], phase: str, exp
     it = situation(phase)
     misfortune(it)
     plan = it.plan()
-    told = condition(plan, "Progressing")
+    reported = condition(plan, "Progressing")
     is_failed = status(plan).get("phase") == "Failed"
-    assert (Fails if is_failed else Says)(told["reason"]) == expected
-    assert told["message"]
+    assert (Fails if is_failed else Says)(reported["reason"]) == expected
+    assert reported["message"]
     _check(plan, it)
 
 
@@ -325,8 +325,8 @@ def test_after_a_failure_nothing_is_left_of_it(
     it.phase, it.meta["status"] = "Failed", {**it.meta.get("status", {}), **written}
     plan = it.plan()
     _check(plan, it)
-    told = {**it.meta["status"], **status(plan)}
-    assert [row["reason"] for row in told["conditions"] if row["type"] == "Progressing"] == [expected.reason]
+    reported = {**it.meta["status"], **status(plan)}
+    assert [row["reason"] for row in reported["conditions"] if row["type"] == "Progressing"] == [expected.reason]
     targets = [item for item in it.pods if item["metadata"]["uid"] != pod()["metadata"]["uid"]]
     targets = [item for item in targets if "deletionTimestamp" not in item["metadata"]]
     is_ours = it.vmi is not None and it.vmi["metadata"]["uid"] != "another"

@@ -87,11 +87,11 @@ def test_it_names_the_node_and_what_to_do(
     nodes: Sequence[Json], state: Json, what: str, remedy: str, deleting: bool
 ) -> None:
     made = plan(nodes, state=state, deleting=deleting)
-    told = progressing(made)
-    assert (told["status"], told["reason"]) == ("False", "NodeLost")
-    assert what in told["message"]
-    assert remedy in told["message"]
-    assert events(made)[-1] == ("NodeLost", told["message"])
+    reported = progressing(made)
+    assert (reported["status"], reported["reason"]) == ("False", "NodeLost")
+    assert what in reported["message"]
+    assert remedy in reported["message"]
+    assert events(made)[-1] == ("NodeLost", reported["message"])
 
 
 @pytest.mark.parametrize("deleting", [False, True], ids=["copies", "is cancelled"])
@@ -116,9 +116,9 @@ def test_it_does_not_end_by_itself(nodes: Sequence[Json], state: Json, what: str
 )
 @pytest.mark.parametrize("deleting", [False, True], ids=["copies", "is cancelled"])
 def test_nothing_is_said_of_nodes_that_do_not_matter(nodes: Sequence[Json] | None, state: Json, deleting: bool) -> None:
-    told = progressing(plan(nodes, state=state, deleting=deleting))
-    assert told["status"] == "True"
-    assert told["reason"] in ("Copying", "FinishingMigration", "Canceling")
+    reported = progressing(plan(nodes, state=state, deleting=deleting))
+    assert reported["status"] == "True"
+    assert reported["reason"] in ("Copying", "FinishingMigration", "Canceling")
 
 
 @pytest.mark.parametrize("phase", ["PreparingTarget", "TargetReady"])
@@ -133,7 +133,7 @@ def test_before_the_copy_it_is_given_up_as_without_an_answer(phase: str) -> None
     assert progressing(made)["message"].endswith("; given up at 2026-01-02T03:09:05Z")
 
 
-def test_a_node_that_is_back_is_told_at_once() -> None:
+def test_a_node_that_is_back_is_reported_at_once() -> None:
     lost = progressing(plan([node(NODE, ready=False), node(TARGET_NODE)]))
     raw = migration("Running", status={"conditions": [lost]})
     view = migration_view(raw, vmi(moving=migration_state(**STARTED)), pod(), target_pod(), nodes=BOTH)
@@ -141,9 +141,9 @@ def test_a_node_that_is_back_is_told_at_once() -> None:
 
 
 def test_a_pod_that_is_gone_is_not_asked_to_be_deleted() -> None:
-    told = progressing(plan([node(TARGET_NODE)], pods=[target_pod()]))
-    assert "kubectl" not in told["message"]
-    assert "Its pod is gone: the VM ends within two minutes" in told["message"]
+    reported = progressing(plan([node(TARGET_NODE)], pods=[target_pod()]))
+    assert "kubectl" not in reported["message"]
+    assert "Its pod is gone: the VM ends within two minutes" in reported["message"]
 
 
 @pytest.mark.parametrize("name", [NODE, TARGET_NODE])
@@ -168,7 +168,7 @@ def failed_at(moment: str) -> Json:
 
 
 @pytest.mark.parametrize("deleting", [False, True], ids=["failed", "cancelled"])
-def test_a_failed_one_whose_guest_had_arrived_on_a_node_that_is_lost_is_let_go(deleting: bool) -> None:
+def test_a_failed_one_whose_guest_had_arrived_on_a_node_that_is_lost_is_released(deleting: bool) -> None:
     """Its target pod is known to be gone, so nobody can come any more: the slot must not be taken for ever."""
     state = migration_state(**ARRIVED)
     raw = migration("Failed", deleting=deleting)

@@ -38,9 +38,9 @@ def test_rows_that_fail(world: World, reason: str, event: str) -> None:
     # What follows from the failure is done once it is written; the VMI is told by a watch of its own, perhaps later.
     may_be_with_agents = world.phase in ("Scheduled", "PreparingTarget", "TargetReady", "Running")
     # What the node agents have said is no question any more.
-    is_told = event == "source node reported migration failed"
+    is_reported = event == "source node reported migration failed"
     reasons = ("MigrationStateLost", "TargetPodLost", "MigrationCanceled")
-    is_doubtful = may_be_with_agents and not is_told and reason in reasons
+    is_doubtful = may_be_with_agents and not is_reported and reason in reasons
     checked = ["CheckGuest VirtualMachineInstance"] if is_doubtful else []
     assert names(plan) == [*checked, "PatchStatus VirtualMachineInstanceMigration"]
 

@@ -77,11 +77,11 @@ def test_no_word_on_live_migration_is_no_word_against_it(condition: Json | None)
     assert progressing(plan)["reason"] == "CreatingTargetPod"
 
 
-def test_events_of_waiting_are_told_once() -> None:
+def test_events_of_waiting_are_reported_once() -> None:
     first = plan_migration(pending(phase="", nodes=[node(NODE)]), now=NOW)
     assert events(first) == [("NoCandidateNode", progressing(first)["message"])]
-    told = migration("Pending", status={"conditions": [progressing(first)]})
-    second = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE)]), now=later(1))
+    reported = migration("Pending", status={"conditions": [progressing(first)]})
+    second = plan_migration(migration_view(reported, vmi(), pod(), nodes=[node(NODE)]), now=later(1))
     assert (second.actions, second.announcements) == ((), ())
     assert second.again_at == later(300).replace(microsecond=0)
 
@@ -111,8 +111,8 @@ def test_no_candidate_for_five_minutes_is_a_failure() -> None:
         "type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": "x",
         "lastTransitionTime": later(-300).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }  # fmt: skip
-    told = migration("Pending", status={"conditions": [condition]})
-    plan = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE)]), now=NOW)
+    reported = migration("Pending", status={"conditions": [condition]})
+    plan = plan_migration(migration_view(reported, vmi(), pod(), nodes=[node(NODE)]), now=NOW)
     assert progressing(plan)["reason"] == "NoCandidateNode"
     assert events(plan) == [
         (
@@ -124,18 +124,20 @@ def test_no_candidate_for_five_minutes_is_a_failure() -> None:
 
 def test_a_node_that_comes_ends_the_waiting() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "NoCandidateNode", "message": "x"}
-    told = migration("Pending", status={"conditions": [condition]})
-    plan = plan_migration(migration_view(told, vmi(), pod(), nodes=[node(NODE), node(TARGET_NODE)]), now=NOW)
+    reported = migration("Pending", status={"conditions": [condition]})
+    plan = plan_migration(migration_view(reported, vmi(), pod(), nodes=[node(NODE), node(TARGET_NODE)]), now=NOW)
     assert names(plan)[0] == "Create Pod"
 
 
-@pytest.mark.parametrize(("told", "is_written"), [(Reason.CREATING_TARGET_POD, True), (Reason.WAITING_FOR_SLOT, False)])
-def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: Reason, is_written: bool) -> None:
+@pytest.mark.parametrize(
+    ("reported", "is_written"), [(Reason.CREATING_TARGET_POD, True), (Reason.WAITING_FOR_SLOT, False)]
+)
+def test_a_first_place_in_the_queue_is_reported_soon_and_a_new_one_later(reported: Reason, is_written: bool) -> None:
     """A place changes often; whoever knows none at all has just asked. Whatever the words were."""
     row = {
         "type": "Progressing",
         "status": "True",
-        "reason": str(told),
+        "reason": str(reported),
         "message": "x",
         "lastTransitionTime": "2026-01-02T03:04:05Z",
     }
@@ -144,7 +146,7 @@ def test_a_first_place_in_the_queue_is_told_soon_and_a_new_one_later(told: Reaso
     assert (progressing(plan_migration(view, now=NOW)) != {}) is is_written
 
 
-def test_a_new_place_in_the_queue_is_told_two_seconds_after_it_was_seen() -> None:
+def test_a_new_place_in_the_queue_is_reported_two_seconds_after_it_was_seen() -> None:
     row = {
         "type": "Progressing",
         "status": "True",

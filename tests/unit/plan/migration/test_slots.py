@@ -189,8 +189,8 @@ def test_a_limit_of_zero_says_so() -> None:
 def test_a_limit_of_zero_says_so_also_while_a_migration_is_under_way(limits: MigrationLimits, limit: str) -> None:
     running = under_way("u")
     decided = plan(running, one("a"), one("b", source="node-u"), held=(entry(running),), limits=limits)
-    told = f"in the queue: {limit} is 0, which lets no migration begin"
-    assert (decided.slots["uid-a"].message, decided.slots["uid-b"].message) == (f"1st {told}", f"2nd {told}")
+    reported = f"in the queue: {limit} is 0, which lets no migration begin"
+    assert (decided.slots["uid-a"].message, decided.slots["uid-b"].message) == (f"1st {reported}", f"2nd {reported}")
 
 
 def test_with_no_place_on_any_node_no_target_pod_holds_a_slot_without_end() -> None:
@@ -222,7 +222,7 @@ def test_a_slot_that_cannot_be_used_is_given_back_in_two_steps() -> None:
     assert granted(plan(stuck, coming, held=held, returned=("stuck",), limits=limits)) == ["coming"]
 
 
-def test_a_slot_that_is_being_given_back_is_not_used_before_it_is_given_anew() -> None:
+def test_a_slot_that_is_being_given_back_is_not_used_before_it_is_given_again() -> None:
     again = one("again")
     held = (replace(entry(again), is_returning=True),)
     assert not plan(again, held=held).slots["uid-again"].is_granted
@@ -279,7 +279,7 @@ def test_a_place_on_the_target_node_is_free_when_its_migration_has_ended() -> No
 # -- words -------------------------------------------------------------------------------------
 
 
-def test_the_first_are_told_whom_they_wait_for() -> None:
+def test_the_first_report_which_ones_they_wait_for() -> None:
     running = under_way("u")
     decided = plan(running, one("next"), held=(entry(running),), limits=replace(LIMITS, per_cluster=1))
     slot = decided.slots["uid-next"]
@@ -290,7 +290,7 @@ def test_the_first_are_told_whom_they_wait_for() -> None:
     )
 
 
-def test_of_a_hundred_who_wait_few_are_told_anything_when_one_goes() -> None:
+def test_of_a_hundred_who_wait_few_are_updated_when_one_goes() -> None:
     waiting = many(100)
     running = [under_way(f"u{number}", age=200) for number in range(5)]
     held = tuple(entry(item, age=9 - number) for number, item in enumerate(running))

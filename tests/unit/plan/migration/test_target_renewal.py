@@ -267,10 +267,10 @@ def test_a_replaced_target_pod_left_its_migration_in_a_phase_that_has_one() -> N
 
 def test_it_says_which_nic_it_is_replaced_for() -> None:
     found = plan(guest(BLUE), pod(), target_pod())
-    told = condition(found, "Progressing")
-    assert (told["reason"], told["status"]) == (Reason.TARGET_POD_REPLACED, "True")
-    assert told["message"] == f'target pod {TARGET} was made before NICs of the VM changed ("blue"): it is replaced'
-    assert events(found) == [("SuccessfulDelete", told["message"])]
+    reported = condition(found, "Progressing")
+    assert (reported["reason"], reported["status"]) == (Reason.TARGET_POD_REPLACED, "True")
+    assert reported["message"] == f'target pod {TARGET} was made before NICs of the VM changed ("blue"): it is replaced'
+    assert events(found) == [("SuccessfulDelete", reported["message"])]
 
 
 class TestTime:
@@ -398,10 +398,10 @@ class TestBetweenTargets:
 
     def test_it_goes_also_when_the_migration_ends_in_between(self) -> None:
         """A crash between two writes, and then somebody cancels it."""
-        told = {
+        reported = {
             "conditions": [{"type": "Progressing", "status": "False", "reason": "MigrationCanceled", "message": "x"}]
         }
-        found = plan(guest(BLUE), pod(), job=at("Failed", renewed() | told), foreign=[target_pod()])
+        found = plan(guest(BLUE), pod(), job=at("Failed", renewed() | reported), foreign=[target_pod()])
         assert names(found)[:2] == ["CheckGuest VirtualMachineInstance", "Delete Pod"]
 
 

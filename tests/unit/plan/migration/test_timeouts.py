@@ -211,15 +211,15 @@ LATE = [
 
 
 @pytest.mark.parametrize(("target", "view", "is_late"), LATE)
-def test_what_time_mends_is_told_apart_from_a_network_that_cannot_be_attached(
+def test_what_time_mends_is_reported_separately_from_a_network_that_cannot_be_attached(
     target: Json, view: dict[str, Any], is_late: bool
 ) -> None:
     """The one is tried again, the other has to be corrected by somebody."""
-    told = progressing(plan(target, seconds=900, **view))
-    assert told["reason"] == ("TargetPodLate" if is_late else "TargetPodNotReady")
+    reported = progressing(plan(target, seconds=900, **view))
+    assert reported["reason"] == ("TargetPodLate" if is_late else "TargetPodNotReady")
 
 
-def test_the_trouble_of_its_node_is_told() -> None:
+def test_the_trouble_of_its_node_is_reported() -> None:
     words = "did not start on node02 within 900 s: node node02 is not ready"
     assert words in progressing(plan(starting(), seconds=900, nodes=GONE_WRONG))["message"]
 
@@ -295,28 +295,28 @@ class TestReadyNoMore:
 
     target = unready({"name": "logger", "state": ENDED})
 
-    def at(self, seconds: float, *, told: Json | None = None) -> Plan:
-        raw = migration("Scheduled", status={"conditions": [told] if told is not None else []})
+    def at(self, seconds: float, *, reported: Json | None = None) -> Plan:
+        raw = migration("Scheduled", status={"conditions": [reported] if reported is not None else []})
         view = migration_view(raw, vmi(primary(), nic("blue")), pod(), self.target)
         return plan_migration(view, now=later(seconds - 0.678))
 
-    def test_its_time_begins_when_that_is_told(self) -> None:
+    def test_its_time_begins_when_that_is_reported(self) -> None:
         first = self.at(10**4)
-        told = progressing(first)
-        assert (told["status"], told["reason"]) == ("False", "TargetPodContainersNotReady")
+        reported = progressing(first)
+        assert (reported["status"], reported["reason"]) == ("False", "TargetPodContainersNotReady")
         assert status(first).get("phase") is None
         assert first.again_at == later(10**4 + 900 - 0.678)
-        before = self.at(10**4 + 899, told=told)
+        before = self.at(10**4 + 899, reported=reported)
         assert status(before).get("phase") is None
         assert before.again_at == later(10**4 + 900 - 0.678)
-        after = self.at(10**4 + 900, told=told)
+        after = self.at(10**4 + 900, reported=reported)
         assert progressing(after)["reason"] == "TargetPodNotReady"
         assert "within 900 s it was not ready: container logger" in progressing(after)["message"]
 
     def test_the_time_for_which_it_waited_for_its_turn_does_not_count(self) -> None:
         waited = {"type": "Progressing", "status": "True", "reason": "WaitingForSlot", "message": "2nd in the queue",
                   "lastTransitionTime": CREATED}  # fmt: skip
-        assert status(self.at(10**4, told=waited)).get("phase") is None
+        assert status(self.at(10**4, reported=waited)).get("phase") is None
 
 
 @pytest.mark.parametrize("phase", ["Scheduled", "PreparingTarget", "TargetReady", "Running"])
@@ -338,7 +338,7 @@ def test_a_clock_that_differs_by_a_minute_moves_a_deadline_by_a_minute(skew: flo
     assert status(plan(unscheduled(), seconds=360, skew=skew)).get("phase") == "Failed"
 
 
-def test_unschedulable_is_told_once() -> None:
+def test_unschedulable_is_reported_once() -> None:
     first = plan(unscheduled(), seconds=1)
     assert events(first) == [
         (
@@ -396,15 +396,17 @@ class TestWithoutPod:
         assert status(over)["phase"] == "Failed"
 
     @pytest.mark.parametrize("slot", [MigrationSlot(is_granted=True), MigrationSlot()], ids=["granted", "asked for"])
-    def test_a_quota_is_told_until_there_is_a_pod(self, slot: MigrationSlot) -> None:
+    def test_a_quota_is_reported_until_there_is_a_pod(self, slot: MigrationSlot) -> None:
         """Each try said that nothing is in the way, and the next word that there is."""
         row = {"type": "Progressing", "status": "True", "reason": "RejectedByResourceQuota", "message": "exceeded"}
         raw = migration("Pending", status={"conditions": [row | {"lastTransitionTime": CREATED}]})
         kept = plan_migration(migration_view(raw, vmi(), pod(), slot=slot, report_pending_since=later(-60)), now=NOW)
         assert progressing(kept)["reason"] == "RejectedByResourceQuota"
         queued = MigrationSlot(reason="WaitingForSlot", message="2nd in the queue")
-        told = plan_migration(migration_view(raw, vmi(), pod(), slot=queued, report_pending_since=later(-60)), now=NOW)
-        assert progressing(told)["message"] == "2nd in the queue"
+        reported = plan_migration(
+            migration_view(raw, vmi(), pod(), slot=queued, report_pending_since=later(-60)), now=NOW
+        )
+        assert progressing(reported)["message"] == "2nd in the queue"
 
     def test_a_quota_is_waited_for_without_end(self) -> None:
         refusal = Refusal(reason="FailedCreate", message="exceeded quota: q")

@@ -134,8 +134,8 @@ def records(raw: Json, **view: Any) -> dict[str, Json]:
 
 
 def test_a_nic_that_the_guest_never_had_was_said_to_be_in_it() -> None:
-    told = records(vmi(primary(binding="bridge"), rows=[]), config=FORBIDDEN)
-    assert Reason.NOT_ADMITTED not in {item["reason"] for item in told.values()}
+    reported = records(vmi(primary(binding="bridge"), rows=[]), config=FORBIDDEN)
+    assert Reason.NOT_ADMITTED not in {item["reason"] for item in reported.values()}
 
 
 @pytest.mark.parametrize(("type_", "path", "migration"), [("Plug", "Migration", "m1"), ("Unplug", "None", None)])
@@ -148,11 +148,11 @@ def test_how_a_nic_came_that_is_no_longer_admitted_was_forgotten(type_: str, pat
 
 
 def test_of_two_pod_networks_the_one_that_the_guest_has_was_in_the_way() -> None:
-    told = records(vmi(primary(), primary("second"), rows=[row("second", "domain")]))
-    assert "second" not in told
+    reported = records(vmi(primary(), primary("second"), rows=[row("second", "domain")]))
+    assert "second" not in reported
 
 
-def test_of_two_violations_of_a_nic_the_last_one_was_told() -> None:
+def test_of_two_violations_of_a_nic_the_last_one_was_reported() -> None:
     """In the order of KubeVirt's admission, which the condition of a VM that does not start has too."""
     bridge = primary("second", binding="bridge")
     record = records(vmi(primary(), bridge, rows=[row("default", "domain")]), config=FORBIDDEN)["second"]

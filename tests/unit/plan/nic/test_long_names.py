@@ -45,9 +45,9 @@ def records(raw: Json) -> str:
 def refusal(found: Nic, **members: object) -> str:
     """What is said against a NIC of a spec."""
     interface, network = found
-    told = refuse(parse_interface({**interface, **members}), parse_network(network))
-    assert told is not None
-    return told.message
+    reported = refuse(parse_interface({**interface, **members}), parse_network(network))
+    assert reported is not None
+    return reported.message
 
 
 def plugin(name: str) -> Nic:
@@ -76,45 +76,45 @@ def without_slot() -> str:
     names = [item["name"] for item, _ in nics]
     rows = [primary_row(), *(row(name, "domain", "multus-status") for name in names)]
     found = vmi(primary(), *nics, rows=rows, operations=[operation(name, phase="Ready") for name in names])
-    told = object_to_slots(
+    reported = object_to_slots(
         AddInterface(name="blue", network="lan"), vm=None, vmi=a_vmi(found), known=known_attachments(None)
     )
-    assert told is not None
-    return told.message
+    assert reported is not None
+    return reported.message
 
 
 def unplug() -> str:
     found = vmi(primary(), nic(LONG, binding="sriov"), rows=[primary_row(), row(LONG, "domain")])
-    told = object_to(RemoveInterface(name=LONG), vm=None, vmi=a_vmi(found))
-    assert told is not None
-    return told.message
+    reported = object_to(RemoveInterface(name=LONG), vm=None, vmi=a_vmi(found))
+    assert reported is not None
+    return reported.message
 
 
 def other_network() -> str:
     found = vmi(primary(), nic("blue", attachment="n" * 300))
-    told = object_to(AddInterface(name="blue", network="lan"), vm=None, vmi=a_vmi(found))
-    assert told is not None
-    return told.message
+    reported = object_to(AddInterface(name="blue", network="lan"), vm=None, vmi=a_vmi(found))
+    assert reported is not None
+    return reported.message
 
 
 def taken_mac() -> str:
     found = vmi(primary(), nic(LONG, mac=MAC))
-    told = object_to_mac(MAC, AddInterface(name="blue", network="lan"), vm=None, vmi=a_vmi(found))
-    assert told is not None
-    return told.message
+    reported = object_to_mac(MAC, AddInterface(name="blue", network="lan"), vm=None, vmi=a_vmi(found))
+    assert reported is not None
+    return reported.message
 
 
 def no_plugin() -> str:
-    told = refuse_unregistered_plugin(vmi=a_vmi(vmi(plugin(LONG), phase="")), config=a_config(kubevirt()))
-    assert told is not None
-    return told.message
+    reported = refuse_unregistered_plugin(vmi=a_vmi(vmi(plugin(LONG), phase="")), config=a_config(kubevirt()))
+    assert reported is not None
+    return reported.message
 
 
 def not_allowed() -> str:
     raw = vmi(primary(), nic(LONG, attachment="ops/lan"), phase="")
-    told = refuse_networks(vmi=a_vmi(raw), known=known_attachments([], access=OWN_ONLY))
-    assert told is not None
-    return told.message
+    reported = refuse_networks(vmi=a_vmi(raw), known=known_attachments([], access=OWN_ONLY))
+    assert reported is not None
+    return reported.message
 
 
 TOLD: dict[str, tuple[Callable[[], str], int]] = {
@@ -136,8 +136,8 @@ TOLD: dict[str, tuple[Callable[[], str], int]] = {
 }
 
 
-@pytest.mark.parametrize(("told", "length"), TOLD.values(), ids=TOLD.keys())
-def test_a_long_name_was_cut_off_without_a_mark(told: Callable[[], str], length: int) -> None:
-    text = told()
+@pytest.mark.parametrize(("reported", "length"), TOLD.values(), ids=TOLD.keys())
+def test_a_long_name_was_cut_off_without_a_mark(reported: Callable[[], str], length: int) -> None:
+    text = reported()
     assert "n" * length + "..." in text
     assert "n" * (length + 1) not in text

@@ -70,7 +70,7 @@ def _interface(name: str) -> str:
     return str(element(name)["interface"])
 
 
-def test_what_somebody_took_out_is_asked_for_at_once_and_counted_anew() -> None:
+def test_what_somebody_took_out_is_asked_for_at_once_and_counted_again() -> None:
     world = World(asked=())
     assert _asks(world.plan()) == 1
     assert world.asked() == [_interface("blue")]
@@ -151,14 +151,14 @@ def test_it_is_not_back_while_nobody_can_tell(title: str) -> None:
     """A container that is started again and again: its NIC arrived each time, and was asked for without a pause."""
     world = World(asked=())
     world.plan()
-    told = world.record()
+    reported = world.record()
     for seconds in range(1, 8, 2):
         world.pod = SILENT[title]()
         silent = world.plan(seconds / 10)
         world.pod = pod(networks=[element("blue")])
         speaks = world.plan((seconds + 1) / 10)
         assert (silent.announcements, speaks.announcements, _asks(speaks)) == ((), (), 0)
-        assert (world.record()["reason"], world.record()["attempts"]) == (told["reason"], told["attempts"])
+        assert (world.record()["reason"], world.record()["attempts"]) == (reported["reason"], reported["attempts"])
     assert _asks(world.plan(9)) == 1
 
 
@@ -195,7 +195,7 @@ def arrive(world: World) -> None:
     world.raw["status"]["migrationState"] = migration_state(target=world.pod, **done)
 
 
-def test_it_is_told_once() -> None:
+def test_it_is_reported_once() -> None:
     world = World(asked=())
     assert [item.reason for item in world.plan().announcements] == ["InterfaceFailed"]
     assert world.plan(1).announcements == ()

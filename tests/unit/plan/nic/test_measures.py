@@ -98,8 +98,8 @@ def test_what_is_counted(case: Case) -> None:
 
 def test_an_unplug_ends_with_its_last_phase() -> None:
     before = parse_operations([blue("InPod", type_="Unplug")], default_time=NOW)
-    told = Transitions(unplugged=tuple(before.values()))
-    assert list(measure_nics(told, before=before, after=[], reasons={}, now=NOW)) == [
+    reported = Transitions(unplugged=tuple(before.values()))
+    assert list(measure_nics(reported, before=before, after=[], reasons={}, now=NOW)) == [
         Completion(operation="Unplug", path="Dynamic", seconds=10),
         PhaseLeft(path="Dynamic", phase="InPod", seconds=4),
     ]

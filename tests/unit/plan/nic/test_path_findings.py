@@ -102,15 +102,15 @@ TOLD = (
 
 
 @pytest.mark.parametrize(
-    ("records", "told"),
+    ("records", "reported"),
     [((), ()), ((migrating(phase="Pending"),), TOLD)],
     ids=["a new NIC", "the last node goes"],
 )
 def test_that_no_node_can_take_the_vm_is_said_by_the_first_plan_that_sees_it(
-    records: tuple[Json, ...], told: tuple[Json, ...]
+    records: tuple[Json, ...], reported: tuple[Json, ...]
 ) -> None:
     """Promised within two seconds: it waits for no timer and for no company."""
-    raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE, *told])
+    raw = vmi(primary(), nic("blue"), rows=[primary_row()], operations=records, conditions=[MIGRATABLE, *reported])
     view = vmi_view(
         raw, pod(), nads=[nad("blue-net")], spec_seen_at=NOW, report_pending_since=None, controller=NO_CONTROLLER
     )
@@ -786,7 +786,7 @@ def test_each_nic_has_a_deadline_of_its_own() -> None:
     assert plan.again_at == later(2)
 
 
-def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_anew() -> None:
+def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_again() -> None:
     """Not one that is waited for: a NIC beside it is such a change."""
     held = HotplugPolicy(on_failure=OnFailure.HOLD)
     for phase, since in (("Failed", "2026-01-02T03:04:05"), ("Pending", "2026-01-02T03:03:35")):
@@ -799,8 +799,8 @@ def test_a_change_of_the_vmi_gives_a_nic_that_has_failed_its_time_anew() -> None
         view = vmi_view(
             raw, ASKED, controller=CONTROLLER, policy=held, report_pending_since=later(-60), spec_seen_at=later(-1)
         )
-        (told,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
-        assert told["waitingSince"].startswith(since), phase
+        (reported,) = status_of(plan_vmi(view, now=NOW))["interfaceOperations"]
+        assert reported["waitingSince"].startswith(since), phase
 
 
 def test_a_second_migration_has_another_name_than_the_first() -> None:
@@ -845,8 +845,8 @@ def test_a_nic_that_left_with_a_migration_needs_no_second_one() -> None:
     )
     plan = plan_vmi(view, now=NOW)
     assert not any(isinstance(action, Create) for action in plan.actions)
-    (told,) = status_of(plan)["interfaceOperations"]
-    assert (told["path"], told["phase"], told["migration"]) == ("Migration", "InPod", OWN)
+    (reported,) = status_of(plan)["interfaceOperations"]
+    assert (reported["path"], reported["phase"], reported["migration"]) == ("Migration", "InPod", OWN)
     raw["status"] |= status_of(plan) | {"interfaces": [primary_row()]}
     view = vmi_view(raw, gone, moved, controller=NO_CONTROLLER, migrations=(migration("Succeeded", **OURS),))
     after = plan_vmi(view, now=NOW)
@@ -883,8 +883,8 @@ def test_a_nic_that_only_the_template_has_does_not_ride_yet() -> None:
         report_pending_since=later(-60),
     )
     plan = plan_vmi(view, now=NOW)
-    told = {item["name"]: item["phase"] for item in status_of(plan)["interfaceOperations"]}
-    assert told == {"red": "Migrating", "blue": "Pending"}
+    reported = {item["name"]: item["phase"] for item in status_of(plan)["interfaceOperations"]}
+    assert reported == {"red": "Migrating", "blue": "Pending"}
     causes = [thaw(action.wanted) for action in plan.actions if isinstance(action, PatchAnnotations)]
     assert [sorted(json.loads(cause["nicplug.io/interfaces"])) for cause in causes] == [["red"]]
 
@@ -966,7 +966,7 @@ def test_a_deadline_that_the_policy_sets() -> None:
     assert plan.again_at == later(3)
 
 
-def test_a_nic_that_comes_by_a_migration_is_told_of_once_with_the_reason() -> None:
+def test_a_nic_that_comes_by_a_migration_is_announced_once_with_the_reason() -> None:
     case = next(item for item in CASES if item.title.startswith("no controller: migrated at once"))
     plan = plan_of(case)
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
@@ -990,9 +990,9 @@ def test_the_event_of_a_nic_on_its_way_does_not_quote_what_its_migration_waited_
         vmi_view(raw, ASKED, controller=NO_CONTROLLER, report_pending_since=later(-60), migrations=(going,)), now=NOW
     )
     (event,) = [item for item in plan.announcements if item.reason == "InterfaceMigrating"]
-    told = f"no trusted namespace has a dynamic networks controller: migrating the VM by {OWN}"
-    assert event.message == f'NIC "blue": {told}'
-    assert status_of(plan)["interfaceOperations"][0]["message"] == f"{told} ({waits})"
+    reported = f"no trusted namespace has a dynamic networks controller: migrating the VM by {OWN}"
+    assert event.message == f'NIC "blue": {reported}'
+    assert status_of(plan)["interfaceOperations"][0]["message"] == f"{reported} ({waits})"
 
 
 def test_that_a_migration_is_required_is_said_before_the_vm_moves() -> None:

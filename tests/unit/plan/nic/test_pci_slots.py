@@ -113,7 +113,7 @@ def test_a_forged_count_is_counted_again(total: Any) -> None:
     assert slots(raw).budget == PciBudget(total=4, used=2, reserved=0)
 
 
-def test_before_the_node_agent_has_told_of_the_guest_nothing_is_counted() -> None:
+def test_before_the_node_agent_has_reported_the_guest_nothing_is_counted() -> None:
     assert slots(vmi(primary(), nic("red"))) == PciSlots()
 
 
@@ -163,19 +163,19 @@ def test_a_nic_without_an_attachment_definition_takes_nobody_s_slot() -> None:
     raw = crowded(6, nic("woo"), nic("iface1"), operations=[refused])
     definitions = [nad(f"{name}-net") for name in NAMES if name != "woo"]
     status, asked = patches(raw, pod(attached=NAMES[:6]), nads=definitions)
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
-    assert told["woo"] == "NetworkAttachmentDefinitionMissing"
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert reported["woo"] == "NetworkAttachmentDefinitionMissing"
     assert asked is not None
     assert '"iface1-net"' in asked.wanted
 
 
-def test_more_nics_without_an_attachment_definition_than_slots_are_told_so_once() -> None:
+def test_more_nics_without_an_attachment_definition_than_slots_are_reported_once() -> None:
     """Their order followed what they were told, and what they were told followed their order: for ever."""
     raw = crowded(2, *(nic(name) for name in ("a", "b", "c", "d", "e", "f", "g", "h")))
     launcher, definitions = pod(attached=NAMES[:2]), [nad(f"{name}-net") for name in NAMES[:2]]
     status, _ = patches(raw, launcher, nads=definitions)
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
-    assert set(told.values()) == {"NetworkAttachmentDefinitionMissing"}
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
+    assert set(reported.values()) == {"NetworkAttachmentDefinitionMissing"}
     raw["status"] |= status
     again, _ = patches(raw, launcher, nads=definitions)
     assert "interfaceOperations" not in again
@@ -225,11 +225,11 @@ def test_slots_are_given_out_once_and_stay_with_whom_they_were_given_to(where: l
     assert found.budget.used + found.budget.reserved <= max(found.most, found.budget.used)
     assert found.budget.reserved == len(lacking) - len(found.refused)
     assert found.budget.total >= found.budget.used
-    told = [
+    reported = [
         operation(name, phase="Blocked", reason="NoPciSlot") if name in found.refused else operation(name)
         for name in lacking
     ]
-    raw["status"] |= {"pciBudget": found.budget.to_row(), "interfaceOperations": told}
+    raw["status"] |= {"pciBudget": found.budget.to_row(), "interfaceOperations": reported}
     assert slots(raw).refused == found.refused
 
 
@@ -312,9 +312,9 @@ def test_nics_that_can_never_attach_hold_no_slot_of_a_good_one() -> None:
     bad = [nic(f"b.{number}") for number in range(1, 7)]
     raw = crowded(2, *bad, nic("good", attachment="iface1-net"))
     status, asked = patches(raw, pod(attached=NAMES[:2]))
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
-    assert told.pop("good") == "WaitingForPodInterface"
-    assert set(told.values()) == {"InvalidName"}
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"] if item["name"] not in NAMES}
+    assert reported.pop("good") == "WaitingForPodInterface"
+    assert set(reported.values()) == {"InvalidName"}
     assert asked is not None
     assert '"iface1-net"' in asked.wanted
     assert status["pciBudget"] == {"total": 4, "used": 3, "reserved": 1, "free": 0}
@@ -333,9 +333,9 @@ def test_a_nic_that_no_pod_is_asked_for_takes_nobody_s_slot(bad: Nic) -> None:
     raw = crowded(5, nic("goo"), bad, nic("woo"))
     assert slots(raw).refused == frozenset()
     status, asked = patches(raw, pod(attached=NAMES[:5]))
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
-    assert told["woo"] == "WaitingForPodInterface"
-    assert told["bad"] not in ("NoPciSlot", "WaitingForPodInterface")
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert reported["woo"] == "WaitingForPodInterface"
+    assert reported["bad"] not in ("NoPciSlot", "WaitingForPodInterface")
     assert asked is not None
     assert '"woo-net"' in asked.wanted
 
@@ -343,13 +343,13 @@ def test_a_nic_that_no_pod_is_asked_for_takes_nobody_s_slot(bad: Nic) -> None:
 def test_an_sriov_nic_that_only_a_restart_brings_takes_nobody_s_slot() -> None:
     raw = crowded(6, nic("iface1", binding="sriov"), nic("woo"))
     status, asked = patches(raw, pod(attached=NAMES[:6]))
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
-    assert (told["iface1"], told["woo"]) == ("NotLiveMigratable", "WaitingForPodInterface")
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert (reported["iface1"], reported["woo"]) == ("NotLiveMigratable", "WaitingForPodInterface")
     assert asked is not None
     movable = crowded(6, nic("iface1", binding="sriov"), nic("woo"), conditions=[LIVE_MIGRATABLE])
     status, _ = patches(movable, pod(attached=NAMES[:6]))
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
-    assert told["woo"] == "NoPciSlot"
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert reported["woo"] == "NoPciSlot"
 
 
 def test_a_nic_whose_pod_interface_name_is_taken_takes_nobody_s_slot() -> None:
@@ -360,9 +360,9 @@ def test_a_nic_whose_pod_interface_name_is_taken_takes_nobody_s_slot() -> None:
         status_text=network_status(*(POD_INTERFACES[name] for name in names)).replace("iface1-net", "another"),
     )
     status, asked = patches(raw, launcher)
-    told = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
-    assert told["iface1"] == "PodInterfaceNameTaken"
-    assert told["woo"] == "WaitingForPodInterface"
+    reported = {item["name"]: item["reason"] for item in status["interfaceOperations"]}
+    assert reported["iface1"] == "PodInterfaceNameTaken"
+    assert reported["woo"] == "WaitingForPodInterface"
     assert asked is not None
     assert '"woo-net"' in asked.wanted
 

@@ -92,7 +92,7 @@ class World:
         return plan_vmi(vmi_view(raw, asked, **facts), now=NOW)
 
 
-def told(plan: Plan) -> Json:
+def reported(plan: Plan) -> Json:
     """The record of blue as it is written; empty when it stays."""
     patches = [item for item in plan.actions if isinstance(item, PatchStatus)]
     rows = [row_ for patch in patches for row_ in thaw(patch.wanted).get("interfaceOperations") or []]
@@ -160,7 +160,7 @@ def in_pod(asked: float, **members: Any) -> Json:
     ],
 )
 def test_who_is_suspected(world: World, is_suspect: bool) -> None:
-    assert told(world.plan()).get("suspect", False) is is_suspect
+    assert reported(world.plan()).get("suspect", False) is is_suspect
 
 
 @pytest.mark.parametrize(
@@ -176,13 +176,13 @@ def test_who_is_suspected(world: World, is_suspect: bool) -> None:
 def test_its_record_went_round_in_a_circle_while_the_vm_was_migrated_for_it(moving: Json | None, phase: str) -> None:
     """Found in its pod, taken for a phantom, waited for, migrated for: six writes and two events a round."""
     world = World(blue=IN_VAIN, failed_ago=None, moving=moving)
-    found = IN_VAIN | told(world.plan(migrations=[migration("Scheduling")]))
+    found = IN_VAIN | reported(world.plan(migrations=[migration("Scheduling")]))
     assert found["phase"] == phase
 
 
-def test_a_suspect_is_given_time_and_told_of() -> None:
+def test_a_suspect_is_given_time_and_reported() -> None:
     plan = World(blue=in_pod(2), red=record("red", asked=1, since=2), failed_ago=1.5).plan()
-    found = told(plan)
+    found = reported(plan)
     assert (found["phase"], found["reason"], found["suspect"]) == ("InPod", Reason.WAITING_FOR_GUEST, True)
     assert "asked for together with a NIC that failed" in found["message"]
     assert plan.again_at is not None
@@ -203,27 +203,27 @@ def test_a_forged_arrival_is_now(moment: str) -> None:
     plan = World(blue=blue, failed_ago=3.5).plan()
     assert plan.again_at is not None
     assert plan.again_at <= later(5)
-    assert told(plan)["lastTransitionTime"] != moment, "else it would be now in each pass"
-    assert annotation(World(blue=blue | told(plan), failed_ago=3.5).plan()) is None
+    assert reported(plan)["lastTransitionTime"] != moment, "else it would be now in each pass"
+    assert annotation(World(blue=blue | reported(plan), failed_ago=3.5).plan()) is None
 
 
 def test_then_it_is_taken_out_alone() -> None:
     """The other one would keep the controller from removing anything."""
     plan = World(blue=suspect(6)).plan()
     assert annotation(plan) == ""
-    found = told(plan)
+    found = reported(plan)
     assert (found["path"], found["phase"], found["attempts"]) == ("Dynamic", "Pending", 1)
     assert "which is to detach first what network-status lists" in found["message"]
     waiting = World(blue={**found, "suspect": True}, networks=()).plan()
     assert annotation(waiting) is None, "until network-status drops it, nobody is asked for"
 
 
-def test_and_asked_for_anew_when_it_is_gone() -> None:
+def test_and_asked_for_again_when_it_is_gone() -> None:
     gone = World(blue=suspect(7, phase="Pending"), row={}, attached=(), networks=(), failed_ago=None)
     plan = gone.plan()
     assert annotation(plan) is not None
     assert "blue-net" in str(annotation(plan))
-    found = told(plan)
+    found = reported(plan)
     assert (found["attempts"], found.get("suspect", False)) == (2, False)
 
 
@@ -231,13 +231,13 @@ def test_a_controller_that_does_not_detach_it_has_a_deadline() -> None:
     waits = suspect(20, phase="Pending", waitingSince=later(-11))
     plan = World(blue=waits, networks=(), failed_ago=None).plan()
     assert [item for item in plan.actions if isinstance(item, Create) and item.kind is Kind.MIGRATION]
-    assert told(plan)["reason"] == Reason.DYNAMIC_TIMEOUT
+    assert reported(plan)["reason"] == Reason.DYNAMIC_TIMEOUT
 
 
 def test_it_is_not_taken_out_without_end() -> None:
     plan = World(blue=suspect(20, attempts=4), failed_ago=None, red=record("red", asked=1, since=20)).plan()
     assert "blue-net" in (annotation(plan) or "blue-net")
-    assert told(plan)["phase"] == "Pending"
+    assert reported(plan)["phase"] == "Pending"
 
 
 BLOCKERS: dict[str, dict[str, Any]] = {
@@ -259,14 +259,14 @@ def test_one_that_is_blocked_before_it_was_detached_is_put_back_no_more(title: s
     """Blocked it was no suspect, so it went in again, was suspected again, and out after five seconds, for ever."""
     taken_out = suspect(7, phase="Pending")
     world = World(blue=taken_out, networks=("red",), conditions=(), failed_ago=6.5)
-    blocked = told(world.plan(**BLOCKERS[title]))
+    blocked = reported(world.plan(**BLOCKERS[title]))
     assert (blocked["phase"], blocked.get("suspect")) == ("Blocked", True)
     after = replace(world, blue=blocked).plan(**BLOCKERS[title])
     assert "blue-net" not in (annotation(after) or "")
-    assert (told(after) or blocked) == blocked
+    assert (reported(after) or blocked) == blocked
 
 
 def test_a_guest_that_gets_it_after_all_ends_the_suspicion() -> None:
     plan = World(blue=suspect(2), row=row("blue", "domain", "multus-status")).plan()
-    found = told(plan)
+    found = reported(plan)
     assert (found["phase"], "suspect" in found) == ("Ready", False)

@@ -1295,8 +1295,8 @@ ELSEWHERE: dict[Reason, Plan] = {
 @pytest.mark.parametrize("reason", ELSEWHERE, ids=str)
 def test_reasons_of_conditions_and_events(reason: Reason) -> None:
     status = status_of(ELSEWHERE[reason])
-    told = {item.get("reason") for item in [*(status.get("conditions") or []), status]}
-    assert reason in told | {event.reason for event in ELSEWHERE[reason].announcements}
+    reasons = {item.get("reason") for item in [*(status.get("conditions") or []), status]}
+    assert reason in reasons | {event.reason for event in ELSEWHERE[reason].announcements}
 
 
 def _of_spec(*nics: Nic, rows: Sequence[Json] = ()) -> list[tuple[str, str, str]]:
@@ -1362,7 +1362,7 @@ def test_a_nic_that_was_taken_back_says_so_also_with_rollout_strategy_stage() ->
     assert (record["phase"], record["reason"]) == ("Blocked", "RolloutStrategyStage")
 
 
-def _told_of_template(template: Json, *nics: Nic, has: Json | None = None, **members: Any) -> list[tuple[str, str]]:
+def _reported_of_template(template: Json, *nics: Nic, has: Json | None = None, **members: Any) -> list[tuple[str, str]]:
     """Reason and message of each record of a running VMI with these NICs, whose VM has that template."""
     view = vmi_view(vmi(primary(), *nics, **members), has or pod(), vm=template, report_pending_since=later(-9))
     records = status_of(plan_vmi(view, now=NOW)).get("interfaceOperations") or []
@@ -1374,12 +1374,12 @@ def test_a_network_that_the_template_alone_has_and_no_interface_names_has_a_reco
     template = vm(primary())
     template["spec"]["template"]["spec"]["networks"].append(nic("blue")[1])
     says = 'spec.template.spec.domain.devices.interfaces of the VM has no interface named "blue"'
-    [(reason, message)] = _told_of_template(template, rows=[primary_row()])
+    [(reason, message)] = _reported_of_template(template, rows=[primary_row()])
     assert reason == Reason.NO_INTERFACE
     assert message.startswith(says)
     # Of one that the guest still has it is told once; of one whose interface is in the VMI, not at all.
-    assert [found for found, _ in _told_of_template(template, rows=[primary_row(), PLUGGED])] == [reason]
-    assert _told_of_template(template, nic("blue"), has=HAS, rows=[primary_row(), PLUGGED]) == []
+    assert [found for found, _ in _reported_of_template(template, rows=[primary_row(), PLUGGED])] == [reason]
+    assert _reported_of_template(template, nic("blue"), has=HAS, rows=[primary_row(), PLUGGED]) == []
 
 
 def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugged() -> None:
@@ -1392,11 +1392,13 @@ def test_a_nic_whose_entry_was_deleted_under_the_guest_does_not_pass_for_unplugg
     assert [event.reason for event in plan.announcements] == ["InterfaceBlocked"]
 
 
-def test_entries_deleted_under_the_guest_are_told_also_while_the_template_says_absent() -> None:
+def test_entries_deleted_under_the_guest_are_reported_also_while_the_template_says_absent() -> None:
     """There was no record, and the VMI was InterfacesReady: nobody asked the guest, and nobody was told."""
-    told = _told_of_template(vm(primary(), absent("blue")), has=HAS, rows=[primary_row(), PLUGGED], owner_uid=VM_UID)
-    assert [reason for reason, _ in told] == ["EntryDeleted"]
-    assert _told_of_template(vm(primary(), absent("blue")), rows=[primary_row()], owner_uid=VM_UID) == []
+    reasons = _reported_of_template(
+        vm(primary(), absent("blue")), has=HAS, rows=[primary_row(), PLUGGED], owner_uid=VM_UID
+    )
+    assert [reason for reason, _ in reasons] == ["EntryDeleted"]
+    assert _reported_of_template(vm(primary(), absent("blue")), rows=[primary_row()], owner_uid=VM_UID) == []
 
 
 def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its_nic() -> None:
@@ -1410,7 +1412,7 @@ def test_a_network_written_back_alone_does_not_hide_that_the_guest_still_has_its
     )
 
 
-def test_nobody_was_told_that_two_nics_have_one_address() -> None:
+def test_two_nics_with_one_address_were_not_reported() -> None:
     """Both are served. The later one names the other; one that is being taken away does not count."""
     twins = nic("red", mac=TWIN), nic("blue", mac=TWIN)
     [(name, reason, message)] = _of_spec(*twins, rows=[BORN_BLUE, BORN_RED])
@@ -1483,7 +1485,7 @@ def _of_forbidden_bridge(**view: Any) -> tuple[Json, list[Json]]:
     return conditions["InterfacesReady"], status.get("interfaceOperations") or []
 
 
-def test_a_guest_with_a_forbidden_bridge_was_told_that_all_is_well() -> None:
+def test_a_guest_with_a_forbidden_bridge_was_reported_as_ready() -> None:
     """It runs on, and does not start again: nobody shall find that out by a restart."""
     condition, [record] = _of_forbidden_bridge()
     assert (condition["status"], condition["reason"]) == ("True", Reason.NOT_ADMITTED)

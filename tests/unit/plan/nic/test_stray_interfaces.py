@@ -109,11 +109,13 @@ def test_it_is_asked_for_ever_less_often_while_the_controller_fails() -> None:
             asks.append(at)
             failures = [failed("green", removing=True, at=later(at + 0.05))]
     assert asks == [2, 10, 40, 160]
-    told = world.records()[GREEN]
-    assert (told["operation"], told["phase"], told["reason"]) == ("Unplug", "Failed", "DetachFailed")
-    assert told["message"].startswith(f"pod {POD_NAME} has an interface {GREEN} of network default/green-net, which")
-    assert "failed removing interface" in told["message"]
-    assert "it ends with the pod" in told["remedy"]
+    reported = world.records()[GREEN]
+    assert (reported["operation"], reported["phase"], reported["reason"]) == ("Unplug", "Failed", "DetachFailed")
+    assert reported["message"].startswith(
+        f"pod {POD_NAME} has an interface {GREEN} of network default/green-net, which"
+    )
+    assert "failed removing interface" in reported["message"]
+    assert "it ends with the pod" in reported["remedy"]
     assert world.events == ["InterfaceFailed"]
 
 
@@ -201,9 +203,9 @@ def test_what_the_api_server_refuses_is_said_and_is_no_attempt() -> None:
     refusal = Refusal(reason="FailedPodPatch", message="pods is forbidden")
     for at in range(60):
         world.plan(at, refusal=refusal)
-    told = world.records()[GREEN]
-    assert (told["reason"], told["attempts"]) == ("FailedPodPatch", 0)
-    assert "pods is forbidden" in told["message"]
+    reported = world.records()[GREEN]
+    assert (reported["reason"], reported["attempts"]) == ("FailedPodPatch", 0)
+    assert "pods is forbidden" in reported["message"]
 
 
 def test_those_of_others_cost_nothing() -> None:

@@ -105,8 +105,8 @@ def test_a_summary_alone_is_not_written() -> None:
     assert plan_vmi(vmi_view(raw, pod(), **LATE), now=NOW).is_empty
     owner = vm(primary())
     with_summary = {**raw, "status": {**raw["status"], "interfaceSummary": {"ready": "1/1"}}}
-    told = status_of(plan_vm(replace(vm_view(owner, vmi=raw), report_pending_since=later(-60)), now=NOW))
-    owner["status"] = told
+    reported = status_of(plan_vm(replace(vm_view(owner, vmi=raw), report_pending_since=later(-60)), now=NOW))
+    owner["status"] = reported
     view = replace(vm_view(owner, vmi=with_summary), report_pending_since=later(-60))
     assert plan_vm(view, now=NOW).is_empty
 

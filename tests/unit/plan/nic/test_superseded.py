@@ -162,7 +162,7 @@ class TestAttached:
         assert annotation(planned) is None
         assert not is_given(planned)
 
-    def test_it_is_not_asked_for_anew_while_the_status_lists_it(self) -> None:
+    def test_it_is_not_asked_for_again_while_the_status_lists_it(self) -> None:
         planned = plan(networks=[], listed=[entry()], records=[asked()])
         assert annotation(planned) is None
         assert not is_given(planned)
@@ -202,11 +202,11 @@ class TestAttached:
         )
         patch = status_patch(planned)
         assert patch is not None
-        told = thaw(patch.wanted)["interfaceOperations"][0]
-        assert (told["phase"], told["reason"]) == ("Failed", "DynamicTimeout")
-        assert told["waitingSince"] == before["waitingSince"]
+        reported = thaw(patch.wanted)["interfaceOperations"][0]
+        assert (reported["phase"], reported["reason"]) == ("Failed", "DynamicTimeout")
+        assert reported["waitingSince"] == before["waitingSince"]
 
-    def test_then_it_is_asked_for_anew(self) -> None:
+    def test_then_it_is_asked_for_again(self) -> None:
         planned = plan(networks=[], records=[asked()])
         assert annotation(planned) == render([element("blue", mac=NEW)])
 
@@ -235,7 +235,7 @@ class TestMoved:
         planned = plan(listed=[entry()], records=[asked(generation=2, ago=3)], moved=later(-2.9))
         assert annotation(planned) == ""
 
-    def test_then_it_is_asked_for_anew(self) -> None:
+    def test_then_it_is_asked_for_again(self) -> None:
         planned = plan(networks=[], records=[asked(generation=2, ago=3)], moved=later(-1))
         assert json.loads(annotation(planned) or "[]") == [element("blue", mac=NEW)]
 

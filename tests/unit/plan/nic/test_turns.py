@@ -61,7 +61,7 @@ def test_a_few_that_fail_make_room_sooner() -> None:
 
 @pytest.mark.parametrize(
     "newcomer",
-    [hopeful("new", at=None, asked=False), hopeful("new", at=-1, asked=False, is_anew=True)],
+    [hopeful("new", at=None, asked=False), hopeful("new", at=-1, asked=False, is_reset=True)],
     ids=["new", "changed"],
 )
 def test_a_nic_that_is_new_or_has_changed_waits_for_none_of_them(newcomer: WaitingNic) -> None:

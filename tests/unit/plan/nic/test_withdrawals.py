@@ -161,10 +161,10 @@ def test_one_that_cannot_be_detached_is_given_up_and_says_so(title: str) -> None
     world.broken = set()
     world.run(3600)
     assert world.record("red")["phase"] == "Ready"
-    told = world.record("green")
-    assert (told["phase"], told["attempts"], told["suspect"]) == ("Failed", 4, True)
-    assert "failed removing interface" in told["message"]
-    assert "It is not retried until something changes" in told["message"]
+    reported = world.record("green")
+    assert (reported["phase"], reported["attempts"], reported["suspect"]) == ("Failed", 4, True)
+    assert "failed removing interface" in reported["message"]
+    assert "It is not retried until something changes" in reported["message"]
     world.writes.clear()
     world.run(3600)
     assert not world.writes
@@ -228,10 +228,10 @@ def test_a_lost_interface_that_must_not_be_asked_for_says_so() -> None:
     world.refusal = Refusal(reason=Reason.FAILED_POD_PATCH, message="pods is forbidden")
     world.really, world.pod = set(), replace_networks(world.pod)
     world.run(10)
-    told = world.record("green")
-    assert (told["reason"], told["attempts"]) == ("PodInterfaceLost", 0)
-    assert "The API server refuses to have it asked for again" in told["message"]
-    assert "pods is forbidden" in told["message"]
+    reported = world.record("green")
+    assert (reported["reason"], reported["attempts"]) == ("PodInterfaceLost", 0)
+    assert "The API server refuses to have it asked for again" in reported["message"]
+    assert "pods is forbidden" in reported["message"]
 
 
 def replace_networks(raw: Json) -> Json:

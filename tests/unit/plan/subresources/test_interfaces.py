@@ -85,7 +85,7 @@ def applied(raw: Json, answer: Answer) -> Json:
     return patched(copy.deepcopy(raw), content_type=JSON_PATCH, content=content)
 
 
-def told(answer: Answer) -> tuple[int, str]:
+def reported(answer: Answer) -> tuple[int, str]:
     assert answer.write is None
     return answer.code, answer.message
 
@@ -118,7 +118,7 @@ class TestRecording:
 
     def test_no_such_vm(self) -> None:
         answer = of_vm(ADD_BLUE, None)
-        assert told(answer) == (404, f'virtualmachine.kubevirt.io "{NAME}" not found')
+        assert reported(answer) == (404, f'virtualmachine.kubevirt.io "{NAME}" not found')
         assert answer.reason == "NotFound"
 
     def test_a_running_vm_is_not_asked_whether_its_network_exists(self) -> None:
@@ -147,20 +147,20 @@ class TestPending:
     def test_an_addition_behind_a_removal(self) -> None:
         answer = of_vm(ADD_BLUE, machine(nic("blue"), pending=[REMOVE_ROW]))
         then = ": the NIC is unplugged first; ask again when it is gone"
-        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("add", "remove") + then)
+        assert reported(answer) == (409, VM_CONFLICT + EXISTING.format("add", "remove") + then)
         assert (answer.reason, answer.hint) == ("Conflict", Hint.WAIT_UNTIL_GONE)
 
     def test_a_removal_behind_an_addition(self) -> None:
         answer = of_vm(REMOVE_BLUE, machine(pending=[ADD_ROW]))
         then = ": the NIC is added first; ask again when it is there"
-        assert told(answer) == (409, VM_CONFLICT + EXISTING.format("remove", "add") + then)
+        assert reported(answer) == (409, VM_CONFLICT + EXISTING.format("remove", "add") + then)
         assert answer.hint is Hint.NONE
 
     def test_an_addition_of_another_network(self) -> None:
         """KubeVirt goes by the name alone."""
         answer = of_vm(replace(ADD_BLUE, network="other"), machine(pending=[ADD_ROW]))
         why = EXISTING.format("add", "add") + " for network attachment definition blue-net: use another name"
-        assert told(answer) == (409, VM_CONFLICT + why)
+        assert reported(answer) == (409, VM_CONFLICT + why)
 
     def test_the_first_request_for_a_name_counts_and_rubbish_does_not(self) -> None:
         pending = ["x", {}, ADD_ROW, REMOVE_ROW]
@@ -211,7 +211,7 @@ class TestTemplate:
     def test_what_the_template_has_and_the_guest_is_about_to_get_takes_a_slot(self) -> None:
         """Additions to a running VM went on in its template beyond the slots of the guest."""
         offered = [nic(f"nic{number}") for number in range(7)]
-        assert told(of_vm(ADD_BLUE, machine(*offered), instance()))[0] == 409
+        assert reported(of_vm(ADD_BLUE, machine(*offered), instance()))[0] == 409
         assert of_vm(ADD_BLUE, machine(*offered), instance(), is_staged=True).code == 202
 
 
@@ -267,11 +267,11 @@ class TestRefusedAtOnce:
 
     def test_a_name_that_another_network_has(self) -> None:
         answer = of_vm(replace(ADD_BLUE, network="other"), machine(nic("blue")))
-        assert told(answer) == (409, VM_CONFLICT + NAME_TAKEN.format("the VM's template"))
+        assert reported(answer) == (409, VM_CONFLICT + NAME_TAKEN.format("the VM's template"))
 
     def test_a_name_that_another_network_has_in_the_guest_alone(self) -> None:
         answer = of_vm(replace(ADD_BLUE, network="other"), machine(), instance(nic("blue")))
-        assert told(answer) == (409, VM_CONFLICT + NAME_TAKEN.format("the VMI"))
+        assert reported(answer) == (409, VM_CONFLICT + NAME_TAKEN.format("the VMI"))
 
     def test_a_name_that_is_leaving_is_waited_for(self) -> None:
         """KubeVirt ends the request with no effect."""
@@ -279,7 +279,7 @@ class TestRefusedAtOnce:
         assert (answer.code, answer.write is None) == (202, False)
 
     def test_no_free_slot_with_the_numbers(self) -> None:
-        assert told(of_vm(ADD_BLUE, machine(), crowded())) == (409, VM_CONFLICT + NO_SLOT)
+        assert reported(of_vm(ADD_BLUE, machine(), crowded())) == (409, VM_CONFLICT + NO_SLOT)
 
     def test_requests_that_wait_take_a_slot_each(self) -> None:
         found = crowded()
@@ -290,7 +290,7 @@ class TestRefusedAtOnce:
         assert of_vm(ADD_BLUE, machine(), found).write is not None
         pending = [{"addInterfaceOptions": {"networkAttachmentDefinitionName": "x", "name": "x"}}]
         answer = of_vm(ADD_BLUE, machine(pending=pending), found)
-        assert "doo, goo) and 1 on its way (x)" in told(answer)[1]
+        assert "doo, goo) and 1 on its way (x)" in reported(answer)[1]
 
     def test_a_network_that_does_not_exist_takes_no_slot(self) -> None:
         assert of_vm(ADD_BLUE, machine(), crowded(), known=known_attachments([nad("other")])).write is not None
@@ -301,7 +301,7 @@ class TestRefusedAtOnce:
     def test_a_network_of_a_namespace_that_is_not_shared(self) -> None:
         request = AddInterface(name="blue", network="red/lan")
         answer = of_vm(request, machine(), known=replace(KNOWN, access=ACCESS))
-        assert told(answer) == (
+        assert reported(answer) == (
             403,
             f'virtualmachine.kubevirt.io "{NAME}" is forbidden: namespace default may not use network attachment '
             "definitions of namespace red, such as red/lan: nadPolicy SameNamespace (the default) allows those of "
@@ -311,30 +311,30 @@ class TestRefusedAtOnce:
 
     @pytest.mark.parametrize("name", ["a/b", "..", "a%00", "x" * 300, "a\0b", "ä"])
     def test_a_bad_name(self, name: str) -> None:
-        code, message = told(of_vm(AddInterface(name=name, network="lan"), machine()))
+        code, message = reported(of_vm(AddInterface(name=name, network="lan"), machine()))
         assert code == 422
         assert message.startswith(f'VirtualMachine.kubevirt.io "{NAME}" is invalid: name "{shortened(name)}" is not ')
 
     @pytest.mark.parametrize("network", ["a/b/c", "/lan", "red/", "LAN", '{"name": "lan"}', "lan@eth0", "lan,wan"])
     def test_a_bad_network(self, network: str) -> None:
-        code, message = told(of_vm(AddInterface(name="blue", network=network), machine()))
+        code, message = reported(of_vm(AddInterface(name="blue", network=network), machine()))
         assert (code, f'multus.networkName "{network}" is not a name' in message) == (422, True)
 
-    def test_the_remedy_for_a_nic_that_a_running_guest_cannot_let_go_is_not_refused_by_the_api_server(self) -> None:
+    def test_the_remedy_for_a_nic_that_a_running_guest_cannot_released_is_not_refused_by_the_api_server(self) -> None:
         """It was `state: absent` in the template, which admission refuses for such a NIC."""
         answer = of_vm(RemoveInterface(name="default"), machine(nic("blue")), instance(nic("blue")))
-        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE)
+        assert reported(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE)
 
     def test_the_remedy_for_the_only_nic_does_not_bring_another_one(self) -> None:
         answer = of_vm(RemoveInterface(name="default"), machine(), instance())
         more = "; with autoattachPodInterface: false, or the VM starts with another NIC on the pod network"
-        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE + more)
+        assert reported(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("default") + BY_TEMPLATE + more)
 
-    def test_a_nic_that_the_instance_alone_has_and_cannot_let_go_leaves_by_a_restart(self) -> None:
+    def test_a_nic_that_the_instance_alone_has_and_cannot_released_leaves_by_a_restart(self) -> None:
         fast = nic("fast", binding="sriov")
         answer = of_vm(RemoveInterface(name="fast"), machine(), instance(fast))
         remedy = "Restart the VM: its template does not have this NIC"
-        assert told(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("fast") + remedy)
+        assert reported(answer) == (409, VM_CONFLICT + NOT_UNPLUGGED.format("fast") + remedy)
 
 
 BARE: Json = {"owner_uid": None}
@@ -344,12 +344,12 @@ class TestVmi:
     """Without --persist the VMI itself is changed."""
 
     def test_no_such_vmi(self) -> None:
-        assert told(of_vmi(ADD_BLUE, None)) == (404, f'virtualmachineinstance.kubevirt.io "{NAME}" not found')
+        assert reported(of_vmi(ADD_BLUE, None)) == (404, f'virtualmachineinstance.kubevirt.io "{NAME}" not found')
 
     @pytest.mark.parametrize("phase", ["", "Pending", "Scheduling", "Scheduled", "Succeeded", "Failed"])
     def test_not_running(self, phase: str) -> None:
         answer = of_vmi(ADD_BLUE, instance(phase=phase, **BARE))
-        assert told(answer) == (409, VMI_CONFLICT + "VMI is not running")
+        assert reported(answer) == (409, VMI_CONFLICT + "VMI is not running")
 
     def test_an_added_nic_and_the_order_of_the_operations(self) -> None:
         found = instance(**BARE)
@@ -379,7 +379,7 @@ class TestVmi:
     def test_a_name_that_another_network_has(self) -> None:
         """KubeVirt answers 202, and does nothing."""
         answer = of_vmi(replace(ADD_BLUE, network="other"), instance(nic("blue"), **BARE))
-        assert told(answer) == (409, VMI_CONFLICT + NAME_TAKEN.format("the VMI"))
+        assert reported(answer) == (409, VMI_CONFLICT + NAME_TAKEN.format("the VMI"))
 
     @pytest.mark.parametrize(
         ("found", "raw"),
@@ -390,18 +390,18 @@ class TestVmi:
         """KubeVirt answers 202, and does nothing."""
         why = 'NIC "blue" is being unplugged: ask again when it is gone'
         answer = of_vmi(ADD_BLUE, found, raw)
-        assert (*told(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.WAIT_UNTIL_GONE)
+        assert (*reported(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.WAIT_UNTIL_GONE)
 
     def test_no_free_slot(self) -> None:
-        assert told(of_vmi(ADD_BLUE, crowded(), machine())) == (409, VMI_CONFLICT + NO_SLOT)
+        assert reported(of_vmi(ADD_BLUE, crowded(), machine())) == (409, VMI_CONFLICT + NO_SLOT)
 
-    def test_a_vmi_that_belongs_to_no_vm_was_told_of_a_template(self) -> None:
+    def test_the_message_for_a_vmi_without_a_vm_named_a_template(self) -> None:
         why = f"{FULL}delete the VMI, and create it with this NIC"
-        assert told(of_vmi(ADD_BLUE, crowded(owner_uid=None))) == (409, VMI_CONFLICT + why)
+        assert reported(of_vmi(ADD_BLUE, crowded(owner_uid=None))) == (409, VMI_CONFLICT + why)
 
     def test_a_network_of_a_namespace_that_is_not_shared(self) -> None:
         known = replace(KNOWN, access=ACCESS)
-        code, message = told(of_vmi(replace(ADD_BLUE, network="red/lan"), instance(**BARE), known=known))
+        code, message = reported(of_vmi(replace(ADD_BLUE, network="red/lan"), instance(**BARE), known=known))
         assert code == 403
         assert message.startswith(f'virtualmachineinstance.kubevirt.io "{NAME}" is forbidden: namespace default may')
 
@@ -409,7 +409,7 @@ class TestVmi:
         """It has no template, of which the remedy spoke."""
         answer = of_vmi(RemoveInterface(name="default"), instance(**BARE))
         remedy = "Delete the VMI, and create it without this NIC"
-        assert told(answer) == (409, VMI_CONFLICT + NOT_UNPLUGGED.format("default") + remedy)
+        assert reported(answer) == (409, VMI_CONFLICT + NOT_UNPLUGGED.format("default") + remedy)
 
     def test_an_sriov_nic_that_never_attached_leaves_without_a_state_that_admission_refuses(self) -> None:
         fast = nic("fast", binding="sriov")
@@ -426,7 +426,7 @@ class TestVmi:
             f'the template of VirtualMachine "{NAME}" has NIC "blue", and would bring it back: '
             f"virtctl removeinterface {NAME} --name blue --persist --namespace {NAMESPACE}"
         )
-        assert (*told(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.REMOVE_FROM_TEMPLATE)
+        assert (*reported(answer), answer.hint) == (409, VMI_CONFLICT + why, Hint.REMOVE_FROM_TEMPLATE)
 
     def test_but_not_with_rollout_strategy_stage_and_not_of_another_s_vm(self) -> None:
         raw = machine(nic("blue"))

@@ -223,7 +223,7 @@ def test_a_grace_period_that_cannot_be(verb: str, body: Any, message: str) -> No
     assert outcome(verb, machine("Manual"), instance(RUNNING), body) == (400, message)
 
 
-def test_a_vm_that_runs_is_told_so_before_its_body_is_looked_at() -> None:
+def test_a_vm_that_runs_is_refused_before_its_body_is_looked_at() -> None:
     assert outcome("start", machine("Manual"), instance(RUNNING), []) == ALREADY
 
 

@@ -121,7 +121,7 @@ class World:
         return next((item for item in rows if item["type"] == "Failure"), {})
 
     @property
-    def told(self) -> list[tuple[str, str]]:
+    def reported(self) -> list[tuple[str, str]]:
         return [(item.reason, item.message) for plan in self.plans for item in plan.announcements]
 
 
@@ -182,7 +182,7 @@ class TestRunning:
         assert len(writes(world.plan())) == 3
         world.run()
         assert world.template == world.running == {"default": "pod", "blue": "absent", "red": "red-net"}
-        assert (world.pending, world.failure, world.told) == ([], {}, [])
+        assert (world.pending, world.failure, world.reported) == ([], {}, [])
 
     def test_a_nic_that_the_vmi_alone_has_is_taken_out(self) -> None:
         """Added without --persist, removed with it."""
@@ -372,14 +372,14 @@ class TestFailing:
     """What cannot be carried out ends, with a condition."""
 
     @pytest.mark.parametrize(("request_", "why"), FAILING)
-    def test_it_is_told_and_ends(self, request_: Any, why: str) -> None:
+    def test_it_is_reported_and_ends(self, request_: Any, why: str) -> None:
         world = asked(request_, nics=[nic("blue")], found=instance(nic("blue"))).run()
         assert (world.pending, world.template) == ([], {"default": "pod", "blue": "blue-net"})
         assert (world.failure["status"], world.failure["reason"]) == ("True", "HotPlugNetworkInterfaceError")
         assert world.failure["message"] == PREFIX + why
-        assert world.told == [("HotPlugNetworkInterfaceError", PREFIX + why)]
+        assert world.reported == [("HotPlugNetworkInterfaceError", PREFIX + why)]
 
-    def test_it_stays_told_until_the_template_changes(self) -> None:
+    def test_it_stays_reported_until_the_template_changes(self) -> None:
         world = asked(add("default"), found=instance()).run()
         world.vm["metadata"]["generation"] += 1
         assert world.run().failure == {}
@@ -394,7 +394,7 @@ class TestFailing:
         assert world.pending == [add("blue")]
         assert world.failure["reason"] == "HotPlugNetworkInterfaceError"
 
-    def test_the_others_are_carried_out_and_it_is_told_behind_them(self) -> None:
+    def test_the_others_are_carried_out_and_it_is_reported_behind_them(self) -> None:
         """KubeVirt touches no template while one of the requests fails."""
         world = asked(add("default"), add("blue"), found=instance()).run()
         assert (world.pending, world.running["blue"]) == ([], "blue-net")

@@ -512,7 +512,7 @@ def test_the_primary_nic_does_not_leave_with_its_entry() -> None:
     assert synced([nic("blue")], instance(*BLUE, rows=ATTACHED), config=DECLARATIVE) is None
 
 
-def test_a_nic_that_came_back_to_the_template_leaves_first_and_is_plugged_anew() -> None:
+def test_a_nic_that_came_back_to_the_template_leaves_first_and_is_plugged_again() -> None:
     """Plugging a name whose unplug is under way ends in a collision in the guest (kubevirt#13721)."""
     leaving = synced([primary()], instance(*BLUE, rows=ATTACHED), config=DECLARATIVE)
     assert leaving is not None

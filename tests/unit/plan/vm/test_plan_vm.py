@@ -128,12 +128,13 @@ def test_run_strategy(title: str, raw: Json, found: Json | None, wanted: list[st
 
 def _with_nics(*, status: str, stored_bytes: int) -> tuple[Json, Json]:
     """A VM that has written down why NIC blue waits, and its VMI, which now gives another reason."""
-    told = {"type": "InterfacesReady", "status": "False", "reason": "Pending", "message": "NIC blue waits"}
+    reported = {"type": "InterfacesReady", "status": "False", "reason": "Pending", "message": "NIC blue waits"}
     raw = vm(primary(), nic("blue")) | {STORED_BYTES: stored_bytes}
     raw["status"] = {
-        "created": True, "ready": False, "printableStatus": "Starting", "runStrategy": "Always", "conditions": [told],
+        "created": True, "ready": False, "printableStatus": "Starting", "runStrategy": "Always",
+        "conditions": [reported],
     }  # fmt: skip
-    now = {**told, "status": status, "reason": "Failed"}
+    now = {**reported, "status": status, "reason": "Failed"}
     return raw, vmi(primary(), nic("blue"), phase="Scheduling", conditions=[now], **OWN)
 
 
@@ -156,7 +157,7 @@ def plan_status_of(raw: Json, found: Json) -> Json:
 
 
 @pytest.mark.parametrize("ends", ["the guest", "a condition"])
-def test_what_people_wait_for_is_told_of_a_large_vm_as_soon_as_of_any(ends: str) -> None:
+def test_what_people_wait_for_is_reported_of_a_large_vm_as_soon_as_of_any(ends: str) -> None:
     """A stop was told 40 s late, and a start was lost, as the status had not said Halted in between."""
     raw, found = _with_nics(status="False" if ends == "the guest" else "True", stored_bytes=1_300_000)
     view = vm_view(raw, vmi=None if ends == "the guest" else found, report_pending_since=later(-1))
@@ -321,8 +322,8 @@ class TestRevision:
         """Found by the simulation: without it nobody can tell that the VMI has a NIC which the template has not."""
         known = [revision(vm(generation=generation)) for generation in (7, 5)]
         starts = plan_vm(vm_view(vm(generation=7), revisions=known), now=NOW)
-        untold = plan_vm(vm_view(vm(generation=7), vmi=vmi(owner_uid=VM_UID), revisions=known), now=NOW)
-        assert [item for item in (*starts.actions, *untold.actions) if _ends(item)] == []
+        unreported = plan_vm(vm_view(vm(generation=7), vmi=vmi(owner_uid=VM_UID), revisions=known), now=NOW)
+        assert [item for item in (*starts.actions, *unreported.actions) if _ends(item)] == []
 
     def test_they_go_before_their_vm_does(self) -> None:
         """Found by a soak: with a VM of the same name soon after, Kubernetes' garbage collector left one for good."""
@@ -362,7 +363,7 @@ def test_only_its_own_finalizer_is_taken_away() -> None:
     assert thaw(action.wanted) == {"finalizers": ["a/b", "c/d"]}
 
 
-def test_what_was_refused_is_not_tried_again_but_told() -> None:
+def test_what_was_refused_is_not_tried_again_but_reported() -> None:
     refusal = Refusal(reason=Reason.FAILED_CREATE, message="quota")
     plan = plan_vm(vm_view(vm(), refusal=refusal, report_pending_since=later(-9)), now=NOW)
     (action,) = plan.actions
@@ -386,14 +387,14 @@ def _failure_of(raw: Json, found: Json | None = None) -> Json | None:
     ],
     ids=["both", "unknown", "a receiver"],
 )
-def test_a_run_strategy_that_says_nothing_is_told_with_the_remedy(raw: Json, reason: str, words: str) -> None:
+def test_a_run_strategy_that_says_nothing_is_reported_with_the_remedy(raw: Json, reason: str, words: str) -> None:
     failure = _failure_of(raw)
     assert failure is not None
     assert failure["reason"] == reason
     assert words in failure["message"]
 
 
-def _told(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[str, str]]:
+def _reported(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[str, str]]:
     plan = plan_vm(vm_view(raw, vmi=found, report_pending_since=later(-9), **members), now=NOW)
     return [(str(event.reason), event.message) for event in plan.announcements]
 
@@ -410,32 +411,32 @@ def _told(raw: Json, found: Json | None = None, **members: Any) -> list[tuple[st
 def test_what_is_wrong_with_a_vm_is_announced_once(raw: Json, found: Json | None, reason: str) -> None:
     failure = _failure_of(raw, found)
     assert failure is not None
-    assert _told(raw, found) == [(reason, failure["message"])]
-    assert _told({**raw, "status": {"conditions": [failure]}}, found) == []
+    assert _reported(raw, found) == [(reason, failure["message"])]
+    assert _reported({**raw, "status": {"conditions": [failure]}}, found) == []
 
 
-def test_another_flaw_of_the_run_strategy_is_told_anew() -> None:
+def test_another_flaw_of_the_run_strategy_is_reported_again() -> None:
     failure = _failure_of(vm(run_strategy="Sometimes"))
     raw = vm(run_strategy="Never", status={"conditions": [failure]})
     assert "unknown runstrategy: Never" in (_failure_of(raw) or {})["message"]
-    assert [reason for reason, _ in _told(raw)] == ["FailedCreate"]
+    assert [reason for reason, _ in _reported(raw)] == ["FailedCreate"]
 
 
 def test_what_the_api_server_refused_is_announced_when_it_refuses_it() -> None:
-    assert _told(vm(), refusal=Refusal(reason=Reason.FAILED_CREATE, message="quota")) == []
+    assert _reported(vm(), refusal=Refusal(reason=Reason.FAILED_CREATE, message="quota")) == []
 
 
 def test_requests_that_nobody_can_read_are_announced_and_dropped() -> None:
     bad = [{"action": "Pause"}, {"action": "Stop"}, "restart"]
     raw = vm(run_strategy="Manual", status={"stateChangeRequests": bad})
-    ((reason, message),) = _told(raw)
+    ((reason, message),) = _reported(raw)
     assert reason == "InvalidStateChangeRequest"
     assert message.startswith("3 requests of status.stateChangeRequests cannot be read and will not be carried out")
     assert '{"action":"Pause"}' in message
     (action,) = plan_vm(vm_view(raw), now=NOW).actions
     assert isinstance(action, PatchStatus)
     assert not thaw(action.wanted)["stateChangeRequests"]
-    assert _told(vm(run_strategy="Manual")) == []
+    assert _reported(vm(run_strategy="Manual")) == []
 
 
 @pytest.mark.parametrize("strategy", ["Manual", "Halted"])
@@ -513,10 +514,12 @@ def test_a_strategy_that_a_vmi_on_its_way_out_waits_for_is_written_at_once() -> 
 class TestGeneration:
     """A change that does not concern the VMI does not leave it behind."""
 
-    def _actions(self, raw: Json, started_from: Json, annotation: str | None = "1", *, told: bool = True) -> Any:
+    def _actions(self, raw: Json, started_from: Json, annotation: str | None = "1", *, reported: bool = True) -> Any:
         annotations = {"kubevirt.io/vm-generation": annotation} if annotation is not None else None
         found = vmi(primary(), rows=[primary_row()], annotations=annotations, **OWN)
-        found["status"] |= {"virtualMachineRevisionName": revision(started_from)["metadata"]["name"]} if told else {}
+        found["status"] |= (
+            {"virtualMachineRevisionName": revision(started_from)["metadata"]["name"]} if reported else {}
+        )
         view = vm_view(raw, vmi=found, started_from=revision(started_from), report_pending_since=later(-9))
         return plan_vm(view, now=NOW).actions
 
@@ -542,7 +545,7 @@ class TestGeneration:
         assert isinstance(action, PatchStatus)
 
     def test_not_before_the_status_tells_what_it_was_started_from(self) -> None:
-        (action,) = self._actions(self._now(), vm(primary()), told=False)
+        (action,) = self._actions(self._now(), vm(primary()), reported=False)
         assert isinstance(action, PatchStatus)
 
     @pytest.mark.parametrize("annotation", [None, "", "four", "9" * 5000])

@@ -605,7 +605,7 @@ def test_many_fields_are_counted() -> None:
     assert "x0, x1, x2, x3, x4 and 3 more." in event.message
 
 
-def test_it_is_told_once() -> None:
+def test_it_is_reported_once() -> None:
     present = {"type": "RestartRequired", "status": "True", "message": MESSAGE, "lastTransitionTime": "x"}
     plan = _plan(lambda spec: spec["domain"].update(cpu={"cores": 4}), conditions=[present])
     assert plan.announcements == ()

@@ -86,9 +86,9 @@ CELLS = [
 def _situation(
     strategy: str, found: Json | None, requests: Any = (), *, recorded: str | None = None, **status: Any
 ) -> RunState:
-    told = {"runStrategy": strategy if recorded is None else recorded, "stateChangeRequests": requests, **status}
+    reported = {"runStrategy": strategy if recorded is None else recorded, "stateChangeRequests": requests, **status}
     own = a_vmi(found) if found is not None else None
-    return run_state_of(a_vm(vm(run_strategy=strategy, status=told)), own, now=NOW)
+    return run_state_of(a_vm(vm(run_strategy=strategy, status=reported)), own, now=NOW)
 
 
 @pytest.mark.parametrize(("strategy", "instance", "request_", "wanted"), CELLS)

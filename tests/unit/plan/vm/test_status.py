@@ -136,18 +136,18 @@ def test_a_status_that_is_as_it_shall_be_is_left_alone() -> None:
 class TestAGuestThatIsUp:
     """`Running` and, a moment later, `Ready` made two writes of each start."""
 
-    def told(self, *, since: float, ready: str) -> Plan:
+    def reported(self, *, since: float, ready: str) -> Plan:
         running = _own(conditions=[{"type": "Ready", "status": ready}])
         raw = vm(status={"created": True, "printableStatus": "Starting"})
         return plan_vm(vm_view(raw, vmi=running, report_pending_since=later(-since)), now=NOW)
 
     def test_waits_a_moment_to_be_ready(self) -> None:
-        plan = self.told(since=0.5, ready="False")
+        plan = self.reported(since=0.5, ready="False")
         assert (plan.actions, plan.again_at, plan.withholds_report) == ((), later(0.1), True)
 
     @pytest.mark.parametrize(("since", "ready"), [(0, "True"), (0.6, "False")], ids=["ready", "not ready in time"])
     def test_is_reported(self, since: float, ready: str) -> None:
-        (patch,) = self.told(since=since, ready=ready).actions
+        (patch,) = self.reported(since=since, ready=ready).actions
         assert isinstance(patch, PatchStatus)
         wanted = thaw(patch.wanted)
         assert (wanted["printableStatus"], wanted.get("ready", False)) == ("Running", ready == "True")
@@ -191,8 +191,8 @@ class TestGenerationOfInterfacesReady:
         self, title: str, template: tuple[Nic, ...], present: tuple[Nic, ...], seen: int
     ) -> None:
         """It was True, without a generation, while a NIC in the template had not been looked at."""
-        told = {**self.ready(generation=6), "lastTransitionTime": CREATED}
-        raw = vm(*template, generation=7, status={"conditions": [told]})
+        reported = {**self.ready(generation=6), "lastTransitionTime": CREATED}
+        raw = vm(*template, generation=7, status={"conditions": [reported]})
         running = vmi(*present, owner_uid=VM_UID, conditions=[self.ready(generation=seen)], generation=3)
         config = kubevirt("")  # the gate is off: nothing flows to the VMI before the report
         assert self.row(raw, running, config=config)["observedGeneration"] == 6, title
@@ -203,7 +203,7 @@ class TestGenerationOfInterfacesReady:
         found = self.row(raw, running)
         assert (found["status"], found["observedGeneration"]) == ("False", 6)
 
-    def told(self, seen: int | None, *, since: float | None, started: int = 7, **members: Any) -> Plan:
+    def reported(self, seen: int | None, *, since: float | None, started: int = 7, **members: Any) -> Plan:
         """Nothing but the generation is new: 8, of a VM whose guest runs with all that its template asks for."""
         raw = vm(*self.BLUE, generation=7)
         running = vmi(*self.BLUE, owner_uid=VM_UID, conditions=[self.ready(generation=3)], generation=3)
@@ -219,20 +219,20 @@ class TestGenerationOfInterfacesReady:
 
     def test_kubectl_wait_on_a_vm_waited_in_vain_after_a_nic_that_was_plugged_within_a_moment(self) -> None:
         """It is the only thing to report, and not worth a write before others had time to take it along."""
-        first = self.told(7, since=None)
+        first = self.reported(7, since=None)
         assert (first.actions, first.again_at, first.withholds_report) == ((), later(5), True)
-        assert self.told(7, since=4.9).actions == ()
-        (patch,) = self.told(7, since=5).actions
+        assert self.reported(7, since=4.9).actions == ()
+        (patch,) = self.reported(7, since=5).actions
         assert isinstance(patch, PatchStatus)
         wanted = thaw(patch.wanted)
         assert wanted.keys() == {"conditions", "desiredGeneration"}
         assert [row["observedGeneration"] for row in wanted["conditions"] if row["type"] == "InterfacesReady"] == [8]
 
     @pytest.mark.parametrize(("seen", "started"), [(8, 7), (None, 8)], ids=["told", "told as kubectl reads it"])
-    def test_what_was_told_of_this_generation_is_not_told_again(self, seen: int | None, started: int) -> None:
+    def test_what_was_reported_of_this_generation_is_not_reported_again(self, seen: int | None, started: int) -> None:
         """An upgrade would write to every VM."""
-        plan = self.told(seen, since=9, started=started)
+        plan = self.reported(seen, since=9, started=started)
         assert (plan.actions, plan.again_at) == ((), None)
 
-    def test_a_vm_of_an_earlier_version_is_told_of_when_it_has_changed(self) -> None:
-        assert len(self.told(None, since=9, started=7).actions) == 1
+    def test_a_vm_of_an_earlier_version_is_reported_when_it_has_changed(self) -> None:
+        assert len(self.reported(None, since=9, started=7).actions) == 1

@@ -61,7 +61,7 @@ def test_while_they_go_nothing_is_done(phase: str) -> None:
     assert _plan(vmi(phase=phase, deleting=True), pod(deleting=True)).is_empty
 
 
-def test_pods_that_take_their_time_are_told() -> None:
+def test_pods_that_take_their_time_are_reported() -> None:
     """At once they would cost every stop a write; after 0.3 s somebody may wonder."""
     going = pod(deleting=True)
     assert _plan(vmi(deleting=True), going).again_at == later(0.3)
@@ -71,7 +71,7 @@ def test_pods_that_take_their_time_are_told() -> None:
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_then_the_vmi_is_let_go(phase: str) -> None:
+def test_then_the_vmi_is_released(phase: str) -> None:
     (action,) = _plan(vmi(phase=phase, deleting=True, owner_uid=VM_UID)).actions
     assert isinstance(action, PatchFinalizers)
     assert thaw(action.wanted) == {"finalizers": []}
@@ -126,7 +126,7 @@ def test_a_pod_that_an_orphaning_delete_left_behind_goes_too() -> None:
     assert action.uid == POD_UID
 
 
-def test_a_refused_deletion_is_told_instead_of_repeated() -> None:
+def test_a_refused_deletion_is_reported_instead_of_repeated() -> None:
     refusal = Refusal(reason=Reason.FAILED_DELETE, message="forbidden")
     (action,) = _plan(vmi(deleting=True), pod(), refusal=refusal).actions
     assert isinstance(action, PatchStatus)

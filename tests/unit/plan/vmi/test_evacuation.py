@@ -32,7 +32,7 @@ def made(of: Plan) -> list[Json]:
     return [thaw(item.body) for item in of.actions if isinstance(item, Create) and item.kind is Kind.MIGRATION]
 
 
-def told(of: Plan) -> str:
+def reported(of: Plan) -> str:
     (patch,) = [item for item in of.actions if isinstance(item, PatchStatus)]
     rows = thaw(patch.wanted)["conditions"]
     return str(next((row["message"] for row in rows if row["type"] == "EvictionRequested"), ""))
@@ -77,18 +77,18 @@ def test_none_is_made(raw: Json, more: dict[str, Any]) -> None:
 
 def test_with_nowhere_to_go_it_says_so_with_numbers_once() -> None:
     of = plan(guest(), nodes=NOWHERE)
-    assert told(of).startswith("VMI is marked for eviction: 0 of 2 nodes can take the VM")
+    assert reported(of).startswith("VMI is marked for eviction: 0 of 2 nodes can take the VM")
     (event,) = [item for item in of.announcements if item.reason == "EvacuationBlocked"]
     assert "cannot leave node node01" in event.message
     assert "cordoned" in event.message
-    same = guest("LiveMigrate", MIGRATABLE, {"type": "EvictionRequested", "status": "True", "message": told(of)})
+    same = guest("LiveMigrate", MIGRATABLE, {"type": "EvictionRequested", "status": "True", "message": reported(of)})
     same["status"]["conditions"][-1]["reason"] = "EvictionRequested"
     assert not [item for item in plan(same, nodes=NOWHERE).announcements if item.reason == "EvacuationBlocked"]
 
 
 def test_it_says_by_which_migration_it_leaves() -> None:
     waiting = migration(phase="Pending")
-    assert told(plan(guest(), migrations=(waiting,))) == (
+    assert reported(plan(guest(), migrations=(waiting,))) == (
         f"VMI is marked for eviction: migration {waiting['metadata']['name']}"
     )
 

@@ -117,7 +117,7 @@ class Story:
             backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments) is not None
         )
 
-    def told(self) -> dict[str, Json]:
+    def reported(self) -> dict[str, Json]:
         return {record["name"]: record for record in self.records}
 
 
@@ -136,19 +136,19 @@ def test_nobody_is_given_up_for_the_network_of_another_nic() -> None:
     assert story.migrations[0]["status"]["interfacesAtFault"] == ["green"]
     found = story.plan(302)
     assert not [item for item in found.actions if isinstance(item, Create)]
-    told = story.told()
-    assert {name: (record["phase"], record["reason"]) for name, record in told.items()} == dict.fromkeys(
+    reported = story.reported()
+    assert {name: (record["phase"], record["reason"]) for name, record in reported.items()} == dict.fromkeys(
         WANTED, ("Blocked", Reason.MIGRATION_FAILED)
     )
-    assert not any("migrationFailures" in record for record in told.values())
+    assert not any("migrationFailures" in record for record in reported.values())
     again = failed_at.replace(microsecond=0) + timedelta(minutes=15)
     for words in (
         'failed not of this NIC, but of NIC "green" on network default/green-net, which comes with every target pod',
         NO_BRIDGE,
         "tried again when that NIC or its network changes",
     ):
-        assert words in told["blue"]["message"]
-    assert told["blue"]["nextAttemptTime"] == format_micro_time(again)
+        assert words in reported["blue"]["message"]
+    assert reported["blue"]["nextAttemptTime"] == format_micro_time(again)
     assert found.again_at == again
 
 
@@ -156,7 +156,7 @@ def test_none_is_taken_back_for_it() -> None:
     story = Story(view={"policy": HotplugPolicy(on_failure=OnFailure.ROLLBACK)})
     story.fail()
     assert not [item for item in story.plan(302).actions if isinstance(item, PatchInterfaces)]
-    assert {record["phase"] for record in story.told().values()} == {"Blocked"}
+    assert {record["phase"] for record in story.reported().values()} == {"Blocked"}
 
 
 def test_it_is_tried_ever_less_often_and_five_times_in_all() -> None:
@@ -171,7 +171,7 @@ def test_it_is_tried_ever_less_often_and_five_times_in_all() -> None:
     story.fail(at)
     assert story.plan(at + 10**6).again_at is None
     assert story.made(at + 10**6) is None
-    record = story.told()["blue"]
+    record = story.reported()["blue"]
     assert "if you have repaired a node, migrate the VM yourself" in record["remedy"]
     assert "nextAttemptTime" not in record
 
@@ -221,7 +221,7 @@ def test_a_nic_that_is_asked_for_later_waits_like_the_others() -> None:
     story.fail()
     story.lacks = tuple(map(nic, WANTED))
     assert story.made(302) is None
-    assert {record["phase"] for record in story.told().values()} == {"Blocked"}
+    assert {record["phase"] for record in story.reported().values()} == {"Blocked"}
 
 
 def test_of_two_nics_on_a_broken_network_the_new_one_is_given_up_and_others_wait_for_the_guests() -> None:
@@ -230,7 +230,7 @@ def test_of_two_nics_on_a_broken_network_the_new_one_is_given_up_and_others_wait
     story.fail()
     assert story.migrations[0]["status"]["interfacesAtFault"] == ["green", "red"]
     assert story.made(302) is None
-    assert {name: record["phase"] for name, record in story.told().items()} == {
+    assert {name: record["phase"] for name, record in story.reported().items()} == {
         "blue": "Blocked",
         "red": "Failed",
         "foo": "Blocked",
@@ -251,7 +251,7 @@ def test_a_nic_that_the_guest_has_not_got_fails_by_it_and_the_others_go_without_
     assert (raw["status"]["interfacesAtFault"], set(raw["status"]["causesAtFault"])) == (["red"], {"red"})
     story.migrations.append(raw)
     assert story.made(302) is None
-    assert (story.told()["red"]["phase"], story.told()["red"]["path"]) == ("Failed", "Migration")
+    assert (story.reported()["red"]["phase"], story.reported()["red"]["path"]) == ("Failed", "Migration")
     assert riders(story.made(303)) == {"blue"}
 
 
@@ -262,4 +262,4 @@ def test_a_blame_that_somebody_has_edited_is_none(causes: Any) -> None:
     story.fail()
     story.migrations[0]["status"]["causesAtFault"] = causes
     assert story.made(302) is None
-    assert story.told()["blue"]["phase"] == "Failed"
+    assert story.reported()["blue"]["phase"] == "Failed"

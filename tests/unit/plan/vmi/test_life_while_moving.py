@@ -453,7 +453,7 @@ class TestEnd:
         plan = _plan(vmi(deleting=True, moving=COPY), pod(), target_pod(), migrations=RUNNING)
         assert [action.uid for action in plan.actions if isinstance(action, Delete)] == [POD_UID, TARGET_POD_UID]
 
-    def test_it_is_not_let_go_while_a_target_ends(self) -> None:
+    def test_it_is_not_released_while_a_target_ends(self) -> None:
         plan = _plan(vmi(deleting=True, moving=COPY), target_pod(deleting=True), migrations=RUNNING)
         assert [action for action in plan.actions if not isinstance(action, PatchStatus)] == []
 

@@ -144,10 +144,10 @@ def test_the_name_of_the_next_try_is_set_apart() -> None:
 def test_the_name_of_the_next_try_is_set_apart_also_when_it_is_made() -> None:
     found = plan(BLUE, migrations=failures(2, BLUE))
     (create,) = [action for action in found.actions if isinstance(action, Create)]
-    told = f"it is retried with back-off by {create.key.name}"
-    assert records_of(found)["blue"]["message"].endswith(told)
+    reported = f"it is retried with back-off by {create.key.name}"
+    assert records_of(found)["blue"]["message"].endswith(reported)
     (event,) = [item for item in found.announcements if item.reason == "InterfaceMigrating"]
-    assert event.message.endswith(told)
+    assert event.message.endswith(reported)
 
 
 BROKEN = {"reason": "TargetPodNotReady", "message": "target pod p did not run within 15m0s"}
@@ -309,10 +309,10 @@ def test_where_a_controller_runs_it_goes_on_being_asked_after_the_migrations_hav
     migrations = failures(1, BLUE, **BROKEN)
     found = plan(BLUE, migrations=migrations, records=(record,), controller=CONTROLLER, failures=[failed("blue")])
     assert made(found) is None
-    told = records_of(found)["blue"]
-    assert (told["path"], told["phase"], told["reason"]) == ("Dynamic", "Failed", Reason.ATTACH_FAILED)
-    assert "migrating failed once" in told["message"]
-    assert told["nextAttemptTime"] == "2026-01-02T03:06:04.678000Z"
+    reported = records_of(found)["blue"]
+    assert (reported["path"], reported["phase"], reported["reason"]) == ("Dynamic", "Failed", Reason.ATTACH_FAILED)
+    assert "migrating failed once" in reported["message"]
+    assert reported["nextAttemptTime"] == "2026-01-02T03:06:04.678000Z"
 
 
 def test_a_migration_that_keeps_still_after_others_have_failed_says_until_when_in_the_record() -> None:
@@ -484,8 +484,8 @@ class TestOneThatIsDoomed:
     }
 
     def _taken_back(self, *nics: Nic, progressing: str = "False", of: tuple[str, ...] = ("blue", "red")) -> bool:
-        told = [{"type": "Progressing", "status": progressing, "reason": "TargetPodSandboxFailed"}]
-        own = migration("Scheduling", status={"conditions": told}, **self.OWN)
+        reported = [{"type": "Progressing", "status": progressing, "reason": "TargetPodSandboxFailed"}]
+        own = migration("Scheduling", status={"conditions": reported}, **self.OWN)
         target = target_pod(networks=[element(name) for name in of], ready=False, phase="Pending")
         found = plan(*nics, migrations=(own,), pods=(pod(networks=[]), target))
         assert made(found) is None

@@ -197,7 +197,7 @@ def test_an_unregistered_plugin(title: str, nics: Sequence[Nic], config: Json | 
         assert (refusal.reason, refusal.message) == ("FailedCreate", UNKNOWN_TEXT)
 
 
-def test_an_unregistered_plugin_is_told_on_the_vmi_once_and_makes_no_pod() -> None:
+def test_an_unregistered_plugin_is_reported_on_the_vmi_once_and_makes_no_pod() -> None:
     raw = vmi(primary(), UNKNOWN, phase="Pending")
     plan = plan_vmi(vmi_view(raw, config=PLUGINS, report_pending_since=later(-9)), now=NOW)
     (patch,) = plan.actions

@@ -79,10 +79,10 @@ def condition(found: Plan) -> Json:
 )
 def test_a_definition_that_is_not_what_it_was_is_shown_and_announced_once(now: Json, says: str) -> None:
     found = plan(now)
-    told = condition(found)
-    assert (told["status"], told["reason"]) == ("True", "NetworkAttachmentDefinitionChanged")
-    assert told["message"].startswith(f'NIC "blue": network attachment definition default/blue-net {says}')
-    assert [event.message for event in found.announcements] == [told["message"]]
+    reported = condition(found)
+    assert (reported["status"], reported["reason"]) == ("True", "NetworkAttachmentDefinitionChanged")
+    assert reported["message"].startswith(f'NIC "blue": network attachment definition default/blue-net {says}')
+    assert [event.message for event in found.announcements] == [reported["message"]]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_a_definition_that_is_not_what_it_was_is_shown_and_announced_once(now: J
     ],
 )
 def test_whether_it_is_news_is_not_read_from_the_message(edit: Json, now: Json, *, is_news: bool) -> None:
-    told = {**condition(plan(CHANGED)), **edit}
-    told = {name: value for name, value in told.items() if value is not None}
-    raw = vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED], conditions=[told])
+    reported = {**condition(plan(CHANGED)), **edit}
+    reported = {name: value for name, value in reported.items() if value is not None}
+    raw = vmi(primary(), nic("blue"), rows=[primary_row(), PLUGGED], conditions=[reported])
     view = vmi_view(raw, born(), nads=[now], report_pending_since=later(-9), controller=CONTROLLER)
     assert bool(plan_vmi(view, now=NOW).announcements) is is_news
 
@@ -174,9 +174,11 @@ def test_a_network_that_the_guest_has_and_may_not_use_any_more_is_shown_whether_
         for nads in ([], [nad("secret", namespace="victim")])
     ]
     assert plans[0] == plans[1]
-    told = condition(plans[0])
-    assert told["reason"] == "NetworkNotAllowed"
-    assert told["message"].startswith('NIC "blue" is in the guest and stays there, but no new pod gets it: namespace')
+    reported = condition(plans[0])
+    assert reported["reason"] == "NetworkNotAllowed"
+    assert reported["message"].startswith(
+        'NIC "blue" is in the guest and stays there, but no new pod gets it: namespace'
+    )
 
 
 def test_it_goes_with_what_it_tells_of() -> None:

@@ -46,7 +46,7 @@ MADE = PodRecord(key=PodKey(NAMESPACE, POD_NAME), uid=POD_UID)
 MADE_TARGET = PodRecord(key=PodKey(NAMESPACE, TARGET_NAME), uid=TARGET_POD_UID, migration_uid=MIGRATION_UID)
 
 
-def told(raw: Json, *rows: Json, active: dict[str, str] | None = None) -> Json:
+def reported(raw: Json, *rows: Json, active: dict[str, str] | None = None) -> Json:
     """A VMI whose status records these pods."""
     status = raw.setdefault("status", {})
     status["launcherPods"] = list(rows)
@@ -76,8 +76,8 @@ class Case:
 SQUATTER = pod(uid=EVIL, annotations={**DIGEST})
 TARGET_SQUATTER = target_pod(uid=EVIL, annotations={**DIGEST})
 ORDINARY = pod(uid=EVIL, name="web-0", labels={"kubevirt.io": "virt-launcher"})
-STARTING, RUNNING = vmi(phase="Pending"), told(vmi(), RECORD)
-RENEWED: Json = told(vmi(phase="Pending"), {"name": "virt-launcher-vmi-fedora-00000", "uid": "gone"})
+STARTING, RUNNING = vmi(phase="Pending"), reported(vmi(), RECORD)
+RENEWED: Json = reported(vmi(phase="Pending"), {"name": "virt-launcher-vmi-fedora-00000", "uid": "gone"})
 QUEUED = migration("Pending")
 ON_ITS_WAY = migration("Scheduling", status={"targetPod": TARGET_RECORD})
 HAD_A_TARGET = {"phaseTransitionTimestamps": [{"phase": "Scheduling", "phaseTransitionTimestamp": CREATED}]}
@@ -91,8 +91,8 @@ CASES = [
     Case(name="recorded", vmi=RUNNING, pods=(pod(), SQUATTER), own={POD_UID}),
     Case(name="recreated in place of ours", vmi=RUNNING, pods=(SQUATTER,), own=set()),
     Case(name="an ordinary pod that was relabelled", vmi=RUNNING, pods=(pod(), ORDINARY), own={POD_UID}),
-    Case(name="another leader has recorded his", vmi=told(vmi(), {**RECORD, "uid": "other"}), pods=(pod(uid="other"),
-         pod(name="b")), made=(MADE,), own={"other"}),
+    Case(name="another leader has recorded his", vmi=reported(vmi(), {**RECORD, "uid": "other"}),
+         pods=(pod(uid="other"), pod(name="b")), made=(MADE,), own={"other"}),
     Case(name="a pod that is recreated", vmi=RENEWED, pods=(pod(),), made=(MADE,), own={POD_UID}),
     Case(name="a target is squatted while it waits in the queue", vmi=RUNNING, pods=(pod(), TARGET_SQUATTER),
          migrations=(QUEUED,), own={POD_UID}),
@@ -131,7 +131,7 @@ CASES = [
     Case(name="upgrade: the name of a migration that succeeded long ago is taken", vmi=RUNNING,
          pods=(pod(), TARGET_SQUATTER), migrations=(migration("Succeeded", finalizers=[]),), own={POD_UID}),
     Case(name="upgrade: the same, and an earlier version of ours has counted it",
-         vmi=told(vmi(), RECORD, active={POD_UID: NODE, EVIL: TARGET_NODE}), pods=(pod(), TARGET_SQUATTER),
+         vmi=reported(vmi(), RECORD, active={POD_UID: NODE, EVIL: TARGET_NODE}), pods=(pod(), TARGET_SQUATTER),
          migrations=(migration("Succeeded", finalizers=[]),), own={POD_UID}),
     Case(name="upgrade: the name is taken before a migration that failed is through with its pods", vmi=RUNNING,
          pods=(pod(), TARGET_SQUATTER), migrations=(migration("Failed", status=HAD_A_TARGET),), own={POD_UID}),
@@ -147,7 +147,7 @@ CASES = [
     Case(name="upgrade: a guest that has moved, and its migration is kept to be read", vmi=MOVED,
          pods=(target_pod(), SQUATTER), migrations=(migration("Succeeded", finalizers=[]),), own={TARGET_POD_UID}),
     Case(name="rollback, a migration meanwhile, and forward again",
-         vmi=told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD,
+         vmi=reported(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD,
                   active={TARGET_POD_UID: TARGET_NODE}),
          pods=(target_pod(),),  own={TARGET_POD_UID}),
 ]  # fmt: skip
@@ -271,13 +271,13 @@ class TestRecord:
 
     def test_it_tells_for_which_migration_a_pod_was_made(self) -> None:
         view = vmi_view(
-            told(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], report_pending_since=later(-9)
+            reported(vmi(), RECORD), pod(), target_pod(), migrations=[ON_ITS_WAY], report_pending_since=later(-9)
         )
         rows = status_of(plan_vmi(view, now=NOW))["launcherPods"]
         assert rows == [RECORD, {**TARGET_RECORD, "migrationUid": MIGRATION_UID}]
 
     def test_a_pod_out_of_sight_stays_in_it_until_it_is_known_to_be_gone(self) -> None:
-        raw = told(vmi(), RECORD)
+        raw = reported(vmi(), RECORD)
         plan = plan_vmi(vmi_view(raw, podless_since=None), now=NOW)
         (confirm,) = plan.actions
         assert isinstance(confirm, ConfirmPod)
@@ -289,7 +289,7 @@ class TestRecord:
     def test_a_pod_out_of_sight_stays_in_it_while_the_one_in_sight_is_going(self) -> None:
         """It may be the one that has the guest, and have lost its labels."""
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
-        raw = told(vmi(moving=migration_state()), RECORD, target)
+        raw = reported(vmi(moving=migration_state()), RECORD, target)
         view = vmi_view(raw, target_pod(deleting=True), podless_since=None, report_pending_since=later(-9))
         record = pods_to_record(view, pod=view.pods[0])
         assert [item.uid for item in record] == [POD_UID, TARGET_POD_UID]
@@ -300,13 +300,13 @@ class TestRecord:
     def test_both_pods_stay_in_it_while_a_migration_needs_them(self, phase: str) -> None:
         """The one that is out of sight may only have lost its labels."""
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
-        raw = told(vmi(), RECORD, target, active={POD_UID: NODE, TARGET_POD_UID: TARGET_NODE})
+        raw = reported(vmi(), RECORD, target, active={POD_UID: NODE, TARGET_POD_UID: TARGET_NODE})
         view = vmi_view(raw, pod(), migrations=[migration(phase)], report_pending_since=later(-9))
         assert "launcherPods" not in status_of(plan_vmi(view, now=NOW))
 
     def test_the_source_leaves_it_when_it_is_gone(self) -> None:
         target = {**TARGET_RECORD, "migrationUid": MIGRATION_UID}
-        raw = told(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD, target)
+        raw = reported(vmi(node=TARGET_NODE, moving=migration_state(completed=True)), RECORD, target)
         view = vmi_view(raw, target_pod(), gone=frozenset({POD_UID}), report_pending_since=later(-9))
         assert status_of(plan_vmi(view, now=NOW))["launcherPods"] == [target]
 
@@ -321,13 +321,13 @@ def _rest(raw: Json) -> Json:
 
 def test_a_recreated_pod_of_a_running_guest_is_not_its_pod() -> None:
     """The guest is gone with the pod that nicplug has made; anyone who took its name does not become the VM."""
-    view = vmi_view(told(vmi(), RECORD), foreign=[SQUATTER], gone=frozenset({POD_UID}))
+    view = vmi_view(reported(vmi(), RECORD), foreign=[SQUATTER], gone=frozenset({POD_UID}))
     status = status_of(plan_vmi(view, now=NOW))
     assert status["phase"] == "Failed"
 
 
 def test_leftovers_are_deleted_beside_a_running_guest_and_others_are_left_alone() -> None:
-    settled = told(vmi(), RECORD)
+    settled = reported(vmi(), RECORD)
     settled["status"] |= _rest(settled) | {"launcherPods": [RECORD]}
     doubtful = pod(name="b", uid=EVIL, annotations={**DIGEST}, creationTimestamp="2026-01-02T03:04:00Z")
     plan = plan_vmi(vmi_view(settled, pod(), foreign=[doubtful, pod(name="web-0", uid="web")]), now=later(180))
@@ -339,12 +339,12 @@ def test_leftovers_are_deleted_beside_a_running_guest_and_others_are_left_alone(
 
 def test_one_look_alike_after_the_other_does_not_hold_a_vmi_that_is_deleted() -> None:
     """With each pass there is another one; those that are left go with their owner."""
-    view = vmi_view(told(vmi(deleting=True), RECORD), foreign=[pod(uid=EVIL, annotations={**DIGEST})])
+    view = vmi_view(reported(vmi(deleting=True), RECORD), foreign=[pod(uid=EVIL, annotations={**DIGEST})])
     assert [type(action).__name__ for action in plan_vmi(view, now=NOW).actions] == ["PatchFinalizers", "Delete"]
 
 
 def test_a_foreign_pod_does_not_hold_a_vmi_that_is_deleted() -> None:
     """It goes with its owner; a finalizer on it must not keep the VMI."""
     held = pod(uid=EVIL, annotations={**DIGEST}, deleting=True, finalizers=["evil/hold"])
-    (action,) = plan_vmi(vmi_view(told(vmi(deleting=True), RECORD), foreign=[held, ORDINARY]), now=NOW).actions
+    (action,) = plan_vmi(vmi_view(reported(vmi(deleting=True), RECORD), foreign=[held, ORDINARY]), now=NOW).actions
     assert type(action).__name__ == "PatchFinalizers"

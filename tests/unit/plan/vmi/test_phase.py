@@ -277,7 +277,7 @@ CAUSES = [
 
 
 @pytest.mark.parametrize(("title", "raw", "pods", "reason", "says"), CAUSES, ids=[case[0] for case in CAUSES])
-def test_who_took_the_pod_is_told(title: str, raw: Json, pods: list[Json], reason: str, says: str) -> None:
+def test_who_took_the_pod_is_reported(title: str, raw: Json, pods: list[Json], reason: str, says: str) -> None:
     plan = _plan(raw, *pods)
     assert status_of(plan)["reason"] == reason, title
     (announcement,) = (item for item in plan.announcements if item.reason == Reason.LAUNCHER_POD_LOST)
@@ -286,7 +286,7 @@ def test_who_took_the_pod_is_told(title: str, raw: Json, pods: list[Json], reaso
     assert not [item for item in _plan(raw, *pods).announcements if item.reason == Reason.LAUNCHER_POD_LOST]
 
 
-def test_a_crash_is_told_when_the_vm_s_controller_has_deleted_the_vmi_already() -> None:
+def test_a_crash_is_reported_when_the_vm_s_controller_has_deleted_the_vmi_already() -> None:
     """The node agent's Failed was heard before the pod's end: the VM was on its way to the next start."""
     crashed = pod(phase="Failed", status=ENDED)
     raw = vmi(phase="Failed", deleting=True)

@@ -61,7 +61,7 @@ def test_the_pod_is_made_behind_the_finalizer() -> None:
     assert [item.reason for item in plan.announcements] == ["SuccessfulCreate"]
 
 
-def test_a_pod_that_was_refused_is_told() -> None:
+def test_a_pod_that_was_refused_is_reported() -> None:
     plan = _plan(vmi(phase=""), refusal=Refusal(reason=Reason.FAILED_CREATE, message="exceeded quota"))
     assert _kinds(plan) == ["PatchStatus"]
     rows = {item["type"]: item for item in status_of(plan)["conditions"]}

@@ -147,7 +147,7 @@ class TestADefinitionThatIsMissing:
         plan = _plan(*self.NICS, nads=[], spec_seen_at=later(-1))
         assert (plan.actions, plan.again_at) == ((), later(1))
 
-    def test_keeps_the_pod_from_being_made_and_is_told_with_one_event(self) -> None:
+    def test_keeps_the_pod_from_being_made_and_is_reported_with_one_event(self) -> None:
         plan = _plan(*self.NICS, nads=[])
         assert not [action for action in plan.actions if isinstance(action, Create)]
         status = status_of(plan)

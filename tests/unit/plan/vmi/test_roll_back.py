@@ -162,17 +162,17 @@ def test_a_nic_that_fails_is_taken_back_and_the_vm_keeps_what_its_owner_wrote() 
     assert world.vmi["metadata"]["annotations"][ORIGIN] == '["default"]'
 
 
-def test_it_is_told_once() -> None:
-    told = [item for item in World().of_vmi().announcements if item.reason == "InterfaceFailed"]
-    assert len(told) == 1
+def test_it_is_reported_once() -> None:
+    reported = [item for item in World().of_vmi().announcements if item.reason == "InterfaceFailed"]
+    assert len(reported) == 1
     assert rolled_back().of_vmi().announcements == ()
 
 
 def test_why_it_was_taken_back_is_not_read_from_the_message() -> None:
-    world, told = rolled_back(), rolled_back().record()
+    world, reported = rolled_back(), rolled_back().record()
     world.vmi["status"]["interfaceOperations"][0] |= {"message": "x", "remedy": "x"}
     world.settle()
-    assert world.record() == told
+    assert world.record() == reported
 
 
 def test_a_record_of_an_earlier_version_has_only_its_message_to_say_why_it_was_taken_back() -> None:
@@ -292,7 +292,7 @@ def test_what_was_written_on_the_instance_outlives_an_operator_that_is_killed(st
     assert (blue_of(world), world.asked(), set(world.note())) == (MINE, [], {"blue"})
 
 
-def test_under_stage_what_was_written_on_the_instance_is_tried_anew_when_it_is_corrected_there() -> None:
+def test_under_stage_what_was_written_on_the_instance_is_tried_again_when_it_is_corrected_there() -> None:
     world = with_own_words()
     world.settle()
     note = world.note()
@@ -343,7 +343,7 @@ def test_under_stage_what_failed_and_is_to_go_by_the_template_is_noted_once() ->
     assert world.record()["reason"] == Reason.ROLLED_BACK
 
 
-def test_what_was_taken_back_and_was_deleted_from_the_template_is_told_in_words_that_do_not_grow() -> None:
+def test_what_was_taken_back_and_was_deleted_from_the_template_is_reported_in_words_that_do_not_grow() -> None:
     """Each pass added to its record what the pass before had added already, and wrote it: for ever."""
 
     def delete(spec: Json) -> None:
@@ -376,7 +376,7 @@ def test_an_interface_that_the_pod_has_is_not_forgotten_before_it_is_detached() 
     assert isinstance(plan_roll_back(view, pod=None, rolled_back=taken, in_pod=frozenset()), PatchInterfaces)
 
 
-def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
+def test_a_nic_that_its_owner_changes_is_tried_again() -> None:
     world = rolled_back()
     world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="other"))
     world.facts["failures"] = []
@@ -385,7 +385,7 @@ def test_a_nic_that_its_owner_changes_is_tried_anew() -> None:
     assert (world.record()["phase"], world.record()["path"]) == ("Pending", "Dynamic")
 
 
-def test_a_nic_that_its_owner_takes_out_and_writes_anew_is_tried_anew() -> None:
+def test_a_nic_that_its_owner_takes_out_and_writes_again_is_tried_again() -> None:
     world = rolled_back()
     kept: Json = {}
 
@@ -405,7 +405,7 @@ def test_a_nic_that_its_owner_takes_out_and_writes_anew_is_tried_anew() -> None:
     assert world.nics() == ["default", "blue"]
 
 
-def test_another_nic_is_no_reason_to_try_it_anew() -> None:
+def test_another_nic_is_no_reason_to_try_it_again() -> None:
     world = rolled_back()
 
     def add(spec: Json) -> None:
@@ -495,7 +495,7 @@ def test_a_network_that_cannot_be_changed_returns_to_what_the_guest_has() -> Non
     assert world.asked() == ["blue-net"]
 
 
-def test_a_network_that_was_changed_back_is_served_anew_when_its_owner_says_another() -> None:
+def test_a_network_that_was_changed_back_is_served_again_when_its_owner_says_another() -> None:
     world = with_failed_change()
     world.settle()
     world.write(lambda spec: spec["networks"][1]["multus"].update(networkName="blue-net"))

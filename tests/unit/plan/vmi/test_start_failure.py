@@ -32,7 +32,7 @@ def _synchronized(plan: Plan) -> Json | None:
     return rows.get("Synchronized")
 
 
-def _told_before() -> Json:
+def _reported_before() -> Json:
     raw = vmi(phase="Scheduling")
     raw["status"] |= status_of(_plan(raw, _waiting(), FAILURE))
     return raw
@@ -49,12 +49,12 @@ def test_the_kubelet_is_quoted_and_one_event_says_it() -> None:
     ]
 
 
-def test_what_is_tried_again_and_again_is_told_once() -> None:
-    assert _plan(_told_before(), _waiting(), FAILURE).is_empty
+def test_what_is_tried_again_and_again_is_reported_once() -> None:
+    assert _plan(_reported_before(), _waiting(), FAILURE).is_empty
 
 
 def test_a_new_leader_that_has_not_heard_of_it_takes_nothing_back() -> None:
-    assert _plan(_told_before(), _waiting()).is_empty
+    assert _plan(_reported_before(), _waiting()).is_empty
 
 
 COMES_UP = {
@@ -69,7 +69,7 @@ def test_it_goes_when_the_pod_comes_up(title: str) -> None:
     launcher, has_networks = COMES_UP[title]
     if has_networks:
         launcher["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = "[]"
-    plan = _plan(_told_before(), launcher, FAILURE)
+    plan = _plan(_reported_before(), launcher, FAILURE)
     assert _synchronized(plan) is None
     assert "FailedCreatePodSandBox" not in [item.reason for item in plan.announcements]
 
@@ -82,37 +82,37 @@ NOT_OF_THIS_START = {
 
 
 @pytest.mark.parametrize("title", NOT_OF_THIS_START)
-def test_not_told(title: str) -> None:
+def test_not_reported(title: str) -> None:
     raw, launcher, failure = NOT_OF_THIS_START[title]
     plan = _plan(raw, launcher, failure)
     assert "FailedCreatePodSandBox" not in str(plan)
 
 
-def test_what_was_told_of_another_pod_is_not_kept() -> None:
-    raw = _told_before()
+def test_what_was_reported_of_another_pod_is_not_kept() -> None:
+    raw = _reported_before()
     (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
     row["pod"] = "another"
     assert _synchronized(_plan(raw, _waiting())) is None
 
 
-def test_of_which_pod_it_was_told_is_not_read_from_the_message() -> None:
-    raw = _told_before()
+def test_the_pod_that_it_was_reported_for_is_not_read_from_the_message() -> None:
+    raw = _reported_before()
     (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
     row["message"] = "x"
     assert _plan(raw, _waiting()).is_empty
 
 
-def test_what_an_earlier_version_told_goes_until_the_kubelet_tries_again() -> None:
-    raw = _told_before()
+def test_what_an_earlier_version_reported_is_dropped_until_the_kubelet_tries_again() -> None:
+    raw = _reported_before()
     (row,) = [item for item in raw["status"]["conditions"] if item["type"] == "Synchronized"]
     del row["pod"]
     assert _synchronized(_plan(raw, _waiting())) is None
-    told = _synchronized(_plan(raw, _waiting(), FAILURE))
-    assert told is not None
-    assert (told["message"], told["pod"]) == (TOLD, POD_UID)
+    reported = _synchronized(_plan(raw, _waiting(), FAILURE))
+    assert reported is not None
+    assert (reported["message"], reported["pod"]) == (TOLD, POD_UID)
 
 
-def test_an_image_that_cannot_be_pulled_is_told_instead() -> None:
+def test_an_image_that_cannot_be_pulled_is_reported_instead() -> None:
     status = {"containerStatuses": [{"name": "compute", "state": {"waiting": {"reason": "ErrImagePull"}}}]}
     row = _synchronized(_plan(vmi(phase="Scheduling"), _waiting(status={"phase": "Pending", **status}), FAILURE))
     assert row is not None

@@ -1,4 +1,4 @@
-"""How blame for a failed migration is put on NICs, and read back by later decisions.
+"""Blames failed migrations on NICs, and reads the blame back for later decisions.
 
 `blame_nics` writes the NICs at fault into the status of a migration that fails. `blamed_nics` reads them back, and
 `migration_history` counts them; `find_blocking_networks` finds networks that keep every target pod from starting.
@@ -30,7 +30,7 @@ _AT_FAULT_MEMBER = "interfacesAtFault"
 _CAUSES_AT_FAULT_MEMBER = "causesAtFault"
 _LONGEST_ERROR = 256
 MAX_MIGRATIONS = 5
-"""No migration is retried after that many failures for one change, or because of one network."""
+"""Limit of failed migrations for one change, or because of one network."""
 
 
 def blame_nics(
@@ -100,9 +100,9 @@ def _is_named(network: Network, name: str, *, namespace: str, known: KnownAttach
 
 @once_per_pass
 def blamed_nics(migration: Migration) -> Mapping[str, str]:
-    """Return the NICs that a failed migration is blamed on, each with the fingerprint of then.
+    """Return the NICs that a failed migration is blamed on, each with its fingerprint at that time.
 
-    They are all NICs that it was made for if its status names none.
+    If its status names none, these are all NICs that it was created for.
     """
     status, made_for = migration.read_status(), changes_of(migration)
     known = {**mapping(status.get(_CAUSES_AT_FAULT_MEMBER)), **made_for}
@@ -112,7 +112,7 @@ def blamed_nics(migration: Migration) -> Mapping[str, str]:
 
 @once_per_pass
 def others_at_fault(migration: Migration) -> Mapping[str, str]:
-    """Return the NICs that it is blamed on though it was not made for them, each with the fingerprint of then."""
+    """Return the NICs that it is blamed on though it was not created for them, each with its fingerprint."""
     made_for = changes_of(migration)
     return {name: change for name, change in blamed_nics(migration).items() if name not in made_for}
 
@@ -124,13 +124,13 @@ def error_of(migration: Migration) -> str:
 
 
 def blames_other_nics(migration: Migration, *, vmi_uid: str) -> bool:
-    """Report whether nicplug made the migration, and it failed because of a NIC that it was not for."""
+    """Report whether nicplug created the migration, and it failed because of a NIC that it was not for."""
     is_over = migration.phase is MigrationPhase.FAILED and not migration.deleting
     return is_over and migration.is_workload_update(vmi_uid=vmi_uid) and bool(others_at_fault(migration))
 
 
 def others_still_at_fault(migration: Migration, *, vmi: VirtualMachineInstance, known: KnownAttachments) -> list[str]:
-    """Return the NICs at fault that the migration was not made for and that have not changed since."""
+    """Return the NICs at fault that the migration was not created for and that have not changed since."""
     then = others_at_fault(migration).items()
     return [name for name, change in then if is_same_change(change, _change_now(name, vmi=vmi, known=known))]
 
@@ -166,7 +166,7 @@ class BlockingNetwork:
     Attributes:
         interface: the NIC whose network it is.
         error: why the last migration failed.
-        until: when the next migration is created all the same; None after the last attempt.
+        until: when the next migration is created nevertheless; None after the last attempt.
     """
 
     interface: str
@@ -182,7 +182,7 @@ def find_blocking_networks(
     Only the migrations record them: deleting a failed one allows another attempt.
 
     Args:
-        migrations: of the VMI, oldest first. One that succeeded, whoever made it, refutes those before it.
+        migrations: of the VMI, oldest first. One that succeeded, of any creator, refutes those before it.
     """
     failed: dict[str, list[Migration]] = {}
     for item in reversed(tuple(migrations)):
@@ -201,10 +201,10 @@ def _blocking_network(name: str, newest_first: list[Migration]) -> BlockingNetwo
     return BlockingNetwork(interface=name, error=error_of(newest), until=until)
 
 
-# The changes that a migration was made for: an annotation names the NICs, each with the fingerprint of its change.
+# The changes that a migration was created for: an annotation names the NICs, each with the fingerprint of its change.
 
 _DIGITS = 10
-# What is hashed for each of 255 NICs: more than this would cost a tenth of a second and more.
+# Limit of the text that is hashed for each of 255 NICs: more would take more than a tenth of a second.
 _MOST_HASHED_PER_NIC = 64 * 1024
 
 
@@ -216,10 +216,10 @@ def change_fingerprint(
     network: Network | None,
     definition: AttachmentDefinition | None,
 ) -> str:
-    """Return a fingerprint of all that would have to change before another attempt makes sense.
+    """Return a fingerprint of everything of which a part has to change before another attempt is useful.
 
     Its form is `<ten digits>/<ten digits>`. The first are of the NIC's entries and of the VM's spec without the other
-    NICs, the second of the network attachment definition; they are left out when that is not known.
+    NICs, the second of the network attachment definition; they are left out if that is unknown.
     """
     of_network = network.raw if network is not None else ""
     entry = _digits(str(operation), interface.raw, of_network, _beside_nics(vmi))
@@ -235,7 +235,7 @@ def _beside_nics(vmi: VirtualMachineInstance) -> str:
     Annotations and records of running guests depend on both, so neither may ever change.
     """
     text_ = str(vmi.spec)
-    # Cut out, not parsed: the same text could stand in front of the list only in what nobody interprets.
+    # Cut out, not parsed: only in uninterpreted parts could an equal text precede the list.
     for member, items in (("interfaces", vmi.interfaces), ("networks", vmi.networks)):
         written = ",".join(item.raw for item in items)
         text_ = text_.replace(f'"{member}":[{written}]', f'"{member}":null', 1)
@@ -249,7 +249,7 @@ def _beside_nics(vmi: VirtualMachineInstance) -> str:
 
 
 def is_same_change(one: str, other: str) -> bool:
-    """Compare two fingerprints; a definition that is not known equals any."""
+    """Compare two fingerprints; an unknown definition equals any."""
     (entry, _, definition), (other_entry, _, other_definition) = one.partition("/"), other.partition("/")
     return entry == other_entry and (definition == other_definition or not (definition and other_definition))
 
@@ -261,7 +261,7 @@ def format_changes(changes: Mapping[str, str]) -> str:
 
 @once_per_pass
 def changes_of(migration: Migration) -> Mapping[str, str]:
-    """Return the NICs that a migration was made for, each with its fingerprint; empty if it does not say."""
+    """Return the NICs that a migration was created for, each with its fingerprint; empty without the annotation."""
     try:
         found = json.loads(migration.annotation(MIGRATION_INTERFACES_ANNOTATION) or "{}")
     except (ValueError, RecursionError):

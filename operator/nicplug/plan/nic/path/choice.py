@@ -1,6 +1,6 @@
-"""Which path a NIC takes to the guest or out of it: in place, by migration, by a restart, or none now.
+"""Chooses the path by which a NIC is plugged or unplugged: in place, by migration, by a restart, or none now.
 
-Pure: everything that it may look at is in `PathEvidence`. The rules are the tables of `plan.nic.path.rules`.
+Pure: its only input is `PathEvidence`. The rules are the tables of `plan.nic.path.rules`.
 """
 
 from collections.abc import Iterable
@@ -29,12 +29,11 @@ class PathChoice:
     """The chosen path.
 
     Attributes:
-        message: why, with names and numbers; changes only when the evidence does.
-        remedy: what a person can do; "" when nothing is to be done.
-        next_attempt: when a migration is made again after those that failed; None when only a change helps, or none
-            has failed.
-        again_at: when to choose anew though nothing has changed; None when only a change can alter the choice.
-        asks_pod: the running pod is asked, whether or not the VM is migrated too: whichever is first.
+        message: the reason, with names and numbers; changes only when the evidence does.
+        remedy: what a user or admin can do; "" if nothing is to be done.
+        next_attempt: when a migration is retried after failed ones; None if only a change helps, or none has failed.
+        again_at: when to choose again even if nothing has changed; None if only a change can alter the choice.
+        asks_pod: the NIC is requested from the running pod even if the VM is migrated too: the faster one wins.
     """
 
     verdict: Verdict
@@ -47,15 +46,15 @@ class PathChoice:
 
     @property
     def path(self) -> OperationPath:
-        """The path as the NIC's record has it."""
+        """The path as it is recorded for the NIC."""
         return _PATHS[self.verdict]
 
 
 def choose_path(evidence: PathEvidence) -> PathChoice:
-    """Choose how the NIC gets to the guest or out of it.
+    """Choose how the NIC is plugged or unplugged.
 
-    First whether it goes in place; if it does not, whether a migration is possible; if neither is, a controller
-    that exists goes on being asked.
+    In place if possible, else by migration if that is possible; if neither is, requests to an existing controller are
+    repeated.
 
     Source: KubeVirt 1.9 `Evaluator.Evaluate`, but per NIC, on evidence and with the reason.
     """
@@ -71,7 +70,7 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
         return _choice(obstacle, f"{cause}; {explanation}", evidence)
     if obstacle.verdict is Verdict.ROLL_BACK or is_pod_left_alone(evidence) or evidence.controller.is_absent:
         return _choice(obstacle, f"{cause}, and the VM is not migrated: {explanation}", evidence)
-    return PathChoice(  # the pod is asked again, whatever a migration waits for
+    return PathChoice(  # the request to the pod is repeated, whatever a migration waits for
         verdict=Verdict.HOLD,
         reason=rule.reason_for(evidence),
         message=f"{cause}; it is retried with back-off. The VM is not migrated: {explanation}",
@@ -82,12 +81,12 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
 
 
 def may_migrate(evidence: PathEvidence) -> bool:
-    """It does not go in place, so what stands in the way of a migration is to be known: where the VM could move to."""
+    """True if it is not possible in place, so that the nodes that the VM could move to have to be determined."""
     return (rule := _first(IN_PLACE, evidence)) is not None and rule.verdict is Verdict.MIGRATE
 
 
 def deciding_rules(evidence: PathEvidence) -> tuple[Rule, ...]:
-    """The rule of `IN_PLACE` that applies, and, when that is to migrate, the one of `OBSTACLES`, if there is one."""
+    """The rule of `IN_PLACE` that applies, and, if that is to migrate, the one of `OBSTACLES`, if any."""
     rule = _first(IN_PLACE, evidence)
     if rule is None:
         raise AssertionError("the last rule always applies")

@@ -1,4 +1,4 @@
-"""The evidence for the path of one NIC; `plan.nic.path.choice` judges it."""
+"""The evidence for the path of one NIC; `plan.nic.path.choice` evaluates it."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,38 +9,38 @@ from nicplug.model.operations import OperationType
 from nicplug.plan.candidates import Candidates
 
 FAILED_ATTEMPTS = 2
-"""So many failures that the controller itself reported end the dynamic path before its time."""
+"""This many failures reported by the controller end the dynamic path before its deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathEvidence:
-    """Everything that the path of one NIC depends on.
+    """All facts on which the path of one NIC depends.
 
     Attributes:
-        operation: what is asked for.
-        is_sriov: its device is given to a pod only when the pod is made.
+        operation: the requested operation.
+        is_sriov: its device can be allocated only to a new pod.
         controller: the dynamic networks controller on the VM's node.
-        failed_attempts: how often the pod was asked in vain, as the controller itself said.
-        attempts: how often the pod was asked.
-        error: what the controller last said; "" when it has said nothing.
-        waiting_since: when the pod was first asked for it, or when the change was first seen.
-        not_migratable: why the VM cannot be migrated (condition LiveMigratable); "" when it can.
-        candidates: the nodes it could move to; unknown while nothing makes it move.
+        failed_attempts: number of failed requests to the pod, as reported by the controller.
+        attempts: number of requests to the pod.
+        error: the controller's last report; "" if there is none.
+        waiting_since: when it was first requested from the pod, or when the change was first observed.
+        not_migratable: why the VM cannot be migrated (condition LiveMigratable); "" if it can.
+        candidates: the nodes it could move to; unknown while no migration is needed.
         workload_update_allows: `workloadUpdateMethods` of the KubeVirt CR is not set, or lists LiveMigrate.
-        failed_migrations: how often a migration for this change has failed.
-        migration_error: why the last one did; "" when none did.
-        migration_given_up: after that many failures, or after one that a retry does not fix.
-        is_retried_alone: nobody can tell whether the last failure was for this NIC: it is migrated by itself.
-        blocking_network: whose network keeps every target pod from starting, and why; "" when none does.
-        blocked_until: when a migration is made all the same; None when only a change of it helps.
-        rolled_back: it was rolled back, and its owner has not changed it since: as its record says; "" otherwise.
-        now: for the deadline.
-        no_slot: why the guest has no PCI slot left for it; "" when it has, or may have.
-        node: on which the VM runs, for a sentence.
-        pod: that runs it, for a sentence.
-        network: that the NIC is to be on, for a sentence.
+        failed_migrations: number of failed migrations for this change.
+        migration_error: why the last one failed; "" if none did.
+        migration_given_up: there were too many failures, or one that a retry does not fix.
+        is_retried_alone: it may have caused the last failure, so it gets a migration of its own.
+        blocking_network: the NIC whose network keeps every target pod from starting, and why; "" if there is none.
+        blocked_until: when a migration is created nevertheless; None if only a change of that NIC helps.
+        rolled_back: the recorded message, if it was rolled back and not changed since by its owner; "" otherwise.
+        now: current time, for the deadline.
+        no_slot: why the guest has no PCI slot left for it; "" if it has, or may have one.
+        node: the node on which the VM runs, for a sentence.
+        pod: the pod that runs it, for a sentence.
+        network: the requested network, for a sentence.
 
-    For an unplug it is gathered once the guest has let the NIC go: before that, no path is waited for.
+    For an unplug it is gathered once the guest has released the NIC: before that, no path is needed.
     """
 
     policy: HotplugPolicy
@@ -69,5 +69,5 @@ class PathEvidence:
 
     @property
     def deadline(self) -> datetime:
-        """When the dynamic path has had its time."""
+        """When the dynamic path times out."""
         return self.waiting_since + self.policy.dynamic_timeout

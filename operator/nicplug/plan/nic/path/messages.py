@@ -13,13 +13,13 @@ CONTROLLER = "the dynamic networks controller"
 
 
 def render(sentence: str, evidence: PathEvidence) -> str:
-    """The sentence of a rule about one NIC: each `{name}` in it is a phrase, or a member of the evidence."""
+    """Render the sentence of a rule for one NIC: each `{name}` in it is a phrase, or a member of the evidence."""
     return sentence.format_map(_Phrases(evidence))
 
 
 @dataclass(frozen=True, slots=True)
 class _Phrases:
-    """The phrases, computed when a sentence has them. Those that end a sentence bring their comma."""
+    """The phrases, computed on demand. Those that end a sentence start with a comma."""
 
     of: PathEvidence
 
@@ -32,7 +32,7 @@ class _Phrases:
 
     @property
     def change(self) -> str:
-        """What the pod is asked for: `attach network default/blue to pod p`."""
+        """The change requested from the pod: `attach network default/blue to pod p`."""
         network = f"network {self.of.network}" if self.of.network else "the network"
         pod = f"pod {self.of.pod}" if self.of.pod else "the launcher pod"
         is_unplug = self.of.operation is OperationType.UNPLUG
@@ -56,12 +56,12 @@ class _Phrases:
 
     @property
     def held_by(self) -> str:
-        """The part of the policy that forbids to migrate now."""
+        """The part of the policy that forbids a migration now."""
         return self.dynamic_path if self.of.policy.dynamic_path == "Always" else self.on_failure
 
     @property
     def absence(self) -> str:
-        """Why no controller serves the pod."""
+        """Why no controller handles the pod."""
         if self.of.controller.state is ControllerState.NOT_DEPLOYED:
             return "no trusted namespace has a dynamic networks controller"
         name = self.of.controller.daemon_set
@@ -76,10 +76,10 @@ class _Phrases:
 
     @property
     def failed(self) -> str:
-        """The failure that the controller itself reported.
+        """The failure that the controller reported.
 
-        Counted no further than it decides: of a later attempt a new leader does not know whether its failure was
-        reported. The record says how often the pod was asked.
+        Counted only up to the number that ends the path: a new leader cannot know whether failures of later attempts
+        were reported. The record has the number of attempts.
         """
         count = self.of.failed_attempts
         tried = _times(count) if count <= FAILED_ATTEMPTS else "repeatedly"
@@ -107,12 +107,12 @@ class _Phrases:
 
     @property
     def failures(self) -> str:
-        """The migrations that were made in vain."""
+        """The number of failed migrations."""
         return f"migrating failed {_times(self.of.failed_migrations)}{_quoted(self.of.migration_error)}"
 
     @property
     def retry(self) -> str:
-        """How the migration controller goes on."""
+        """How the migration controller continues."""
         if self.of.is_retried_alone:
             return "nobody can tell for which of its NICs, so each is tried by itself"
         return "it is retried with back-off"
@@ -133,7 +133,7 @@ class _Phrases:
 
     @property
     def or_restart(self) -> str:
-        """Unless the new pod would probably not start, and a VM that runs be down for one NIC."""
+        """The alternative of a restart, unless the new pod would probably not start and leave the VM down."""
         if devices := self.of.candidates.devices_nowhere:
             return f"; do not restart the VM: it would not start, as no node offers {', '.join(devices)}"
         if self.of.candidates.restarts_nowhere:
@@ -158,14 +158,14 @@ def by(said: str, migration: str, *, is_retried_alone: bool) -> str:
     """Add the migration to a message about one.
 
     Args:
-        is_retried_alone: it was said of a NIC that is migrated by itself.
+        is_retried_alone: the message is about a NIC with a migration of its own.
     """
     comma = "," if is_retried_alone else ""
     return f"{said}{comma} by {migration}"
 
 
 def blocked_by(name: str, *, network: str, error: str) -> str:
-    """Whose network keeps target pods from starting."""
+    """The NIC whose network keeps target pods from starting."""
     return (
         f'the last migration failed not of this NIC, but of NIC "{name}" on network {network}, which comes with every '
         f"target pod{_quoted(error)}"
@@ -181,9 +181,9 @@ def rolled_back_before(error: str, policy: HotplugPolicy) -> str:
 
 # Remedies for a migration that cannot begin, for the records of the NICs that wait for it.
 #
-# The reason that the migration reports is the only key, so that a record changes together with the message that it
-# quotes, and costs no write of its own. What may pass without help has none: a lost node, a target pod that the
-# scheduler or a kubelet holds up, a launcher pod that is still ending.
+# The migration's reported reason is the only key, so that a record changes together with the message that it quotes,
+# and causes no additional write. Obstacles that may pass without help have none: a lost node, a target pod that the
+# scheduler or a kubelet delays, a launcher pod that is still terminating.
 
 _REMEDIES: Mapping[str, str] = {
     Reason.NETWORK_NOT_ALLOWED: "Ask the cluster admin to allow that network, or unplug the NIC that the message "

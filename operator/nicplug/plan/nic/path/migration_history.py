@@ -1,7 +1,7 @@
-"""The failed migrations of a NIC: which count, when it is given up, and how and when it is tried again.
+"""The failed migrations of a NIC: which count, when it is given up, and how and when it is retried.
 
-All state is in objects, so that every process counts alike: a migration names the changes that it was made for and the
-NICs at fault (`blame`), and the record of a NIC keeps what was counted, as migrations may be deleted.
+All state is in objects, so that every process counts alike: a migration names the changes that it was created for and
+the NICs at fault (`blame`), and the record of a NIC keeps the count, as migrations may be deleted.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,16 +34,16 @@ from nicplug.plan.nic.path.blame import (
 from nicplug.plan.reasons import Reason
 
 _MOST_REMEMBERED = 16
-# No migration brings such a NIC, whoever created it.
+# No migration plugs such a NIC, whoever created it.
 _BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
-# Records are not read for their times here.
+# The times of these records are not used.
 _ANY_TIME = datetime.max.replace(tzinfo=UTC)
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
-# These say nothing about the next migration.
+# These failures do not predict that of the next migration.
 _NO_FAILURES = frozenset({Reason.MIGRATION_CANCELED, Reason.MIGRATION_IN_FLIGHT, Reason.NO_SLOT_IN_TIME})
-# The next migration would fail the same way: the target pod had a node and did not get its networks. `TargetPodLate` is
-# no network's fault.
+# The next migration would fail for the same reason: the target pod had a node and did not get its networks.
+# `TargetPodLate` is not caused by a network.
 _NOT_FIXED_BY_TIME = frozenset({Reason.TARGET_POD_NOT_READY, Reason.MIGRATION_NOT_SUPPORTED})
 
 
@@ -56,12 +56,12 @@ def failed_migrations(
     since: datetime | None = None,
     remembered: MigrationFailures | None = None,
 ) -> MigrationFailures:
-    """Count the failed migrations that were made for this very change of the NIC.
+    """Count the failed migrations that were created for this very change of the NIC.
 
     Args:
-        migrations: of the VMI, oldest first; those of users do not count, nor those withdrawn.
-        since: when the change was requested: removing a NIC and requesting it again starts afresh.
-        remembered: those of the NIC's record, which count though they have been deleted since.
+        migrations: of the VMI, oldest first; those of users do not count, nor withdrawn ones.
+        since: when the change was requested: removing a NIC and requesting it again resets the count.
+        remembered: those in the NIC's record, which count even if they have been deleted since.
     """
     known = remembered if remembered is not None and is_same_change(remembered.change, change) else MigrationFailures()
     failed = [
@@ -99,9 +99,9 @@ def _failed_of(migrations: Sequence[Migration], vmi_uid: str) -> Mapping[str, Se
 
 
 def _counts(migration: Migration) -> bool:
-    """Report whether the failure says something about the next migration.
+    """Report whether the failure is relevant for the next migration.
 
-    That no node fits is known before one is created; on which node a target pod is put is not.
+    Whether any node fits is known before one is created; which node a target pod is scheduled on is not.
     """
     if migration.progress_reason == Reason.NO_CANDIDATE_NODE:
         return migration.entered_at(MigrationPhase.SCHEDULING) is not None
@@ -118,7 +118,7 @@ def _is_retried_alone(failed: Iterable[Migration], *, before: bool) -> bool:
 
 
 def is_given_up(failures: MigrationFailures) -> bool:
-    """Report whether no more migrations are made for the change: after too many failures, or one that would recur."""
+    """Report whether no more migrations are created for the change: after too many failures, or a recurring one."""
     recurs = failures.reason in _NOT_FIXED_BY_TIME and not failures.retry_alone
     return failures.count >= MAX_MIGRATIONS or (failures.count > 0 and recurs)
 
@@ -126,7 +126,7 @@ def is_given_up(failures: MigrationFailures) -> bool:
 def is_left_out(record: InterfaceOperation) -> bool:
     """Report whether target pods are created without the NIC, unless the migration is for it.
 
-    It is given up, or is perhaps at fault and retried alone.
+    It is given up, or is possibly at fault and retried alone.
     """
     is_over = record.phase == OperationPhase.FAILED and is_given_up(record.failures)
     return is_over or record.failures.retry_alone or record.reason in _BROUGHT_BY_NONE
@@ -135,8 +135,8 @@ def is_left_out(record: InterfaceOperation) -> bool:
 def nics_left_out(migration: Migration, *, vmi: VirtualMachineInstance, operation: OperationType) -> frozenset[str]:
     """Return the NICs whose recorded operation is left out of the migration.
 
-    One broken network would otherwise keep the VM, and with it every other NIC, from ever moving. A user's migration
-    retries failed NICs: someone who fixed a node has no other way to say so.
+    One broken network would otherwise block all migrations of the VM, and so every other NIC. A user's migration
+    retries failed NICs: it is the only way to report that a node has been fixed.
     """
     records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
     names = (name for name, record in records.items() if record.operation == operation and is_left_out(record))
@@ -146,9 +146,9 @@ def nics_left_out(migration: Migration, *, vmi: VirtualMachineInstance, operatio
 
 
 def select_for_next_migration(wanting: Mapping[str, MigrationFailures]) -> frozenset[str]:
-    """Select the NICs that the next migration is created for, of those that want one.
+    """Select the NICs that the next migration is created for, of those that need one.
 
-    All together, except for NICs to be retried alone: they come after the others, one by one, the least failures first.
+    All together, except for NICs to be retried alone: they follow one by one, those with the fewest failures first.
     """
     together = frozenset(name for name, failures in wanting.items() if not failures.retry_alone)
     if together or not wanting:
@@ -161,8 +161,8 @@ def select_for_next_migration(wanting: Mapping[str, MigrationFailures]) -> froze
 # Source of the back-off: KubeVirt 1.9 `migration.go` (`handleBackoff`). Unlike there, a migration that was refused
 # before it had begun does not count, nor does one that was for something else, or for an earlier VMI of the same name.
 #
-# The limit of the rate is nicplug's own: a user who removes and requests a NIC again and again would have the guest
-# moved as often (kubevirt#13497). It counts the migrations that still exist.
+# The rate limit is nicplug's own: a user who repeatedly removes and requests a NIC would cause as many migrations
+# (kubevirt#13497). It counts the migrations that still exist.
 
 FIRST_BACKOFF = timedelta(seconds=20)
 # KubeVirt has no such limit, except that it keeps only five migrations.
@@ -170,7 +170,7 @@ _MOST_DOUBLINGS = 4
 # As long as a target pod may take to start.
 _LONGEST_AHEAD = timedelta(minutes=15)
 MOST_RECENT_MOVES = 3
-"""As many workload updates of a VMI that ended within `RECENT` of the last one cause no wait."""
+"""Number of workload updates of a VMI within `RECENT` of the last one that cause no wait."""
 RECENT = timedelta(minutes=10)
 MOVE_SPACING = timedelta(minutes=1)
 
@@ -212,8 +212,8 @@ def backoff_until(
     doublings = min(len(failures) - 1, _MOST_DOUBLINGS)
     failed_at = failures[0]
     if migration.created is not None:
-        # It was created after they had failed, or shortly before. A clock that was hours ahead has written a later
-        # time, and the wait would be as long.
+        # It was created after they had failed, or shortly before. A later time was written by a clock that was hours
+        # ahead, and the wait would be as long.
         failed_at = min(failed_at, migration.created + _LONGEST_AHEAD)
     return failed_at + FIRST_BACKOFF * 2**doublings, len(failures)
 
@@ -223,7 +223,7 @@ def spaced_until(
 ) -> tuple[datetime, int] | None:
     """Return until when a workload update waits, and after how many recent ones; None if it need not wait.
 
-    Only those count that reached the node agents: the others have moved no guest. The time may be past.
+    Only those count that reached the node agents: the others have not moved the guest. The time may be past.
     """
     if vmi is None or not migration.is_workload_update(vmi_uid=vmi.uid):
         return None
@@ -236,7 +236,7 @@ def spaced_until(
         # It was withdrawn when the guest had already left, so the object is gone.
         ends.append(state.ended_at)
     if migration.created is not None:
-        # It was created after they had ended. A time that is later by more than clocks differ would block it for long.
+        # It was created after they had ended. A time that is later by more than the clock skew would block it for long.
         ends = [moved_at for moved_at in ends if moved_at < migration.created + MOVE_SPACING]
     last = max(ends, default=None)
     if last is None:
@@ -271,7 +271,7 @@ def _is_corrected(item: Migration, *, vmi: VirtualMachineInstance | None, known:
 def _is_for_the_same(item: Migration, other: Migration) -> bool:
     """Report whether `other` is for nothing new since `item` failed; a user's migration never counts.
 
-    A corrected NIC, or an additional one, is tried at once.
+    A corrected or an additional NIC is tried at once.
     """
     known, asked = changes_of(item), changes_of(other)
     if not item.is_automatic or not asked:

@@ -1,4 +1,4 @@
-"""The path of each NIC of one VMI, chosen before anybody is asked for anything: who asks whom follows from it."""
+"""The path of each NIC of one VMI; chosen first, as all requests to pods and migrations depend on it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,11 +34,11 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """A path, and what it was chosen by.
+    """A chosen path, and its input.
 
     Attributes:
-        change: its fingerprint, which a migration for it names.
-        failures: the migrations that were made for it in vain.
+        change: the fingerprint of the change, which a migration for it names.
+        failures: the failed migrations for it.
     """
 
     choice: PathChoice
@@ -48,7 +48,7 @@ class Chosen:
 
     @property
     def waiting_since(self) -> datetime | None:
-        """Start of the wait; None if the pod is not waited for, so that a new controller has its full time."""
+        """Start of the wait; None without a pending request to the pod, so that a new controller has its full time."""
         is_tried = (
             not is_pod_left_alone(self.evidence)
             and not self.evidence.controller.is_absent
@@ -59,15 +59,15 @@ class Chosen:
 
 @dataclass(slots=True, kw_only=True)
 class Chooser:
-    """Chooses for one VMI, in one pass.
+    """Chooses the paths of one VMI in one pass.
 
     Attributes:
         rows: `status.interfaces` by name, as reported.
-        records: the records as they were before this pass.
+        records: the records before this pass.
         slots: PCI slots of the guest.
-        failures: what was last said to have failed about each interface of the pod.
-        superseded: NICs whose pod has, or is asked for, what the spec no longer asks for.
-        phantoms: NICs that the pod has probably not got.
+        failures: the last reported failure of each interface of the pod.
+        superseded: NICs whose pod has, or is requested, what the spec no longer requests.
+        phantoms: NICs that the pod probably does not have.
     """
 
     view: VmiView
@@ -89,27 +89,27 @@ class Chooser:
         self._names = interface_names(self.view.vmi, self.pod, self.rows)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
-        """Choose for one NIC; each check of a pass that asks is told the same."""
+        """Choose the path of one NIC; the result is cached, so all checks of a pass get the same one."""
         asked = (operation, interface, network)
         if (chosen := self._chosen.get(asked)) is None:
             chosen = self._chosen[asked] = self._choose(operation=operation, interface=interface, network=network)
         return chosen
 
     def reasons(self) -> Mapping[tuple[str, OperationType, OperationPath], Reason]:
-        """By which each path was chosen in this pass: name of the NIC, operation, path."""
+        """The reasons of the paths chosen in this pass, by name of the NIC, operation and path."""
         return {
             (interface.name, operation, chosen.choice.path): chosen.choice.reason
             for (operation, interface, _), chosen in self._chosen.items()
         }
 
     def give_slots(self, slots: PciSlots) -> None:
-        """Choose by these from now on; what was chosen before for a NIC that has none is chosen again."""
+        """Use these slots from now on; the path of a NIC without a slot is chosen again."""
         self.slots = slots
         for asked in [asked for asked in self._chosen if asked[1].name in slots.refused]:
             del self._chosen[asked]
 
     def out_of_reach(self) -> frozenset[str]:
-        """NICs of the VMI that no pod is asked for until somebody changes something: they need no PCI slot."""
+        """NICs of the VMI that are not requested from any pod until something changes: they need no PCI slot."""
         return frozenset(name for name in self.left_alone() if self._is_out_of_reach(name))
 
     def _is_out_of_reach(self, name: str) -> bool:
@@ -151,13 +151,13 @@ class Chooser:
         return Chosen(choice=choose_path(evidence), evidence=evidence, change=change, failures=failures)
 
     def is_withdrawn(self, name: str) -> bool:
-        """It has been taken out, or is to be now, until network-status drops it."""
+        """True if it is, or is to be, removed from the annotation until network-status drops it."""
         phantom = self.phantoms.get(name)
         is_phantom = phantom is not None and phantom.state is PhantomState.WITHDRAWN
         return is_phantom or self.superseded.get(name) is Superseded.WITHDRAWN
 
     def left_alone(self) -> frozenset[str]:
-        """NICs of the VMI's spec that the running pod must not be asked for, or not to let go."""
+        """NICs of the VMI's spec that must be neither requested from the running pod nor detached."""
         networks = {network.name: network for network in self.view.vmi.networks if network.is_secondary}
         return frozenset(
             item.name
@@ -228,15 +228,15 @@ class Chooser:
         return self.failures.get(self._names.get(name, "")) if self.pod is not None else None
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
-        """Since when the present try in place lasts.
+        """Start of the present attempt in place.
 
-        Begun anew by another configuration of the network, and by any change of the VMI after the last one failed:
-        not by a NIC beside it, as each has a deadline of its own.
+        Reset by a change of the network's configuration, and by any change of the VMI after a failed attempt: not by
+        another NIC, as each has a deadline of its own.
         """
         if record is None or record.waiting_since is None:
             return self.now
         changed_at = definition.changed_at if definition is not None else None
-        # Not of one that nobody asks for until its former interface is detached: it would begin without end.
+        # Not for a NIC that is not requested until its former interface is detached: it would be reset indefinitely.
         is_detached_first = record.is_suspect or record.name in self.superseded
         is_spec_new = record.observed_generation != self.view.vmi.generation and not is_detached_first
         if (changed_at is not None and changed_at > record.waiting_since) or (
@@ -259,14 +259,14 @@ class Chooser:
         if not is_asked_for or not view.keeps_rollbacks or not self._is_rolled_back(name, network):
             return ""
         is_known = record is not None and record.reason == Reason.ROLLED_BACK and operation is OperationType.PLUG
-        # A record of an earlier version has it in its message alone, which is quoted as it is from now on.
+        # A record of an earlier version has it only in its message, which is quoted unchanged from now on.
         if is_known and record is not None and (cause := record.rollback_cause or record.message):
             return cause
         error = failures.message or (record.last_error if record is not None else "")
         return say.rolled_back_before(error, view.policy)
 
     def _is_rolled_back(self, name: str, network: Network | None) -> bool:
-        """With rollout strategy Stage the VMI speaks for itself, unless it is the template's network that is meant."""
+        """True if it was rolled back; with rollout strategy Stage the VMI's own entries decide for its own network."""
         view, mine = self.view, entry_of(name, self.view.vmi)
         is_staged = view.config is not None and view.config.stages_changes
         if is_staged and mine is not None and mine[1] == network:
@@ -312,7 +312,7 @@ class Chooser:
 
 
 def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
-    """How often the controller itself said so; what it said before the last attempt is no answer to that one."""
+    """Number of failures that the controller reported; reports before the last attempt are not about that one."""
     if not attempts.error:
         return 0
     is_answered = failure is not None and (attempts.last_at is None or failure.heard_at >= attempts.last_at)

@@ -1,7 +1,7 @@
-"""The tables by which the path of a NIC is chosen: in place or by migration, and whether it can migrate.
+"""The tables by which the path of a NIC is chosen: in place or by migration, and whether a migration is possible.
 
 Pure data and predicates; `plan.nic.path.choice` reads the tables from the top and takes the first rule that
-applies. Each row is written out, none is computed.
+applies. All rows are written out, none is computed.
 """
 
 from collections.abc import Callable
@@ -16,26 +16,26 @@ from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
 from nicplug.plan.reasons import Reason
 
 CONTROLLER_GRACE = timedelta(seconds=5)
-"""A controller's pod that restarts is back by then, and serves what it finds in the annotations at its start."""
+"""By then a restarting pod of the controller is back, and processes the annotations that it finds at its start."""
 
 
 class Verdict(StrEnum):
     """The action for the NIC."""
 
     DYNAMIC = "Dynamic"
-    """In place: the pod is asked, and there is still time."""
+    """In place: requested from the pod, before the deadline."""
     MIGRATE = "Migrate"
-    """A migration is to be made; the migration controller decides when."""
+    """A migration is to be created; the migration controller decides when."""
     HOLD = "Hold"
-    """The dynamic path has failed, and is asked again with back-off: nothing else is possible or allowed."""
+    """The dynamic path has failed, and is retried with back-off: no other path is possible or allowed."""
     ROLL_BACK = "RollBack"
-    """What was asked for is rolled back, down to what works."""
+    """The request is rolled back to the last working state."""
     FAILED = "Failed"
-    """Nothing more is tried until something changes."""
+    """Not retried until something changes."""
     BLOCKED = "Blocked"
-    """Something that a person has decided, or has to provide, is in the way."""
+    """Blocked by a decision of a user or admin, or by something that they have to provide."""
     RESTART = "Restart"
-    """Only a restart of the VM brings it."""
+    """Possible only by a restart of the VM."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,12 @@ class Rule:
     """One row of a table.
 
     Attributes:
-        when: the evidence that it is for, as a phrase of the documentation.
-        says: the same about one NIC, with the names of phrases (`messages.render`).
-        remedy: what a person can do about that NIC, with phrases too; "" when nothing is to be done.
-        reason_of_unplug: where it differs.
-        next_attempt: when it is tried again by itself.
-        again_at: when time alone makes another rule apply.
+        when: the evidence to which it applies, as a phrase of the documentation.
+        says: the message about one NIC, with the names of phrases (`messages.render`).
+        remedy: what a user or admin can do, with phrases too; "" if nothing is to be done.
+        reason_of_unplug: the reason for an unplug, if it differs.
+        next_attempt: when it is retried automatically.
+        again_at: when another rule applies without any other event.
     """
 
     when: str
@@ -62,13 +62,13 @@ class Rule:
     again_at: Callable[[PathEvidence], datetime | None] = lambda _: None
 
     def reason_for(self, evidence: PathEvidence) -> Reason:
-        """The reason, for this operation."""
+        """The reason for this operation."""
         is_unplug = evidence.operation is OperationType.UNPLUG
         return self.reason_of_unplug if is_unplug and self.reason_of_unplug is not None else self.reason
 
 
 def is_pod_left_alone(evidence: PathEvidence) -> bool:
-    """The running pod is not asked: this does not concern it, or it could not, or must not, be given this."""
+    """True if nothing is requested from the running pod: it is not concerned, or the NIC is impossible or forbidden."""
     return (
         evidence.is_sriov
         or bool(evidence.no_slot)
@@ -78,9 +78,9 @@ def is_pod_left_alone(evidence: PathEvidence) -> bool:
 
 
 def grace_ends_at(evidence: PathEvidence) -> datetime | None:
-    """Until when a controller that is gone or not ready is given time to come back; None: no time at all.
+    """When the grace period of a missing or unready controller ends; None if there is none.
 
-    Never longer than the NIC's own deadline, however often the controller goes and comes.
+    Never later than the NIC's own deadline, however often the controller restarts.
     """
     since = evidence.controller.since
     return None if since is None else min(since + CONTROLLER_GRACE, evidence.deadline)
@@ -121,7 +121,7 @@ def _is_late(evidence: PathEvidence) -> bool:
 
 
 def _is_rolled_back(evidence: PathEvidence) -> bool:
-    """An unplug has nothing to go back to: the guest has let the NIC go."""
+    """True if it is rolled back; never an unplug, as the guest has already released the NIC."""
     return evidence.policy.on_failure is OnFailure.ROLLBACK and evidence.operation is not OperationType.UNPLUG
 
 
@@ -281,7 +281,7 @@ IN_PLACE: tuple[Rule, ...] = (
         again_at=lambda evidence: evidence.deadline,
     ),
 )
-"""In place, or by migration? The last rule always applies."""
+"""In place or by migration; the last rule always applies."""
 
 
 OBSTACLES: tuple[Rule, ...] = (
@@ -361,4 +361,4 @@ OBSTACLES: tuple[Rule, ...] = (
         says="{failures}; {retry}",
     ),
 )
-"""What keeps a NIC that is to come by migration from it, or is to be said of it; none: it is migrated."""
+"""Obstacles to a migration, and remarks about it; if none applies, the VM is migrated."""

@@ -108,7 +108,7 @@ def test_time_alone_never_leads_back_to_the_dynamic_path(item: PathEvidence, mom
 
 
 @given(EVIDENCE)
-def test_the_choice_is_made_anew_when_it_says_so(item: PathEvidence) -> None:
+def test_the_choice_is_made_again_when_it_says_so(item: PathEvidence) -> None:
     """Nothing changes before that moment, and it does not stay in the past: no loop."""
     choice = choose_path(item)
     if choice.again_at is None:

@@ -222,7 +222,7 @@ def test_what_is_remembered_is_bounded() -> None:
         pytest.param(600, 0, id="for an earlier NIC of that name"),
     ],
 )
-def test_a_nic_that_was_taken_away_and_comes_back_is_tried_anew(seconds: float, counted: int) -> None:
+def test_a_nic_that_was_taken_away_and_comes_back_is_tried_again(seconds: float, counted: int) -> None:
     created = parse_time(CREATED)
     assert created is not None
     asked_at = created + (later(seconds) - NOW)
