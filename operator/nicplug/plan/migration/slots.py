@@ -1,4 +1,8 @@
-"""Migration slots: which migrations may start now, in which order, and what the others wait for."""
+"""Migration slots: which migrations may start now, in which order, and what the others wait for.
+
+A slot counts once it is in the ledger, a ConfigMap that `reconcile.slots` writes. Limits are those of the cluster and
+of the source node; that of the target node is checked at the hand-off.
+"""
 
 import heapq
 from collections import Counter, defaultdict

@@ -3,7 +3,7 @@
 Source: KubeVirt 1.9 `GenerateFromActivePod`, with these differences (docs/differences.md): elements of others
 stay; an element is removed only after the guest has released the NIC; removals and additions are never combined in one
 write (DNC#157: the added NIC's network-status gets lost); a network that cannot be attached is not requested; failed
-requests are retried.
+requests are retried. A new pod's annotation is that of `plan.vmi.new_pod_networks`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -167,13 +167,13 @@ def pod_has_it(situation: Situation) -> Finding | None:
 
 
 def pod_must_not_be_asked(situation: Situation) -> Finding | None:
-    """Find a network that cannot be attached, or for which the annotation has no room."""
+    """Find a network whose element the annotation withholds: it cannot be attached, or there is no room for it."""
     refusal = situation.annotation.withheld.get(situation.interface.name)
     return situation.blocked(refusal) if refusal is not None else None
 
 
 def network_cannot_be_attached(situation: Situation) -> Finding | None:
-    """Find a network that cannot be attached; a new pod would not start with it either."""
+    """Find a network that cannot be attached and that no annotation requests, such as one of SR-IOV."""
     network, view = situation.network, situation.view
     if network is None:
         return None

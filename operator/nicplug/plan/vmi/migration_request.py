@@ -1,4 +1,9 @@
-"""Requests the migrations that a VMI's NICs need, and withdraws them when no NIC needs one any more."""
+"""Requests the migrations that a VMI's NICs need, and withdraws them when no NIC needs one any more.
+
+A NIC needs a migration if the first rule that applies to it in `plan.nic.path.rules` says so and no check of the NIC
+blocks it. This module decides when: no migration of the VMI is unfinished, and a batch window has passed since the last
+change of its spec. `plan.nic.path.migration_history` decides which NICs share a migration, and when to give up.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,9 @@
 """Blames failed migrations on NICs, and reads the blame back for later decisions.
 
-`blame_nics` writes the NICs at fault into the status of a migration that fails. `blamed_nics` reads them back, and
-`migration_history` counts them; `find_blocking_networks` finds networks that keep every target pod from starting.
+A migration whose target pod did not become ready in time records the NICs at fault in its status, as `blame_nics` names
+them (`plan.migration.plan_migration` calls it). `blamed_nics` reads them back, or else all NICs that the migration was
+created for, and `migration_history` counts them. `find_blocking_networks` finds networks that keep every target pod
+from starting.
 
 Each NIC is blamed with the fingerprint of its change, so that a corrected NIC or network is tried again at once.
 """

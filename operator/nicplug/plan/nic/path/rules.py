@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     DYNAMIC = "Dynamic"
     """In place: requested from the pod, before the deadline."""
     MIGRATE = "Migrate"
-    """A migration is to be created; the migration controller decides when."""
+    """A migration is needed; `plan.vmi.migration_request` decides when."""
     HOLD = "Hold"
     """The dynamic path has failed, and is retried with back-off: no other path is possible or allowed."""
     ROLL_BACK = "RollBack"
