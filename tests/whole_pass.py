@@ -118,7 +118,7 @@ def _prepare(key: WorkKey, objects: Mapping[CachedKind, Json], *, nads: int, is_
         caches.observe(kind, ObjectText(_PLURALS[kind]).read(text) if is_elided else raw)
     gatherer = Gatherer(caches, Memory(clock=lambda: NOW), PlanSettings())
 
-    def on_dirty(_keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+    def on_dirty(_keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         """Nobody else looks."""
 
     expander = Expander(sink, caches, on_dirty, LargeTurns(on_turn=lambda _: None))

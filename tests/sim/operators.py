@@ -43,11 +43,8 @@ from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import VmiKey, VmKey, WorkKey
-from nicplug.plan.outcome import Plan
+from nicplug.model.keys import WorkKey
 from nicplug.plan.views import PlanSettings
-from nicplug.plan.vm.plan_vm import plan_vm
-from nicplug.plan.vmi.plan_vmi import plan_vmi
 from nicplug.reconcile.delays import RetryPolicy
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
@@ -213,7 +210,6 @@ class Operator:
     on_error: Callable[[WorkKey, ApiError, float], None] = lambda *_: None
     api: SimApi = field(init=False)
     _caches: Caches = field(init=False)
-    _gatherer: Gatherer = field(init=False)
     _reconciler: Reconciler = field(init=False)
     _reaper: Reaper = field(init=False)
     _retry: RetryPolicy = field(init=False)
@@ -235,7 +231,7 @@ class Operator:
             work.close()
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock)
-        gatherer = self._gatherer = Gatherer(self._caches, Memory(clock=self._clock), PlanSettings())
+        gatherer = Gatherer(self._caches, Memory(clock=self._clock), PlanSettings())
         self._reconciler = Reconciler(
             api=self.api,
             gatherer=gatherer,
@@ -259,23 +255,8 @@ class Operator:
     def _clock(self) -> datetime:
         return self.cluster.now + timedelta(seconds=self.seconds_ahead)
 
-    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
-        if is_conclusive and by is not None:
-            keys = [key for key in keys if key != by]
-            if by not in self._due:  # else something else has changed since it was planned, and it is planned again
-                self._check_settled(by)
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         self._due |= dict.fromkeys(keys, self.cluster.now)
-
-    def _check_settled(self, key: WorkKey) -> None:
-        """Plan again after a conclusive report: nothing may be left to do, or to wait for."""
-        now, plan = self._clock(), Plan()
-        match key:
-            case VmiKey() if (vmi_view := self._gatherer.vmi_view(key)) is not None:
-                plan = plan_vmi(vmi_view, now=now)
-            case VmKey() if (vm_view := self._gatherer.vm_view(key)) is not None:
-                plan = plan_vm(vm_view, now=now)
-        if plan.actions or plan.afterwards or plan.withholds_report:
-            self.bugs.append(AssertionError(f"{key}: not settled by its report: {plan}"))
 
     def relist(self) -> None:
         """Kopf opens its watches anew: it tells what exists, and nothing of what is gone."""

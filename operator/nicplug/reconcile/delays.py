@@ -50,16 +50,16 @@ def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Cach
     if key == SLOTS:
         return SLOTS_SECONDS
     is_own, is_neighbour = key == by, key != of
-    if isinstance(key, VmKey) and (is_own or is_neighbour) and has_only_to_report(key, caches):
+    if isinstance(key, VmKey) and (is_own or is_neighbour) and _has_only_to_report(key, caches):
         if is_own and is_neighbour:
             return CARRIED_OUT_SECONDS
         return BUSY_REPORT_SECONDS if is_busy else REPORT_SECONDS
-    if isinstance(key, VmiKey) and (is_own or isinstance(of, VmKey)) and is_steady(key, caches):
+    if isinstance(key, VmiKey) and (is_own or isinstance(of, VmKey)) and _is_steady(key, caches):
         return BUSY_ECHO_SECONDS if is_busy else ECHO_SECONDS
     return NEIGHBOUR_SECONDS if is_neighbour else 0.0
 
 
-def is_steady(key: VmiKey, caches: Caches) -> bool:
+def _is_steady(key: VmiKey, caches: Caches) -> bool:
     """Report whether the guest runs and nothing stops or migrates it: any further work is triggered by an event."""
     vmi = caches.vmis.get(key)
     if vmi is None or vmi.deleting or vmi.phase is not VmiPhase.RUNNING:
@@ -67,10 +67,10 @@ def is_steady(key: VmiKey, caches: Caches) -> bool:
     return all(migration.is_final for migration in caches.migrations_of(key))
 
 
-def has_only_to_report(key: VmKey, caches: Caches) -> bool:
+def _has_only_to_report(key: VmKey, caches: Caches) -> bool:
     """Report whether the VM runs and reports so, and none of its requests waits for its instance."""
     vm = caches.vms.get(key)
-    if vm is None or vm.deleting or not is_steady(VmiKey(key.namespace, key.name), caches):
+    if vm is None or vm.deleting or not _is_steady(VmiKey(key.namespace, key.name), caches):
         return False
     status = vm.read_status()
     return status.get("ready") is True and not any(status.get(member) for member in _REQUESTS)

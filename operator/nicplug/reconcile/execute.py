@@ -44,7 +44,6 @@ from nicplug.plan.actions import (
     TurnVm,
 )
 from nicplug.plan.reasons import Reason
-from nicplug.reconcile.conclusive import Report, find_report
 from nicplug.reconcile.large_objects import Expander, needs_expansion
 
 log = structlog.get_logger(__name__)
@@ -62,13 +61,8 @@ _RESOURCES: dict[Kind, Resource] = {
 class OnDirty(Protocol):
     """Takes keys to reconcile."""
 
-    def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
-        """Enqueue the keys.
-
-        Args:
-            by: the key whose pass has changed them by a write.
-            is_conclusive: a pass over that key would find nothing to do (`reconcile.conclusive`).
-        """
+    def __call__(self, keys: list[WorkKey], /, *, by: WorkKey | None = None) -> None:
+        """Enqueue the keys; `by` is the key whose pass has changed them by a write."""
         ...
 
 
@@ -223,7 +217,6 @@ class Executor:
         resource = _RESOURCES[action.kind]
         namespace, name = action.key.namespace, action.key.name
         operations = list(action.json_patch())
-        report = find_report(action, by=by, caches=self.caches)
         try:
             if has_elided(operations):
                 answer = await self._expanding().patch(action, operations, resource, by=by)
@@ -234,7 +227,7 @@ class Executor:
         except Gone:
             await self._confirm_gone(action)
             raise
-        self._observe(action.kind, answer, by=by, report=report)
+        self._observe(action.kind, answer, by=by)
 
     def _is_large(self, key: VmiKey) -> bool:
         vmi = self.caches.vmis.get(key)
@@ -267,20 +260,11 @@ class Executor:
             )
             raise Rejected(message, status=404)
 
-    def _observe(
-        self,
-        kind: Kind,
-        answer: Json,
-        *,
-        by: WorkKey | None = None,
-        was_read: bool = False,
-        report: Report | None = None,
-    ) -> None:
+    def _observe(self, kind: Kind, answer: Json, *, by: WorkKey | None = None, was_read: bool = False) -> None:
         if kind is Kind.BUDGET:
             self.on_dirty(self.caches.budgets.observe(answer, lives=was_read), by=by)
-            return
-        keys = self.caches.observe(CachedKind(kind.value), answer)
-        self.on_dirty(keys, by=by, is_conclusive=report is not None and report.is_conclusive(self.caches))
+        else:
+            self.on_dirty(self.caches.observe(CachedKind(kind.value), answer), by=by)
 
     def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
         """Remove a deleted object from the caches; returns the keys to reconcile."""

@@ -137,28 +137,14 @@ class Intake:
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 
-    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
-        """Enqueue the keys that a response has changed.
+    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        """Enqueue the keys that a response has changed; `by` is the key whose pass sent the request."""
+        self.enqueue(keys, by=by)
 
-        Args:
-            by: the key whose pass sent the request.
-            is_conclusive: a pass over that key would find nothing to do (`reconcile.conclusive`).
-        """
-        self.enqueue(keys, by=by, is_conclusive=is_conclusive)
-
-    def enqueue(
-        self,
-        keys: list[WorkKey],
-        *,
-        priority: Priority = Priority.LIVE,
-        by: WorkKey | None = None,
-        is_conclusive: bool = False,
-    ) -> None:
+    def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
         """Enqueue the keys: the first one, the object itself, immediately, and its neighbours after a short delay."""
         is_busy = self.is_busy()
         for key in keys:
-            if is_conclusive and key == by:
-                continue
             if priority is Priority.LIVE:
                 delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches, is_busy=is_busy)
             else:

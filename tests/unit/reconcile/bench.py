@@ -123,7 +123,7 @@ class Bench:
     def _clock(self) -> datetime:
         return self.cluster.now
 
-    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         self.dirty += keys
 
     def hear(self) -> None:

@@ -40,7 +40,7 @@ async def _is_podless(api: Any, *, in_sight: bool, caches: Caches) -> tuple[bool
         caches.observe(CachedKind.POD, pod())
     dirty: list[WorkKey] = []
 
-    def on_dirty(keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+    def on_dirty(keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         dirty.extend(keys)
 
     await Executor(api, caches, on_dirty).execute(CONFIRM, by=CONFIRM.owner)

@@ -43,7 +43,7 @@ class Cluster:
         expander = Expander(self.api, self.caches, self.dirty.extend, self.turns)
         self.executor = Executor(self.api, self.caches, self._look_at, expander)
 
-    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None, is_conclusive: bool = False) -> None:
+    def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
         self.dirty += keys
 
     def put(self, raw: Json) -> None:

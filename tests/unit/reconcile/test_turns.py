@@ -47,7 +47,7 @@ class Site:
         self.turns = LargeTurns(on_turn=self.queue.add)
         api = cast(Any, self)
         expander = Expander(api, self.caches, lambda _: None, self.turns)
-        self.executor = Executor(api, self.caches, lambda _, by=None, is_conclusive=False: None, expander)
+        self.executor = Executor(api, self.caches, lambda _, by=None: None, expander)
         gate = asyncio.Event()
         gate.set()
         self.workers = Workers(
