@@ -10,6 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -18,7 +19,7 @@ import structlog
 
 from nicplug import __version__
 from nicplug.cache.caches import Caches
-from nicplug.cache.reaper import WATCHED, Reaper
+from nicplug.cache.reaper import Reaper, watched_in
 from nicplug.completeness import Completeness
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
@@ -27,19 +28,21 @@ from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
 from nicplug.model.keys import WorkKey
+from nicplug.model.mode import Mode
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
 from nicplug.model.versions import VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import OperatorMetrics
+from nicplug.reconcile.companion import companion_keys, companion_reconcilers
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.kubevirt_status import IgnoredKubevirts, KubevirtStatus
 from nicplug.reconcile.large_objects import Expander, LargeTurns
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
-from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.reconciler import Reconciler, standalone_reconcilers
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.side_watches import SideWatches
@@ -64,6 +67,7 @@ class App:
         settings: settings of the process.
         connection: connection to the API server.
         metrics: metrics of the process.
+        mode: whether nicplug runs the virtual machines, or works beside KubeVirt.
         exit_soon: called with the exit code when only Kopf's shutdown is left.
     """
 
@@ -73,9 +77,10 @@ class App:
         settings: Settings,
         connection: Connection,
         metrics: OperatorMetrics,
+        mode: Mode = Mode.STANDALONE,
         exit_soon: Callable[[int], None] = lambda _code: None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._mode = settings, mode
         self._connection = connection
         self._exit_soon = exit_soon
         self.metrics = metrics
@@ -85,10 +90,12 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._clock = SteadyClock()
-        self.caches = Caches(clock=self._clock, kubevirt_namespace=settings.kubevirt_namespace)
+        self.caches = Caches(clock=self._clock, kubevirt_namespace=settings.kubevirt_namespace, mode=mode)
         self.queue: WorkQueue[WorkKey] = WorkQueue(group_of=attrgetter("namespace"))
         self._turns = LargeTurns(on_turn=self.queue.add)
         self.intake = Intake(caches=self.caches, queue=self.queue, is_busy=self._is_busy, on_bug=metrics.failed_by_bug)
+        if self._is_companion:
+            self.intake.keys_of = companion_keys
         self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
         self._side_watches = SideWatches.of(
             connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
@@ -133,7 +140,7 @@ class App:
         connection.watches.on_restored = self._on_watch_restored
         connection.direct.is_known = self.caches.knows
         connection.direct.on_change = self.intake.hear_directly
-        connection.listings.order = [watched.resource.plural for watched in WATCHED]
+        connection.listings.order = [watched.resource.plural for watched in watched_in(self.caches.mode)]
         connection.listings.take = self.intake.hear_listed
         connection.listings.on_again = self.intake.relisted.set
 
@@ -172,7 +179,11 @@ class App:
         self.gatherer = Gatherer(
             self.caches,
             Memory(clock=self._clock),
-            replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16)),
+            replace(
+                self._settings.plan_settings(),
+                name_salt=secrets.token_hex(16),
+                renews_target_pods=not self._is_companion,
+            ),
             is_busy=self._is_busy,
         )
         reconciler = Reconciler(
@@ -183,6 +194,7 @@ class App:
             on_dirty=self.intake.answered,
             on_measure=self.metrics.measured,
             expander=Expander(api, self.caches, self.intake.answered, self._turns),
+            make=partial(companion_reconcilers, wake=self.queue.add) if self._is_companion else standalone_reconcilers,
         )
         return Workers(
             queue=self.queue,
@@ -192,6 +204,10 @@ class App:
             observer=self.metrics,
             turns=self._turns,
         )
+
+    @property
+    def _is_companion(self) -> bool:
+        return self._mode is Mode.COMPANION
 
     def _is_busy(self) -> bool:
         return self.queue.waiting() > self._settings.workers
@@ -255,6 +271,7 @@ class App:
         register(
             registry=registry,
             listener=self.intake,
+            mode=self._mode,
             login=self._connection.login,
             on_start=self._on_kopf_start,
             on_end=self._on_kopf_end,
@@ -285,7 +302,8 @@ class App:
         self._spawn(watch_loop_lag(self.metrics.lagged), name="loop lag")
         self._spawn(self._end_when_clock_is_wrong(), name="clock")
         self._spawn(self._protection.keep(), name="certificate of metrics")
-        self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
+        if not self._is_companion:  # KubeVirt's operator reports it
+            self._spawn(self._kubevirt_status.run(), name="status of the KubeVirt CR")
         if self._settings.leader_election:
             self._spawn(self._elector.run(), name="leader election")
 
@@ -351,12 +369,12 @@ class App:
 
     def _kubevirts_changed(self) -> None:
         """Report only when all KubeVirt CRs are known: the effective one may arrive last."""
-        if self._complete:
+        if self._complete and not self._is_companion:
             self._ignored_kubevirts.report_soon()
             self._kubevirt_status.wake()
 
     def _open_gate(self) -> None:
-        if self._complete:
+        if self._complete and not self._is_companion:
             self._ignored_kubevirts.report()
             self._kubevirt_status.wake()
         if self._may_work():

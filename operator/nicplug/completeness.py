@@ -8,7 +8,7 @@ import contextlib
 import random
 from dataclasses import dataclass
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.caches import CachedKind, kinds_of
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.watch_health import WatchHealth
@@ -72,7 +72,7 @@ class Completeness:
             StartError: Kopf does not even try to watch a kind; discovery did not show it in time.
         """
         waited, known = 0.0, 0
-        while missing := [kind.value for kind in CachedKind if not self.watches.has_opened(plural_of(kind))]:
+        while missing := [kind.value for kind in self._kinds() if not self.watches.has_opened(plural_of(kind))]:
             if waited > _WATCHES_SECONDS and not self.watches.problem():
                 raise StartError(f"no watch of {', '.join(missing)} was opened; starting again helps")
             await asyncio.sleep(_LOOK_SECONDS)
@@ -80,5 +80,8 @@ class Completeness:
             if (listed := self._size()) != known:
                 waited, known = 0.0, listed
 
+    def _kinds(self) -> tuple[CachedKind, ...]:
+        return kinds_of(self.reaper.caches.mode)
+
     def _size(self) -> int:
-        return sum(len(self.reaper.caches.store_of(kind)) for kind in CachedKind)
+        return sum(len(self.reaper.caches.store_of(kind)) for kind in self._kinds())

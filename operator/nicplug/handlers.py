@@ -11,6 +11,7 @@ from typing import Protocol
 import kopf
 
 from nicplug.cache.caches import CachedKind
+from nicplug.model.mode import Mode
 
 
 class Listener(Protocol):
@@ -25,6 +26,7 @@ def register(
     *,
     registry: kopf.OperatorRegistry,
     listener: Listener,
+    mode: Mode,
     login: Callable[[], Awaitable[kopf.AiohttpSession]],
     on_start: Callable[[], Awaitable[None]],
     on_end: Callable[[], Awaitable[None]],
@@ -63,6 +65,19 @@ def register(
     async def on_pod(event: kopf.RawEvent, **_: object) -> None:
         listener.hear(CachedKind.POD, event)
 
-    @kopf.on.event("apps", "v1", "controllerrevisions", registry=registry)
-    async def on_revision(event: kopf.RawEvent, **_: object) -> None:
-        listener.hear(CachedKind.REVISION, event)
+    _register_records(registry=registry, listener=listener, mode=mode)
+
+
+def _register_records(*, registry: kopf.OperatorRegistry, listener: Listener, mode: Mode) -> None:
+    """Register the handler of the objects in which records are kept."""
+    if mode is Mode.STANDALONE:
+
+        @kopf.on.event("apps", "v1", "controllerrevisions", registry=registry)
+        async def on_revision(event: kopf.RawEvent, **_: object) -> None:
+            listener.hear(CachedKind.REVISION, event)
+
+    else:
+
+        @kopf.on.event("nicplug.io", "v1alpha1", "interfacereports", registry=registry)
+        async def on_report(event: kopf.RawEvent, **_: object) -> None:
+            listener.hear(CachedKind.REPORT, event)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import CachedKind, Caches, kinds_of
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES, POD_DISRUPTION_BUDGETS
@@ -67,7 +67,7 @@ class Vitals:
             gauge("nicplug_queue_depth", partial(self._of_leader, depth), priority.name.lower())
         gauge("nicplug_queue_oldest_age_seconds", partial(self._of_leader, self.queue.oldest_age_seconds))
         gauge("nicplug_large_objects_waiting", self.turns.waiting)
-        for kind in CachedKind:
+        for kind in kinds_of(caches.mode):
             gauge("nicplug_cache_objects", partial(len, caches.store_of(kind)), kind.value)
             gauge("nicplug_watch_works", partial(self._watch_works, kind), kind.value)
             gauge("nicplug_cache_drift", partial(self.reaper.drift_of, kind), kind.value)

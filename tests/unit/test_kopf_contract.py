@@ -9,9 +9,10 @@ from typing import Any
 import kopf
 import pytest
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import CachedKind, Caches, kinds_of
 from nicplug.handlers import register
 from nicplug.kopf_settings import EndlessBackoff, NullDiffBaseStorage, NullProgressStorage, kopf_settings
+from nicplug.model.mode import Mode
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.queue import WorkQueue
 
@@ -117,7 +118,8 @@ def test_only_launcher_pods_are_watched() -> None:
     assert kopf_settings().watching.label_selectors["v1", "pods"] == "kubevirt.io=virt-launcher"
 
 
-def test_every_handler_is_of_events_alone() -> None:
+@pytest.mark.parametrize("mode", list(Mode))
+def test_every_handler_is_of_events_alone(mode: Mode) -> None:
     """Indices make a start quadratic (trap A); every other kind of handler makes Kopf write."""
     registry = kopf.OperatorRegistry()
 
@@ -128,7 +130,7 @@ def test_every_handler_is_of_events_alone() -> None:
         def hear(self, kind: Any, event: Any) -> None:
             """Hear nothing."""
 
-    register(registry=registry, listener=Deaf(), login=nothing, on_start=nothing, on_end=nothing)
-    assert len(registry._watching.get_all_handlers()) == len(CachedKind)
+    register(registry=registry, listener=Deaf(), mode=mode, login=nothing, on_start=nothing, on_end=nothing)
+    assert len(registry._watching.get_all_handlers()) == len(kinds_of(mode))
     for others in (registry._indexing, registry._changing, registry._spawning, registry._webhooks):
         assert list(others.get_all_handlers()) == []

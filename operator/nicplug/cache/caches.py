@@ -25,6 +25,7 @@ from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
 from nicplug.model.eviction import AT_REST, EvictionStrategy, is_protected
+from nicplug.model.interface_report import InterfaceReport, interfaces_hash, parse_report
 from nicplug.model.keys import (
     SLOTS,
     AttachmentKey,
@@ -33,6 +34,7 @@ from nicplug.model.keys import (
     MigrationKey,
     ObjectKey,
     PodKey,
+    ReportKey,
     RevisionKey,
     VmiKey,
     VmKey,
@@ -42,6 +44,7 @@ from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.metadata import mapping, objects, resource_version, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_configuration import MigrationLimits
+from nicplug.model.mode import Mode
 from nicplug.model.nad_policy import AttachmentAccess, MultusFindings, NadRules, attachment_access
 from nicplug.model.pod import parse_pod
 from nicplug.model.revision import parse_revision
@@ -59,6 +62,16 @@ class CachedKind(Enum):
     POD = "Pod"
     KUBEVIRT = "KubeVirt"
     REVISION = "ControllerRevision"
+    REPORT = "InterfaceReport"
+
+
+# A companion decides nothing by revisions, which KubeVirt keeps; nicplug keeps its records in VMIs if they are its own.
+_NOT_OF: Mapping[Mode, CachedKind] = {Mode.STANDALONE: CachedKind.REPORT, Mode.COMPANION: CachedKind.REVISION}
+
+
+def kinds_of(mode: Mode) -> tuple[CachedKind, ...]:
+    """Return the kinds that are watched in a mode."""
+    return tuple(kind for kind in CachedKind if kind is not _NOT_OF[mode])
 
 
 class Caches:
@@ -67,10 +80,19 @@ class Caches:
     Args:
         clock: current time, UTC; stamps when a new generation of a VMI was first seen.
         kubevirt_namespace: namespace of the KubeVirt CR; CRs in other namespaces have no effect.
+        mode: in companion mode the records of a VMI's NICs are those of its InterfaceReport.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime], kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE,
+        mode: Mode = Mode.STANDALONE,
+    ) -> None:
         self._clock = clock
+        self.mode = mode
+        self.reports: Store[InterfaceReport] = Store()
         self.vms: Store[VirtualMachine] = Store(on_forget=self._forget_vm)
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
@@ -92,7 +114,7 @@ class Caches:
         self._pending = PendingIndex()
         self._leaving: set[VmiKey] = set()
         self.operations = OperationCounts()
-        self._spec_seen: dict[str, tuple[int, datetime]] = {}
+        self._spec_seen: dict[str, tuple[int | str, datetime]] = {}
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Store the current version of an object; returns the keys to reconcile."""
@@ -109,10 +131,8 @@ class Caches:
                     self._stamp(vmi)
                     self.launchers.note_records(vmi, before=before)
                     self._vmis_by_attachment.put(vmi)
-                    rows = objects(mapping(raw.get("status")).get("interfaceOperations"))
-                    self._pending.put(vmi, rows)
+                    self._index_records(vmi, mapping(raw.get("status")))
                     (self._leaving.add if vmi.evacuation_node else self._leaving.discard)(vmi.key)
-                    self.operations.put(vmi.key, rows)
                 return self._vmi_keys(change)
             case CachedKind.MIGRATION:
                 return self._put_migration(parse_migration(raw))
@@ -122,6 +142,8 @@ class Caches:
                 return [*self.revisions.vms(self.revisions.put(parse_revision(raw)))]
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(is_news=self.kubevirts.put(raw))
+            case CachedKind.REPORT:
+                return self._report_keys(self.reports.put(parse_report(raw)))
 
     def _is_echo(self, kind: CachedKind, raw: Mapping[str, Any]) -> bool:
         """True if the store has this version or a newer one: most watch lines only echo the answer to a write."""
@@ -170,6 +192,8 @@ class Caches:
                 return [*self.revisions.vms(change)]
             case CachedKind.KUBEVIRT:
                 return self._kubevirt_keys(is_news=self.kubevirts.remove(KubevirtKey(key.namespace, key.name), uid=uid))
+            case CachedKind.REPORT:
+                return self._report_keys(self.reports.remove(key=ReportKey(key.namespace, key.name), uid=uid))
 
     def store_of(self, kind: CachedKind) -> Store[Any]:
         """Return the store of a kind."""
@@ -186,6 +210,8 @@ class Caches:
                 return self.revisions.store
             case CachedKind.KUBEVIRT:
                 return self.kubevirts.store
+            case CachedKind.REPORT:
+                return self.reports
 
     def all_keys(self) -> list[WorkKey]:
         """Return all keys, for a new leader."""
@@ -269,14 +295,50 @@ class Caches:
         return config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES
 
     def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
-        """Return when this process first saw the current generation of the VMI."""
+        """Return when this process first saw the current spec of the VMI; in companion mode, its current NICs."""
         seen = self._spec_seen.get(vmi.uid)
         return seen[1] if seen else self._clock()
 
     def _stamp(self, vmi: VirtualMachineInstance) -> None:
+        seen, version = self._spec_seen.get(vmi.uid), self._spec_version(vmi)
+        if seen is None or seen[0] != version:
+            self._spec_seen[vmi.uid] = (version, self._clock())
+
+    def _spec_version(self, vmi: VirtualMachineInstance) -> int | str:
+        """The VMIs of KubeVirt have no subresource for the status, so that each write of it counts as a generation."""
+        return vmi.generation if self.mode is Mode.STANDALONE else interfaces_hash(vmi.read_spec())
+
+    def digest_of(self, vmi: VirtualMachineInstance) -> str:
+        """Return `interfaces_hash` of a cached VMI, in companion mode."""
         seen = self._spec_seen.get(vmi.uid)
-        if seen is None or seen[0] < vmi.generation:
-            self._spec_seen[vmi.uid] = (vmi.generation, self._clock())
+        return str(seen[0]) if seen is not None else interfaces_hash(vmi.read_spec())
+
+    def _index_records(self, vmi: VirtualMachineInstance, status: Mapping[str, Any]) -> None:
+        """Index the records of a VMI's NICs.
+
+        Args:
+            status: the VMI's, which has them in standalone mode.
+        """
+        if self.mode is Mode.COMPANION:
+            report = self.report_of(vmi)
+            status = report.read_status() if report is not None else {}
+        rows = objects(status.get("interfaceOperations"))
+        self._pending.put(vmi, rows)
+        self.operations.put(vmi.key, rows)
+
+    def report_of(self, vmi: VirtualMachineInstance) -> InterfaceReport | None:
+        """Return the report whose records are about this very VMI."""
+        report = self.reports.get(ReportKey(vmi.key.namespace, vmi.key.name))
+        return report if report is not None and report.vmi_uid == vmi.uid else None
+
+    def _report_keys(self, change: Change[InterfaceReport] | None) -> list[WorkKey]:
+        if change is None:
+            return []
+        keys = [VmiKey(report.key.namespace, report.key.name) for report in change.records]
+        for vmi in map(self.vmis.get, keys):
+            if vmi is not None:
+                self._index_records(vmi, {})
+        return _unique(keys)
 
     def _forget_pod(self, uid: str) -> None:
         self.pod_failures.forget(uid)

@@ -11,12 +11,13 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import CachedKind, Caches, kinds_of
 from nicplug.cache.lost_migrations import forget_unlisted
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError
 from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
+    INTERFACE_REPORTS,
     KUBEVIRTS,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -25,6 +26,7 @@ from nicplug.kube.resources import (
 )
 from nicplug.model.keys import WorkKey
 from nicplug.model.metadata import mapping, resource_version, sequence, text
+from nicplug.model.mode import Mode
 from nicplug.model.names import LAUNCHER_SELECTOR, VM_UID_LABEL
 
 log = structlog.get_logger(__name__)
@@ -48,8 +50,15 @@ WATCHED: tuple[Watched, ...] = (
     Watched(CachedKind.REVISION, CONTROLLER_REVISIONS, VM_UID_LABEL),
     Watched(CachedKind.VMI, VIRTUAL_MACHINE_INSTANCES),
     Watched(CachedKind.MIGRATION, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS),
+    Watched(CachedKind.REPORT, INTERFACE_REPORTS),
     Watched(CachedKind.POD, PODS, LAUNCHER_SELECTOR),
 )
+
+
+def watched_in(mode: Mode) -> tuple[Watched, ...]:
+    """Return the kinds that are watched in a mode."""
+    kinds = kinds_of(mode)
+    return tuple(watched for watched in WATCHED if watched.kind in kinds)
 
 
 def plural_of(kind: CachedKind) -> str:
@@ -93,7 +102,7 @@ class Reaper:
 
     async def sweep(self) -> None:
         """Drop ghosts and detect missed versions of all kinds; one that cannot be listed waits for the next sweep."""
-        for watched in WATCHED:
+        for watched in watched_in(self.caches.mode):
             listed = await self._list_or_none(watched)
             if listed is not None:
                 self.drift[watched.kind] = self._compare(watched, listed)

@@ -14,6 +14,7 @@ import msgspec
 
 from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
+    INTERFACE_REPORTS,
     KUBEVIRTS,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -32,6 +33,7 @@ KINDS = {
         VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
         PODS,
         CONTROLLER_REVISIONS,
+        INTERFACE_REPORTS,
         KUBEVIRTS,
     )
 }

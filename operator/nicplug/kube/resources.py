@@ -14,6 +14,8 @@ VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
 )
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
 
+INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="interfacereports", kind="InterfaceReport")
+
 # StatefulSets keep their previous versions in these; KubeVirt keeps the VM spec that a VMI was started from.
 CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision")
 

@@ -57,6 +57,13 @@ class KubevirtKey(ObjectKey):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class ReportKey(ObjectKey):
+    """Key of an InterfaceReport: the name is that of its VM, or of its bare VMI."""
+
+    __str__ = ObjectKey.__str__
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class AttachmentKey(ObjectKey):
     """Key of a network attachment definition."""
 

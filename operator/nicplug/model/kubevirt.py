@@ -49,6 +49,8 @@ class KubevirtConfig:
     Attributes:
         generation: not compared: a change that no other member of this record shows has no effect.
         workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
+        workload_update_methods: `workloadUpdateMethods`; empty if unset.
+        version: the version of KubeVirt that reports this CR's status; "" if none does.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: identifies the dynamic networks controller.
         trusted_namespaces: the namespaces whose DaemonSets and ConfigMaps count as written by the cluster admin.
@@ -73,6 +75,8 @@ class KubevirtConfig:
     binding_plugins: tuple[BindingPlugin, ...]
     cpu_allocation_ratio: int
     workload_update_allows: bool
+    workload_update_methods: tuple[str, ...] = ()
+    version: str = ""
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
     trusted_namespaces: tuple[str, ...]
@@ -126,6 +130,10 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
         binding_plugins=_binding_plugins(mapping(network.get("binding"))),
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
+        workload_update_methods=tuple(
+            map(text, sequence(mapping(spec.get("workloadUpdateStrategy")).get("workloadUpdateMethods")))
+        ),
+        version=text(mapping(raw.get("status")).get("observedKubeVirtVersion")),
         hotplug=policy,
         controller_finder=finder,
         trusted_namespaces=trusted.names,

@@ -12,8 +12,10 @@ from nicplug.model.frozen_json import FrozenJson, freeze, read_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import (
+    COMPANION_PREFIX,
     EVACUATION_ANNOTATION,
     MIGRATION_FINALIZER,
+    MIGRATION_INTERFACES_ANNOTATION,
     VMI_KIND,
     WORKLOAD_UPDATE_ANNOTATION,
     WORKLOAD_UPDATE_PREFIX,
@@ -108,6 +110,11 @@ _BEFORE_HAND_OFF = _WITHOUT_TARGET | {MigrationPhase.SCHEDULING, MigrationPhase.
 FOREIGN_MIGRATION_PHASES = frozenset(
     {MigrationPhase.WAITING_FOR_SYNC, MigrationPhase.SYNCHRONIZING, MigrationPhase.UNKNOWN}
 )
+# Prefix and annotation of the migrations that nicplug creates: in standalone mode, and beside KubeVirt.
+_OWN_MARKS = (
+    (WORKLOAD_UPDATE_PREFIX, WORKLOAD_UPDATE_ANNOTATION),
+    (COMPANION_PREFIX, MIGRATION_INTERFACES_ANNOTATION),
+)
 # Any client may have written the phase; this bounds it in a sentence.
 _LONGEST_PHASE = 40
 
@@ -151,16 +158,14 @@ class Migration:
     @property
     def is_automatic(self) -> bool:
         """True if a controller created it: to bring a change to a VM, or to drain a node."""
-        annotations = (WORKLOAD_UPDATE_ANNOTATION, EVACUATION_ANNOTATION)
+        annotations = (WORKLOAD_UPDATE_ANNOTATION, EVACUATION_ANNOTATION, MIGRATION_INTERFACES_ANNOTATION)
         return any(self.annotation(name) is not None for name in annotations)
 
     def is_workload_update(self, *, vmi_uid: str) -> bool:
         """Report whether nicplug created it to bring changes to this very VMI; nicplug withdraws no other."""
         is_theirs = self.owner is not None and self.owner.uid == vmi_uid
-        return (
-            is_theirs
-            and self.key.name.startswith(WORKLOAD_UPDATE_PREFIX)
-            and self.annotation(WORKLOAD_UPDATE_ANNOTATION) is not None
+        return is_theirs and any(
+            self.key.name.startswith(prefix) and self.annotation(name) is not None for prefix, name in _OWN_MARKS
         )
 
     @property

@@ -11,19 +11,21 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, read
+from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Kind, PatchStatus
 
-ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration
+ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration | InterfaceReport
 """The objects whose status nicplug writes."""
 
 _KINDS: dict[type[ObjectWithStatus], Kind] = {
     VirtualMachine: Kind.VM,
     VirtualMachineInstance: Kind.VMI,
     Migration: Kind.MIGRATION,
+    InterfaceReport: Kind.REPORT,
 }
 
 # Only the wording differs, such as a place in a queue: people read it, scripts use reasons.

@@ -56,6 +56,7 @@ class PlanSettings:
         batch_window: how long a migration for a NIC waits for other NICs to share it.
         kubevirt_namespace: namespace of the KubeVirt CR, for sentences.
         record_patience: how long to wait for the record of a pod that another leader may have created.
+        renews_target_pods: a target pod that lacks a NIC is replaced before the hand-off; not by virt-controller.
         name_salt: makes names of pods unpredictable; new in each process.
     """
 
@@ -67,6 +68,7 @@ class PlanSettings:
     batch_window: timedelta = timedelta(milliseconds=200)
     kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE
     record_patience: timedelta = timedelta(seconds=5)
+    renews_target_pods: bool = True
     name_salt: str = field(default="", repr=False)
 
 

@@ -8,6 +8,7 @@ from nicplug.model.migration import Migration
 from nicplug.model.names import KUBEVIRT_API_VERSION, MIGRATION_KIND, VM_KIND, VMI_KIND
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.outcome import Announcement, Severity, Subject
 from nicplug.plan.views import BudgetView, MigrationView, VmiView, VmView
 
@@ -43,7 +44,9 @@ class Announcer:
 
     recorder: Recorder
 
-    def announce(self, view: VmView | VmiView | MigrationView | BudgetView, announcement: Announcement) -> None:
+    def announce(
+        self, view: VmView | VmiView | MigrationView | BudgetView | CompanionView, announcement: Announcement
+    ) -> None:
         """Record the Event on its object; about a VM's NIC also on the VM, and only there if a request is complete."""
         if isinstance(view, VmView):
             self._record(_vm_reference(view.vm), announcement)
@@ -55,6 +58,12 @@ class Announcer:
             return
         if isinstance(view, BudgetView):
             self._record(_vmi_reference(view.vmi), announcement)
+            return
+        if isinstance(view, CompanionView):
+            if view.guest is not None:
+                self.announce(view.guest, announcement)
+            elif view.vm is not None:
+                self._record(_vm_reference(view.vm), announcement)
             return
         of_vm = view.vm if announcement.about is Subject.VMI else None
         if of_vm is None or announcement.reason not in _ON_VM_ONLY:

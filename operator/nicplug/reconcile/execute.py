@@ -15,6 +15,7 @@ from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 from nicplug.kube.resources import (
     CONTROLLER_REVISIONS,
+    INTERFACE_REPORTS,
     POD_DISRUPTION_BUDGETS,
     PODS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
@@ -55,6 +56,7 @@ _RESOURCES: dict[Kind, Resource] = {
     Kind.POD: PODS,
     Kind.REVISION: CONTROLLER_REVISIONS,
     Kind.BUDGET: POD_DISRUPTION_BUDGETS,
+    Kind.REPORT: INTERFACE_REPORTS,
 }
 
 

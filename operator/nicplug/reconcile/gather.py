@@ -69,8 +69,11 @@ class Gatherer:
     def vmi_view(self, key: VmiKey) -> VmiView | None:
         """Return the view of a VMI; None if it is deleted."""
         vmi = self.caches.vmis.get(key)
-        if vmi is None:
-            return None
+        return self.view_of(vmi) if vmi is not None else None
+
+    def view_of(self, vmi: VirtualMachineInstance) -> VmiView:
+        """Return the view of a VMI, which may have records that are not in its own status."""
+        key = vmi.key
         launchers = self.caches.launchers
         vm, migrations, records = self._owner(vmi), self.caches.migrations_of(key), launchers.records_of(vmi)
         pods, foreign = sort_out(vmi, launchers.of(vmi), migrations=migrations, records=records)

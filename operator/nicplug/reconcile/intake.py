@@ -29,6 +29,7 @@ class Intake:
             broken, and deletions may have been missed.
         is_busy: returns whether more keys wait than there are workers; reports and confirmations are then batched for
             longer.
+        keys_of: returns the keys to reconcile for those that an event affects.
         on_bug: called for an object that could not be processed.
         on_kubevirts: called when a KubeVirt CR is created, deleted or changed.
         on_installation: called when nodes, controllers, or the knowledge of Multus and its networks have changed.
@@ -38,6 +39,7 @@ class Intake:
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
     is_busy: Callable[[], bool] = never_busy
+    keys_of: Callable[[list[WorkKey]], list[WorkKey]] = lambda keys: keys
     on_bug: Callable[[], None] = lambda: None
     on_kubevirts: Callable[[], None] = lambda: None
     on_installation: Callable[[], None] = lambda: None
@@ -143,7 +145,7 @@ class Intake:
 
     def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
         """Enqueue the keys: the first one, the object itself, immediately, and its neighbours after a short delay."""
-        is_busy = self.is_busy()
+        is_busy, keys = self.is_busy(), self.keys_of(keys)
         for key in keys:
             if priority is Priority.LIVE:
                 delay = delay_seconds(key, of=keys[0], by=by, caches=self.caches, is_busy=is_busy)

@@ -30,6 +30,7 @@ from nicplug.plan.actions import (
     PatchStatus,
     TurnVm,
 )
+from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject, pass_rest
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import BudgetView, MigrationView, Refusal, VmiView, VmView
@@ -45,7 +46,7 @@ from nicplug.reconcile.slots import SlotKeeper
 
 log = structlog.get_logger(__name__)
 
-View = VmView | VmiView | MigrationView | BudgetView
+View = VmView | VmiView | MigrationView | BudgetView | CompanionView
 KeyT = TypeVar("KeyT", bound=VmKey | VmiKey | MigrationKey | BudgetKey)
 ViewT = TypeVar("ViewT", bound=View)
 AnyKeyT = TypeVar("AnyKeyT", contravariant=True)
@@ -58,6 +59,7 @@ _NAMES = {
     Kind.POD: "pod",
     Kind.REVISION: "controller revision",
     Kind.BUDGET: "pod disruption budget",
+    Kind.REPORT: "interface report",
 }
 
 
@@ -77,6 +79,51 @@ class KeyReconciler(Protocol[AnyKeyT]):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the reconcilers of all keys share.
+
+    Attributes:
+        namespace: the operator's own namespace, which contains the ledger of migration slots.
+        on_dirty: called with the keys to reconcile after a response.
+    """
+
+    api: KubeApi
+    gatherer: Gatherer
+    executor: Executor
+    announcer: Announcer
+    namespace: str
+    on_dirty: OnDirty
+    on_measure: Callable[[Measure], None]
+
+
+Reconcilers = Mapping[type[WorkKey], KeyReconciler[Any]]
+"""The reconciler of each type of key."""
+
+
+def standalone_reconcilers(parts: Parts) -> Reconcilers:
+    """Return the reconcilers of a nicplug that runs the virtual machines."""
+    gatherer = parts.gatherer
+    slots = SlotKeeper(
+        api=parts.api,
+        caches=gatherer.caches,
+        gatherer=gatherer,
+        namespace=parts.namespace,
+        on_dirty=parts.on_dirty,
+        clock=gatherer.memory.clock,
+    )
+    common = (gatherer, parts.executor, parts.announcer, parts.on_measure)
+    return {
+        VmKey: ObjectReconciler(*common, gatherer.vm_view, plan_vm, Subject.VM, lambda view: view.vm.generation),
+        VmiKey: ObjectReconciler(*common, gatherer.vmi_view, plan_vmi, Subject.VMI, _generation_of_vmi),
+        MigrationKey: ObjectReconciler(
+            *common, slots.view, slots.plan, Subject.MIGRATION, lambda _: MIGRATION_GENERATION
+        ),
+        BudgetKey: ObjectReconciler(*common, gatherer.budget_view, plan_budget, Subject.VMI, _generation_of_vmi),
+        SlotsKey: slots,
+    }
+
+
 class Reconciler:
     """Reconciles keys of every type.
 
@@ -84,6 +131,7 @@ class Reconciler:
         namespace: the operator's own namespace, which contains the ledger of migration slots.
         on_dirty: called with the keys to reconcile after a response.
         expander: sends writes that contain marks; None if there are never any.
+        make: returns the reconcilers of this mode.
     """
 
     def __init__(
@@ -96,27 +144,21 @@ class Reconciler:
         on_dirty: OnDirty,
         on_measure: Callable[[Measure], None] = lambda _: None,
         expander: Expander | None = None,
+        make: Callable[[Parts], Reconcilers] = standalone_reconcilers,
     ) -> None:
         self.gatherer, self._memory = gatherer, gatherer.memory
         self.executor = Executor(api, gatherer.caches, on_dirty, expander)
-        slots = SlotKeeper(
-            api=api,
-            caches=gatherer.caches,
-            gatherer=gatherer,
-            namespace=namespace,
-            on_dirty=on_dirty,
-            clock=self._memory.clock,
+        self._by_type = make(
+            Parts(
+                api=api,
+                gatherer=gatherer,
+                executor=self.executor,
+                announcer=Announcer(recorder),
+                namespace=namespace,
+                on_dirty=on_dirty,
+                on_measure=on_measure,
+            )
         )
-        common = (gatherer, self.executor, Announcer(recorder), on_measure)
-        self._by_type: Mapping[type[WorkKey], KeyReconciler[Any]] = {
-            VmKey: ObjectReconciler(*common, gatherer.vm_view, plan_vm, Subject.VM, lambda view: view.vm.generation),
-            VmiKey: ObjectReconciler(*common, gatherer.vmi_view, plan_vmi, Subject.VMI, _generation_of_vmi),
-            MigrationKey: ObjectReconciler(
-                *common, slots.view, slots.plan, Subject.MIGRATION, lambda _: MIGRATION_GENERATION
-            ),
-            BudgetKey: ObjectReconciler(*common, gatherer.budget_view, plan_budget, Subject.VMI, _generation_of_vmi),
-            SlotsKey: slots,
-        }
 
     async def reconcile(self, key: WorkKey) -> float | None:
         """Do one pass over the key.

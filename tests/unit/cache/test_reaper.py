@@ -5,11 +5,12 @@ from typing import Any
 
 from tests.build import NAME, NAMESPACE, NOW, Json, pod, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import CachedKind, Caches, kinds_of
 from nicplug.cache.reaper import WATCHED, Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import Unavailable
 from nicplug.model.keys import VmiKey, VmKey, WorkKey
+from nicplug.model.mode import Mode
 
 VM, VMI = VmKey(NAMESPACE, NAME), VmiKey(NAMESPACE, NAME)
 
@@ -73,7 +74,7 @@ async def test_a_ghost_goes_and_its_neighbours_look_again() -> None:
     await reaper.sweep()
     assert (len(caches.vmis), len(caches.launchers.store)) == (0, 0)
     assert set(dirty) == {VM, VMI}
-    assert reaper.drift == {kind: int(kind in (CachedKind.VMI, CachedKind.POD)) for kind in CachedKind}
+    assert reaper.drift == {kind: int(kind in (CachedKind.VMI, CachedKind.POD)) for kind in kinds_of(Mode.STANDALONE)}
 
 
 async def test_a_ghost_whose_name_was_taken_again_goes_too() -> None:

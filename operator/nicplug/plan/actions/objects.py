@@ -20,6 +20,7 @@ class Kind(Enum):
     POD = "Pod"
     REVISION = "ControllerRevision"
     BUDGET = "PodDisruptionBudget"
+    REPORT = "InterfaceReport"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

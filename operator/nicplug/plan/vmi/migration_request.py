@@ -7,7 +7,7 @@ change of its spec. `plan.nic.path.migration_history` decides which NICs share a
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -116,6 +116,7 @@ class MigrationJob:
 
     Attributes:
         prefix: prefix of its name.
+        priority: its place in the queue; "" for the default.
         annotations: tell others what it is for.
     """
 
@@ -190,7 +191,7 @@ def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJ
             "finalizers": [MIGRATION_FINALIZER],
             "ownerReferences": [owner],
         },
-        "spec": {"vmiName": vmi.key.name, "priority": job.priority},
+        "spec": {"vmiName": vmi.key.name, **({"priority": job.priority} if job.priority else {})},
     }
     return Create(kind=Kind.MIGRATION, key=key, owner_uid=vmi.uid, body=freeze(body))
 
@@ -207,39 +208,55 @@ _LONGEST_WAIT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why the migration that a NIC needs is not created yet.
+
+    Attributes:
+        message: what it waits for, as a clause.
+        until: when that ends by itself; None if unknown.
+    """
+
+    reason: Reason
+    message: str
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MigrationRequest:
     """Changes to the migrations of a VMI that its NICs need.
 
     Attributes:
         made: name of the migration that is being created; "" when none is.
         again_at: when one is to be created, for all NICs requested until then.
+        held: the NICs whose migration has to wait. Always empty in standalone mode, where the migration waits itself.
     """
 
     actions: tuple[Action, ...] = ()
     announcements: tuple[Announcement, ...] = ()
     made: str = ""
     again_at: datetime | None = None
+    held: Mapping[str, Hold] = field(default_factory=dict)
 
 
 def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
     """Compare what the NICs of a running VMI want with the existing migrations."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
-        return _withdraw(view, under_way)
+        return withdraw(view, under_way)
     if under_way:
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
-            return _withdraw(view, doomed)
+            return withdraw(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
         return MigrationRequest(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
         return MigrationRequest()  # by a migration that does not exist: its end, or that of its target pod, comes first
-    due = _due(view, report)
+    due = due_at(view, report)
     if now < due:
         return MigrationRequest(again_at=due)
     return _make(view, report)
 
 
-def _due(view: VmiView, report: NicReport) -> datetime:
+def due_at(view: VmiView, report: NicReport) -> datetime:
     """A moment after the last change of the spec, so that NICs requested by two commands share one migration."""
     window = view.settings.batch_window
     oldest = min(item.start_time for item in report.operations if item.name in report.wanting)
@@ -294,7 +311,7 @@ def _make(view: VmiView, report: NicReport) -> MigrationRequest:
     )
 
 
-def _withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
+def withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.

@@ -59,7 +59,7 @@ def leaves_its_pod(view: VmiView) -> bool:
         for item in _under_way(view)
         if item.has_target or target_key(view, view.vmi, migration_uid=item.uid) == key
     ]
-    return not owners or not all(map(is_renewable, owners))
+    return not owners or not view.settings.renews_target_pods or not all(map(is_renewable, owners))
 
 
 @once_per_pass

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from nicplug.model.interface_status import rows_by_name
 from nicplug.model.metadata import objects
@@ -58,7 +58,23 @@ class NicPlan:
     chooser: Chooser | None = field(default=None, repr=False, compare=False)
 
 
-def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, records: Records, now: datetime) -> NicPlan:
+class RequestMigrations(Protocol):
+    """Decides which migrations a VMI's NICs need: `plan_migration_request`, or a companion's."""
+
+    def __call__(self, view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
+        """Return the changes to the migrations of the VMI."""
+        ...
+
+
+def plan_nics(
+    view: VmiView,
+    *,
+    pod: LauncherPod | None,
+    phase: VmiPhase,
+    records: Records,
+    now: datetime,
+    request_migrations: RequestMigrations = plan_migration_request,
+) -> NicPlan:
     """Decide on all NICs.
 
     Args:
@@ -107,7 +123,7 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         records=records,
         now=now,
     )
-    request = plan_migration_request(view, report, now=now)
+    request = request_migrations(view, report, now=now)
     made_for = report.wanting if request.made else {}
     return NicPlan(
         rows=rows,

@@ -151,8 +151,8 @@ def plan_conditions(
 ) -> list[dict[str, Any]]:
     """Return the conditions, with those that the operator owns updated."""
     rows = with_ready(conditions, view=view, pod=pod, phase=phase, now=now)
-    interfaces_ready = _interfaces_ready(view=view, phase=phase, operations=operations)
-    rows = merge_condition(rows, interfaces_ready, now=now)
+    condition = interfaces_ready(view=view, phase=phase, operations=operations)
+    rows = merge_condition(rows, condition, now=now)
     rows = with_policy_problems(rows, view=view, now=now)
     rows = with_outdated_attachments(
         rows, view=view, pod=pod, phase=phase, interfaces=interfaces, operations=operations, now=now
@@ -198,7 +198,7 @@ def _not_ready(reason: str, message: str) -> Condition:
     return Condition(type=READY, status=FALSE, reason=reason, message=message)
 
 
-def _interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[InterfaceOperation]) -> Condition:
+def interfaces_ready(*, view: VmiView, phase: VmiPhase, operations: Sequence[InterfaceOperation]) -> Condition:
     """True when every NIC of the spec is in the guest and none is being plugged or unplugged."""
     waiting = unsettled(operations)
     if phase is not VmiPhase.RUNNING:

@@ -1,0 +1,86 @@
+"""An InterfaceReport: in companion mode, nicplug's records of the NICs of one VM, whose own status is KubeVirt's."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nicplug.model import metadata as meta
+from nicplug.model.frozen_json import FrozenJson, freeze, read_object
+from nicplug.model.keys import ReportKey
+from nicplug.model.metadata import ControllerReference, mapping, objects, sequence, text
+from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
+
+REPORT_API_VERSION = "nicplug.io/v1alpha1"
+REPORT_KIND = "InterfaceReport"
+_HASH_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterfaceReport:
+    """One report.
+
+    Attributes:
+        owner: the VM, or the bare VMI; None if somebody removed the reference.
+        is_labelled: True if it has the label by which it is found.
+        vmi_uid: uid of the instance that the records are about; "" for none.
+        interfaces_hash: `interfaces_hash` of that instance at the last write.
+        interfaces_generation: how often that hash has changed, plus one.
+        status: the whole status as last seen; `null` if the object has none.
+    """
+
+    key: ReportKey
+    uid: str
+    resource_version: int = field(compare=False)
+    deleting: bool
+    owner: ControllerReference | None
+    is_labelled: bool
+    vmi_uid: str
+    interfaces_hash: str
+    interfaces_generation: int
+    status: FrozenJson
+
+    def read_status(self) -> Mapping[str, Any]:
+        """Return the status, read-only; empty if there is none."""
+        return read_object(self.status)
+
+    def generation_of(self, *, vmi_uid: str, digest: str) -> int:
+        """Return the generation of the NICs of an instance: the VMI's own also counts writes of its status.
+
+        Args:
+            digest: `interfaces_hash` of the instance.
+        """
+        if self.vmi_uid != vmi_uid:
+            return 1
+        return self.interfaces_generation + (self.interfaces_hash != digest)
+
+
+def parse_report(raw: Mapping[str, Any]) -> InterfaceReport:
+    """Parse an InterfaceReport from the API."""
+    metadata = mapping(raw.get("metadata"))
+    status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
+    generation = mapping(status).get("interfacesGeneration")
+    return InterfaceReport(
+        key=ReportKey(text(metadata.get("namespace")), text(metadata.get("name"))),
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        deleting=meta.is_deleting(metadata),
+        owner=meta.controller_reference(metadata),
+        is_labelled=mapping(metadata.get("labels")).get(MANAGED_BY_LABEL) == MANAGED_BY,
+        vmi_uid=text(mapping(status).get("vmiUid")),
+        interfaces_hash=text(mapping(status).get("interfacesHash")),
+        interfaces_generation=generation if isinstance(generation, int) and not isinstance(generation, bool) else 0,
+        status=freeze(status),
+    )
+
+
+def interfaces_hash(spec: Mapping[str, Any]) -> str:
+    """Return 12 hex digits that identify the NICs of a VMI's spec: its networks and interfaces.
+
+    `nicplug wait` compares it, as the generation of a VMI of KubeVirt's rises with every write of its status.
+    """
+    devices = mapping(mapping(spec.get("domain")).get("devices"))
+    nics = [list(objects(spec.get("networks"))), list(sequence(devices.get("interfaces")))]
+    canonical = json.dumps(nics, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:_HASH_DIGITS]

@@ -1,0 +1,98 @@
+"""The migrations that nicplug creates beside KubeVirt, and when it withdraws one.
+
+Never two active ones for a VMI, never one beside another's. Not marked as a workload update: KubeVirt's updater deletes
+each marked one while `MigrationRequired` is not True, which is so for the first 15 s. Without a priority, which only
+virt-controller may set. Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`, `pkg/virt-api/webhooks`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from nicplug.model.frozen_json import thaw
+from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.names import COMPANION_PREFIX, MIGRATION_INTERFACES_ANNOTATION
+from nicplug.plan.actions import Create
+from nicplug.plan.companion.view import SlotShare
+from nicplug.plan.nic.path.blame import format_changes
+from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
+from nicplug.plan.nic.records import NicReport
+from nicplug.plan.outcome import Subject, normal
+from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.migration_request import (
+    Hold,
+    MigrationJob,
+    MigrationRequest,
+    create_migration,
+    due_at,
+    next_cause,
+    withdraw,
+)
+from nicplug.plan.vmi.moving import is_moving
+
+
+def plan_own_migrations(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationRequest:
+    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them."""
+    under_way = [item for item in view.migrations if not item.is_final]
+    own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
+    others = [item for item in under_way if item not in own]
+    if not report.wanting or others:
+        # Another's brings the NICs as well, and two would wait for each other.
+        return withdraw(view, own)
+    if view.vmi.evacuation_node:
+        # A migration that waits blocks the evacuation, which brings the NICs.
+        hold = Hold(reason=Reason.EVACUATION_BLOCKED, message=f"the VM is to leave node {view.vmi.evacuation_node}")
+        return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
+    if under_way or is_moving(view):
+        return MigrationRequest()
+    return _create(view, report, slot=slot, now=now)
+
+
+def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationRequest:
+    create = _render(view, report.wanting)
+    if now < (due := due_at(view, report)):
+        return MigrationRequest(again_at=due)
+    if (hold := _backs_off(view, create, now=now)) is not None:
+        return _held(MigrationRequest(again_at=hold.until), report, hold)
+    if not slot.is_free:
+        ahead = f"; {slot.ahead} VMs wait before this one" if slot.ahead else ""
+        message = f"it waits for a migration slot, as {slot.blocked_by}{ahead}"
+        return _held(MigrationRequest(), report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
+    name, nics = create.key.name, ", ".join(sorted(report.wanting))
+    return MigrationRequest(
+        actions=(create,),
+        announcements=(normal(Subject.VMI, "SuccessfulCreate", f"Created migration {name} for NICs {nics}"),),
+        made=name,
+    )
+
+
+def _render(view: VmiView, wanting: Mapping[str, str]) -> Create:
+    annotations = {MIGRATION_INTERFACES_ANNOTATION: format_changes(wanting)}
+    job = MigrationJob(prefix=COMPANION_PREFIX, priority="", annotations=annotations)
+    return create_migration(vmi=view.vmi, cause=next_cause(view, prefix=COMPANION_PREFIX), job=job)
+
+
+def _backs_off(view: VmiView, create: Create, *, now: datetime) -> Hold | None:
+    """Return why it must not be created yet: KubeVirt has no back-off for migrations that are not marked."""
+    migration: Migration = parse_migration(thaw(create.body))
+    migrations = (*view.migrations, migration)
+    after_failures = backoff_until(migration, migrations=migrations, vmi=view.vmi, known=view.attachments)
+    waits = (
+        (Reason.MIGRATION_BACKOFF, after_failures),
+        (Reason.MIGRATION_RATE_LIMITED, spaced_until(migration, migrations=migrations, vmi=view.vmi)),
+    )
+    due = [(found[0], reason, found[1]) for reason, found in waits if found is not None and found[0] > now]
+    if not due:
+        return None
+    until, reason, count = max(due)
+    what = "have failed" if reason is Reason.MIGRATION_BACKOFF else "have moved the VM within ten minutes"
+    return Hold(reason=reason, message=f"{count} migrations {what}; the next one waits", until=until)
+
+
+def _held(request: MigrationRequest, report: NicReport, hold: Hold) -> MigrationRequest:
+    return MigrationRequest(
+        actions=request.actions,
+        announcements=request.announcements,
+        again_at=request.again_at,
+        held=dict.fromkeys(report.wanting, hold),
+    )

@@ -1,0 +1,177 @@
+"""Plans one pass beside KubeVirt: the migrations that a VM's NICs need, and the report on them."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from nicplug.model.metadata import objects
+from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.per_pass import planning_pass
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.actions import Delete, Kind
+from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.view import CompanionView
+from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, measure_nics, staying_nics
+from nicplug.plan.outcome import Plan
+from nicplug.plan.reasons import Reason
+from nicplug.plan.status_patches import changed_members, decide_status, patience
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.migration_request import Hold
+from nicplug.plan.vmi.nics import NicPlan, plan_nics
+from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
+
+_Records = dict[str, InterfaceOperation]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Nics:
+    """The NICs of a guest after this pass.
+
+    Attributes:
+        before: the stored records.
+        operations: the desired ones.
+        plan: None while the guest does not run.
+    """
+
+    before: _Records
+    operations: tuple[InterfaceOperation, ...] = ()
+    plan: NicPlan | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanionDecision:
+    """What a pass beside KubeVirt decides.
+
+    Attributes:
+        waits_for_slot_since: since when a NIC of the VM needs a migration for which there is no slot; None if none
+            does.
+    """
+
+    plan: Plan
+    waits_for_slot_since: datetime | None = None
+
+
+@planning_pass()
+def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision:
+    """Return what nicplug does for a VM or a bare VMI that virt-controller runs.
+
+    It creates and withdraws migrations of its own, and reports; it writes nothing else.
+    """
+    nics = _plan_guest(view, view.guest, now=now) if view.guest is not None else _Nics(before={})
+    report = _plan_report(view, nics, now=now)
+    if nics.plan is None:
+        return CompanionDecision(plan=report)
+    request = nics.plan.migration_request
+    is_refused = view.refusal is not None
+    moments = [item for item in (report.again_at, *nics.plan.moments) if item is not None]
+    plan = replace(
+        report,
+        actions=(*(() if is_refused else request.actions), *report.actions),
+        announcements=(*report.announcements, *(() if is_refused else request.announcements)),
+        again_at=min(moments, default=None),
+    )
+    waiting = {name for name, hold in request.held.items() if hold.reason is Reason.WAITING_FOR_SLOT}
+    since = [item.start_time for item in nics.operations if item.name in waiting]
+    return CompanionDecision(plan=plan, waits_for_slot_since=min(since, default=None))
+
+
+def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
+    report = view.report
+    is_of_guest = report is not None and report.vmi_uid == guest.vmi.uid
+    rows = objects(report.read_status().get("interfaceOperations")) if report is not None and is_of_guest else ()
+    before = parse_operations(rows, default_time=now)
+    if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
+        return _Nics(before=before)
+    plan = plan_nics(
+        guest,
+        pod=active_pod(guest),
+        phase=guest.vmi.phase,
+        records=before,
+        now=now,
+        request_migrations=partial(plan_own_migrations, slot=view.slot),
+    )
+    held = plan.migration_request.held
+    operations = tuple(_hold(item, held.get(item.name)) for item in plan.operations)
+    return _Nics(before=before, operations=operations, plan=plan)
+
+
+def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
+    """The record of a NIC whose migration is not created yet, with what it waits for."""
+    if hold is None:
+        return operation
+    message = f"{operation.message}; {hold.message}"
+    return replace(operation, reason=hold.reason, message=message, next_attempt_time=hold.until)
+
+
+def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
+    """Create, replace, update or remove the report."""
+    report, subject = view.report, view.subject
+    if not _has_nics(view) and not nics.operations:
+        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if report and not report.deleting else ()
+        return Plan(actions=gone)
+    if report is None or subject is None:
+        create = create_report(view)
+        return Plan(actions=(create,) if create is not None else ())
+    if report.owner is None or report.owner.uid != subject.uid or not report.is_labelled:
+        # Of an earlier VM of that name, or edited: it is created again by the next pass.
+        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if not report.deleting else ()
+        return Plan(actions=gone)
+    return _update(view, nics, now=now)
+
+
+def _has_nics(view: CompanionView) -> bool:
+    networks = (
+        *(view.vm.networks if view.vm is not None else ()),
+        *(view.guest.vmi.networks if view.guest is not None else ()),
+    )
+    return any(network.is_secondary for network in networks)
+
+
+def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
+    report = view.report
+    if report is None:
+        return Plan()
+    budget = nics.plan.budget if nics.plan is not None else None
+    wanted = report_status(view, operations=nics.operations, budget=budget, now=now)
+    changes = changed_members(seen=report.status, wanted=wanted)
+    changes = {} if changes.keys() <= {"pciBudget"} else changes
+    transitions = _transitions(nics, view.guest)
+    delay = _delay(view, nics)
+    status = decide_status(
+        report,
+        changes=changes,
+        urgent=nics.plan is None or is_awaited(transitions, stored_bytes=0),
+        pending_since=view.report_pending_since,
+        delay=patience(seen=report.status, changes=changes, delay=delay),
+        now=now,
+    )
+    if status.patch is None:
+        return Plan(again_at=status.due, withholds_report=status.due is not None)
+    chooser = nics.plan.chooser if nics.plan is not None else None
+    return Plan(
+        actions=(status.patch,),
+        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+        measures=measure_nics(
+            transitions,
+            before=nics.before,
+            after=nics.operations,
+            reasons=chooser.reasons() if chooser is not None else {},
+            now=now,
+        ),
+    )
+
+
+def _delay(view: CompanionView, nics: _Nics) -> timedelta:
+    if view.guest is None:
+        return timedelta()
+    return report_delay(before=nics.before, after=nics.operations, stored_bytes=0, settings=view.guest.settings)
+
+
+def _transitions(nics: _Nics, guest: VmiView | None) -> Transitions:
+    if guest is None or nics.plan is None:
+        return Transitions()
+    rows = nics.plan.rows
+    staying = staying_nics(guest.vmi, rows=rows, records=nics.before)
+    return find_transitions(before=nics.before, after=nics.operations, staying=staying, is_running=True)

@@ -1,0 +1,102 @@
+"""The status of an InterfaceReport, and the object itself."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from nicplug.model.conditions import FALSE, INTERFACES_READY, Condition, merge_condition
+from nicplug.model.frozen_json import freeze
+from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND
+from nicplug.model.keys import ReportKey
+from nicplug.model.metadata import objects
+from nicplug.model.names import KUBEVIRT_API_VERSION, MANAGED_BY, MANAGED_BY_LABEL, VM_KIND, VMI_KIND
+from nicplug.model.operations import InterfaceOperation
+from nicplug.model.pci import PciBudget
+from nicplug.model.times import format_time
+from nicplug.model.vm import VirtualMachine
+from nicplug.model.vmi import VmiPhase
+from nicplug.plan.actions import Create, Kind
+from nicplug.plan.companion.view import CompanionView
+from nicplug.plan.nic.records import unsettled
+from nicplug.plan.nic.transitions import summarise
+from nicplug.plan.reasons import Reason
+from nicplug.plan.vmi.vmi_status import interfaces_ready, with_policy_problems
+
+
+def create_report(view: CompanionView) -> Create | None:
+    """Render the POST of the report; None if there is nothing to report on."""
+    subject = view.subject
+    if subject is None:
+        return None
+    owner = {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VM_KIND if isinstance(subject, VirtualMachine) else VMI_KIND,
+        "name": subject.key.name,
+        "uid": subject.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+    key = ReportKey(view.key.namespace, view.key.name)
+    body = {
+        "apiVersion": REPORT_API_VERSION,
+        "kind": REPORT_KIND,
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {MANAGED_BY_LABEL: MANAGED_BY},
+            "ownerReferences": [owner],
+        },
+    }
+    return Create(kind=Kind.REPORT, key=key, owner_uid=subject.uid, body=freeze(body))
+
+
+def report_status(
+    view: CompanionView, *, operations: Sequence[InterfaceOperation], budget: PciBudget | None, now: datetime
+) -> dict[str, Any]:
+    """Return the whole status.
+
+    Args:
+        operations: the records of the NICs; empty while the guest does not run.
+        budget: the guest's PCI slots; None while they cannot be counted.
+    """
+    guest, vm = view.guest, view.vm
+    waiting = unsettled(operations)
+    first = waiting[0] if waiting else None
+    attempts = [item.next_attempt_time for item in operations if item.next_attempt_time is not None]
+    status: dict[str, Any] = {
+        "vmUid": vm.uid if vm is not None else None,
+        "observedGeneration": vm.generation if vm is not None else None,
+        "reason": str(first.reason) if first is not None else None,
+        "message": f'NIC "{first.name}": {first.sentence}' if first is not None else None,
+        "nextAttemptTime": format_time(min(attempts)) if attempts else None,
+        "interfaceOperations": [item.to_row() for item in operations],
+        "conditions": _conditions(view, operations=operations, now=now),
+        "pciBudget": budget.to_row() if budget is not None else None,
+    }
+    if guest is None or guest.vmi.phase is not VmiPhase.RUNNING:
+        status |= {"reason": str(Reason.GUEST_NOT_RUNNING), "message": "the guest is not running"}
+    if guest is not None:
+        status |= {
+            "vmiUid": guest.vmi.uid,
+            "interfacesHash": view.interfaces_hash,
+            "interfacesGeneration": guest.vmi.generation,
+            "ready": summarise(guest.vmi, operations)["ready"] if guest.vmi.phase is VmiPhase.RUNNING else None,
+        }
+    return status
+
+
+def _conditions(
+    view: CompanionView, *, operations: Sequence[InterfaceOperation], now: datetime
+) -> list[dict[str, Any]]:
+    rows = objects(view.report.read_status().get("conditions")) if view.report is not None else ()
+    guest = view.guest
+    if guest is None:
+        message = "the guest is not running"
+        condition = Condition(type=INTERFACES_READY, status=FALSE, reason=Reason.GUEST_NOT_RUNNING, message=message)
+    else:
+        condition = interfaces_ready(view=guest, phase=guest.vmi.phase, operations=operations)
+    if view.vm is not None:
+        condition = replace(condition, observed_generation=view.vm.generation)
+    merged = merge_condition(rows, condition, now=now)
+    return with_policy_problems(merged, view=guest, now=now) if guest is not None else merged

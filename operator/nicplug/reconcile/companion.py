@@ -1,0 +1,179 @@
+"""One pass beside KubeVirt: gathers what virt-controller sees, plans, executes, and shares the migration slots."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from nicplug.kube.errors import ApiError
+from nicplug.model.frozen_json import freeze
+from nicplug.model.interface_report import InterfaceReport
+from nicplug.model.keys import ReportKey, VmiKey, VmKey, WorkKey
+from nicplug.model.pod_record import PodRecord
+from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.actions import Create, Kind
+from nicplug.plan.companion.plan_companion import decide_companion
+from nicplug.plan.companion.view import CompanionView
+from nicplug.plan.companion.virt_controller import effective_config, effective_policy
+from nicplug.plan.outcome import Plan, Subject
+from nicplug.plan.views import VmiView
+from nicplug.reconcile.companion_slots import CompanionSlots
+from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.reconciler import ObjectReconciler, Parts, Reconcilers
+
+# What virt-api's webhook says while a migration exists that is not cached here yet. Source: KubeVirt 1.9
+# `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
+_IN_FLIGHT = "in-flight migration detected"
+
+
+def companion_keys(keys: Iterable[WorkKey]) -> list[WorkKey]:
+    """Return the keys that a companion reconciles: VM, VMI and report of one name share one."""
+    found = (VmiKey(key.namespace, key.name) if isinstance(key, VmKey) else key for key in keys)
+    return list(dict.fromkeys(key for key in found if isinstance(key, VmiKey)))
+
+
+@dataclass(slots=True)
+class CompanionGatherer:
+    """Builds the view of a VM from the caches of a companion.
+
+    Attributes:
+        report_only: returns why nicplug may only report in this cluster; "" if it may migrate.
+        ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
+    """
+
+    gatherer: Gatherer
+    slots: CompanionSlots
+    report_only: Callable[[], str] = lambda: ""
+    ignores_methods: Callable[[], bool] = lambda: False
+    _merged: dict[VmiKey, tuple[VirtualMachineInstance, InterfaceReport | None, VirtualMachineInstance]] = field(
+        default_factory=dict
+    )
+
+    def view(self, key: VmiKey) -> CompanionView | None:
+        """Return the view; None if neither VM nor VMI exists, whose report Kubernetes then removes."""
+        caches, memory = self.gatherer.caches, self.gatherer.memory
+        vm, vmi = caches.vms.get(VmKey(key.namespace, key.name)), caches.vmis.get(key)
+        if vm is None and vmi is None:
+            self._merged.pop(key, None)
+            self.slots.wait(key, since=None)
+            return None
+        guest = self._guest(vmi) if vmi is not None else None
+        if vm is not None and guest is not None and guest.vm is None:
+            guest = None  # a VMI of another owner: the VM waits for its name
+        generation = guest.vmi.generation if guest is not None else vm.generation if vm is not None else 0
+        return CompanionView(
+            key=key,
+            guest=guest,
+            vm=vm,
+            report=caches.reports.get(ReportKey(key.namespace, key.name)),
+            interfaces_hash=caches.digest_of(guest.vmi) if guest is not None else "",
+            slot=self.slots.share_of(key),
+            refusal=memory.refusal(key, generation=generation),
+            report_pending_since=memory.pending_since(key),
+        )
+
+    def _guest(self, vmi: VirtualMachineInstance) -> VmiView:
+        view = self.gatherer.view_of(self._with_records(vmi))
+        return replace(
+            view,
+            config=effective_config(view.config, ignores_methods=self.ignores_methods()),
+            policy=effective_policy(view.policy, report_only=self.report_only()),
+        )
+
+    def _with_records(self, vmi: VirtualMachineInstance) -> VirtualMachineInstance:
+        """Return the VMI as if its status had the records of its report, and the pods that KubeVirt counts."""
+        caches = self.gatherer.caches
+        report = caches.reports.get(ReportKey(vmi.key.namespace, vmi.key.name))
+        known = self._merged.get(vmi.key)
+        if known is None or known[0] is not vmi or known[1] is not report:
+            known = (vmi, report, _merge(vmi, report, digest=caches.digest_of(vmi)))
+            self._merged[vmi.key] = known
+        # virt-controller lists the pods that it made by uid; labels and names prove nothing.
+        pods = [pod for pod in caches.launchers.of(vmi) if pod.uid in vmi.active_pods]
+        records = tuple(PodRecord(key=pod.key, uid=pod.uid, migration_uid=pod.migration_uid) for pod in pods)
+        return replace(known[2], launcher_pods=records)
+
+
+def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, digest: str) -> VirtualMachineInstance:
+    if report is None or report.vmi_uid != vmi.uid:
+        return replace(vmi, generation=1)
+    status, known = dict(vmi.read_status()), report.read_status()
+    members = {name: known[name] for name in ("interfaceOperations", "pciBudget") if name in known}
+    generation = report.generation_of(vmi_uid=vmi.uid, digest=digest)
+    return replace(vmi, generation=generation, status=freeze({**status, **members}))
+
+
+@dataclass(frozen=True, slots=True)
+class CompanionReconciler:
+    """Reconciles the NICs of one VM; the slots that its pass takes are counted until its migration is cached."""
+
+    gatherer: CompanionGatherer
+    slots: CompanionSlots
+    inner: ObjectReconciler[VmiKey, CompanionView]
+
+    async def reconcile(self, key: VmiKey) -> float | None:
+        """Do one pass."""
+        try:
+            return await self.inner.reconcile(key)
+        finally:
+            self.slots.release(key)
+            self.slots.offer()
+
+    def note_refusal(self, key: VmiKey, error: ApiError, *, seconds: float) -> bool:
+        """Keep a refusal, unless it ends as soon as another migration does."""
+        if _IN_FLIGHT in str(error):
+            return False
+        return self.inner.note_refusal(key, error, seconds=seconds)
+
+    def note_bug(self, key: VmiKey, error: Exception) -> None:
+        """Announce a bug in nicplug."""
+        self.inner.note_bug(key, error)
+
+
+@dataclass(frozen=True, slots=True)
+class SlotPlanner:
+    """Plans, and takes the slot of a planned migration before any other pass can."""
+
+    slots: CompanionSlots
+
+    def __call__(self, view: CompanionView, /, *, now: datetime) -> Plan:
+        """Return the plan for a view."""
+        decision = decide_companion(view, now=now)
+        self.slots.wait(view.key, since=decision.waits_for_slot_since)
+        if any(isinstance(item, Create) and item.kind is Kind.MIGRATION for item in decision.plan.actions):
+            self.slots.take(view.key)
+        return decision.plan
+
+
+def companion_reconcilers(
+    parts: Parts,
+    *,
+    wake: Callable[[VmiKey], None],
+    report_only: Callable[[], str] = lambda: "",
+    ignores_methods: Callable[[], bool] = lambda: False,
+) -> Reconcilers:
+    """Return the reconcilers of a companion.
+
+    Args:
+        wake: called with each VMI that may have a migration slot now.
+        report_only: returns why nicplug may only report in this cluster; "" if it may migrate.
+        ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
+    """
+    slots = CompanionSlots(parts.gatherer.caches, wake)
+    gatherer = CompanionGatherer(parts.gatherer, slots, report_only, ignores_methods)
+    inner = ObjectReconciler(
+        parts.gatherer,
+        parts.executor,
+        parts.announcer,
+        parts.on_measure,
+        gatherer.view,
+        SlotPlanner(slots),
+        Subject.VMI,
+        _generation,
+    )
+    return {VmiKey: CompanionReconciler(gatherer, slots, inner)}
+
+
+def _generation(view: CompanionView) -> int:
+    if view.guest is not None:
+        return view.guest.vmi.generation
+    return view.vm.generation if view.vm is not None else 0
