@@ -31,8 +31,14 @@ from nicplug.plan.vmi.migration_request import (
 from nicplug.plan.vmi.moving import is_moving
 
 
-def plan_own_migrations(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationRequest:
-    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them."""
+def plan_own_migrations(
+    view: VmiView, report: NicReport, *, slot: SlotShare, is_silent: bool, now: datetime
+) -> MigrationRequest:
+    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them.
+
+    Args:
+        is_silent: virt-controller does not act: it would serve a migration as late as the request itself.
+    """
     under_way = [item for item in view.migrations if not item.is_final]
     own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     others = [item for item in under_way if item not in own]
@@ -41,9 +47,12 @@ def plan_own_migrations(view: VmiView, report: NicReport, *, slot: SlotShare, no
         return withdraw(view, own)
     if view.vmi.evacuation_node:
         # A migration that waits blocks the evacuation, which brings the NICs.
-        hold = Hold(reason=Reason.EVACUATION_BLOCKED, message=f"the VM is to leave node {view.vmi.evacuation_node}")
+        hold = Hold(
+            reason=Reason.EVACUATION_FIRST,
+            message=f"the VM is to leave node {view.vmi.evacuation_node}, which brings it",
+        )
         return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
-    if under_way or is_moving(view):
+    if under_way or is_moving(view) or is_silent:
         return MigrationRequest()
     return _create(view, report, slot=slot, now=now)
 

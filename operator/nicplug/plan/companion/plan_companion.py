@@ -1,19 +1,26 @@
 """Plans one pass beside KubeVirt: the migrations that a VM's NICs need, and the report on them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from nicplug.model.metadata import objects
+from nicplug.model.conditions import find_condition
+from nicplug.model.interface_report import InterfaceReport
+from nicplug.model.metadata import objects, text
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.per_pass import planning_pass
+from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.silence import Silence, find_silence
+from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, measure_nics, staying_nics
-from nicplug.plan.outcome import Plan
+from nicplug.plan.outcome import Announcement, Plan, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
@@ -33,11 +40,13 @@ class _Nics:
         before: the stored records.
         operations: the desired ones.
         plan: None while the guest does not run.
+        again_at: when virt-controller has been silent for too long.
     """
 
     before: _Records
     operations: tuple[InterfaceOperation, ...] = ()
     plan: NicPlan | None = None
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +74,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
     is_refused = view.refusal is not None
-    moments = [item for item in (report.again_at, *nics.plan.moments) if item is not None]
+    moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
         actions=(*(() if is_refused else request.actions), *report.actions),
@@ -84,17 +93,31 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     before = parse_operations(rows, default_time=now)
     if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
         return _Nics(before=before)
+    silence = find_silence(guest, records=before)
     plan = plan_nics(
         guest,
         pod=active_pod(guest),
         phase=guest.vmi.phase,
         records=before,
         now=now,
-        request_migrations=partial(plan_own_migrations, slot=view.slot),
+        request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
     held = plan.migration_request.held
-    operations = tuple(_hold(item, held.get(item.name)) for item in plan.operations)
-    return _Nics(before=before, operations=operations, plan=plan)
+    operations = (_hold(item, held.get(item.name)) for item in plan.operations)
+    if silence.lasts(now):
+        operations = (_wait(item, silence) for item in operations)
+    return _Nics(before=before, operations=tuple(operations), plan=plan, again_at=silence.again_at(now))
+
+
+def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:
+    """The record of a NIC that virt-controller has not acted on."""
+    is_concerned = operation.name in silence.nics or operation.migration in silence.migrations
+    if operation.is_settled or not is_concerned or silence.since is None:
+        return operation
+    what = f"migration {operation.migration}" if operation.migration in silence.migrations else "it"
+    message = f"KubeVirt's virt-controller has not acted on {what} since {format_time(silence.since)}"
+    remedy = "See whether virt-controller runs: kubectl get deployments -A -l kubevirt.io=virt-controller"
+    return replace(operation, reason=Reason.VIRT_CONTROLLER_SILENT, message=message, remedy=remedy)
 
 
 def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
@@ -152,7 +175,10 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
         actions=(status.patch,),
-        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+        announcements=(
+            *announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+            *_announce_repeats(report, changes),
+        ),
         measures=measure_nics(
             transitions,
             before=nics.before,
@@ -161,6 +187,15 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
             now=now,
         ),
     )
+
+
+def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event about the workload updater's failing migrations, once."""
+    after = find_condition(objects(changes.get("conditions")), MIGRATIONS_IN_VAIN)
+    before = find_condition(objects(report.read_status().get("conditions")), MIGRATIONS_IN_VAIN)
+    if after is None or before is not None:
+        return ()
+    return (warning(Subject.VMI, Reason.UPDATER_REPEATS, text(after.get("message"))),)
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:
