@@ -108,6 +108,7 @@ class Reason(StrEnum):
     # Beside KubeVirt.
     VIRT_CONTROLLER_SILENT = "VirtControllerSilent"
     UPDATER_REPEATS = "WorkloadUpdaterRepeats"
+    UPDATERS_TURN = "WorkloadUpdatersTurn"
     EVACUATION_FIRST = "EvacuationFirst"
 
     # The launcher pod's annotations.
