@@ -17,7 +17,7 @@ from nicplug.insight.moments import (
     place_of_event,
     place_of_phase,
 )
-from nicplug.insight.nics import NicRow
+from nicplug.insight.nic_rows import NicRow
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks_annotation import hashed_interface_name
