@@ -237,13 +237,7 @@ def main(
         chosen_part(quick=quick, output=output, save=save, baseline=baseline)
         return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
-    with sandbox_directory() as directory:
-        samples = directory / "samples.jsonl" if with_profile else None
-        phases = run(directory=directory, shape=shape, samples=samples, say=say)
-        profiles = {
-            name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
-        }
-    found = result(shape=shape, phases=phases)
+    found, profiles = _hotplugs(shape, with_profile=with_profile)
     if with_migrations:
         found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
         migration_report.save_picture(found["migrations"], path=migrations_picture)
@@ -252,9 +246,7 @@ def main(
     )
     points = []
     if with_growth:
-        sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
-        points = grow(sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), shape=sized, say=say)
-        growth.save_picture(points, path=picture)
+        points = _growth(shape, sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), picture=picture)
         found["growth"] = growth.as_json(points)
     if save is not None:
         results.save(found, path=save)
@@ -263,6 +255,24 @@ def main(
         say(f"plot of the migrations: {migrations_picture}")
     if points:
         say(f"plot of the growth: {picture}")
+
+
+def _hotplugs(shape: Shape, *, with_profile: bool) -> tuple[dict[str, Any], dict[str, Profile]]:
+    """The result of the scenarios, and the profile of each."""
+    with sandbox_directory() as directory:
+        samples = directory / "samples.jsonl" if with_profile else None
+        phases = run(directory=directory, shape=shape, samples=samples, say=say)
+        profiles = {
+            name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
+        }
+    return result(shape=shape, phases=phases), profiles
+
+
+def _growth(shape: Shape, *, sizes: Sequence[int], picture: Path) -> list[Point]:
+    sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
+    points = grow(sizes=sizes, shape=sized, say=say)
+    growth.save_picture(points, path=picture)
+    return points
 
 
 def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: bool) -> dict[str, Any]:
