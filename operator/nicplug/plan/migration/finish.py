@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.actions import Action, Delete, Kind, PatchStatus, patch_finalizers
+from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, patch_status
 from nicplug.plan.migration.actions import (
     Effects,
     announce_failure,
@@ -206,14 +205,7 @@ def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
     seen = migration.read_status().get("migrationState")
     for member, wanted in copied_state(facts).items():
         if wanted != seen:
-            yield PatchStatus(
-                kind=Kind.MIGRATION,
-                key=migration.key,
-                uid=migration.uid,
-                version=migration.resource_version,
-                seen=freeze({member: seen}),
-                wanted=freeze({member: wanted}),
-            )
+            yield patch_status(migration, {member: wanted})
     if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield patch_finalizers(migration, kept)

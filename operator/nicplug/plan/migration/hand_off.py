@@ -17,12 +17,12 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
     CheckGuest,
-    CheckUnchanged,
     Delete,
     HandOffStep,
     Kind,
     PatchLabels,
     PatchMigrationState,
+    check_unchanged,
     patch_label,
 )
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
@@ -87,10 +87,7 @@ def hand_off(
         generation=vmi.generation,
     )
     label = label_target_node(vmi, target.node_name)
-    check = CheckUnchanged(
-        kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
-    )
-    return (*([label] if label is not None else ()), check, patch)
+    return (*([label] if label is not None else ()), check_unchanged(migration), patch)
 
 
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:

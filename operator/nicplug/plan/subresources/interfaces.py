@@ -25,7 +25,7 @@ from nicplug.model.requests import (
 )
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import PatchInterfaces, PatchStatus, patch_status
 from nicplug.plan.nic.requested import (
     Because,
     Hint,
@@ -88,16 +88,7 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
         return ACCEPTED
     if is_alone and not pending and not evidence.is_staged and (template := _add_to_template(request, vm=vm, vmi=live)):
         return replace(ACCEPTED, write=template)
-    status = read(vm.status)
-    write = PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze(None if status is None else {MEMBER: rows}),
-        wanted=freeze({MEMBER: [*sequence(rows), request.to_row()]}),
-    )
-    return replace(ACCEPTED, write=write)
+    return replace(ACCEPTED, write=patch_status(vm, {MEMBER: [*sequence(rows), request.to_row()]}))
 
 
 @dataclass(frozen=True, slots=True)

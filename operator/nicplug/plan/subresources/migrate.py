@@ -16,7 +16,7 @@ from nicplug.model.names import LAUNCHER_LABEL_VALUE, MIGRATION_VMI_LABEL, VMI_K
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, vmi_id
-from nicplug.plan.actions import Create, Kind, PatchStatus
+from nicplug.plan.actions import Create, Kind, PatchStatus, patch_status
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE, own_vmi
@@ -161,17 +161,6 @@ def ask_eviction(
         return EvictionAnswer(refusal="Eviction request for target Pod")
     if vmi.evacuation_node == pod.node_name:
         return EvictionAnswer(refusal=f"Evacuation in progress: {triggered}")
-    return EvictionAnswer(refusal=triggered, mark=_mark(vmi))
-
-
-def _mark(vmi: VirtualMachineInstance) -> PatchStatus:
-    """Mark the node, only while the guest is where the pod is."""
-    status = vmi.read_status()
-    return PatchStatus(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=freeze({"nodeName": vmi.node_name, EVACUATION_NODE: status.get(EVACUATION_NODE)}),
-        wanted=freeze({"nodeName": vmi.node_name, EVACUATION_NODE: vmi.node_name}),
-    )
+    # The node is a guard too: the guest is still where the pod is.
+    mark = patch_status(vmi, {"nodeName": vmi.node_name, EVACUATION_NODE: vmi.node_name})
+    return EvictionAnswer(refusal=triggered, mark=mark)

@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nicplug.model.frozen_json import freeze, read
+from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.requests import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchSpec, PatchStatus, turn_vm
+from nicplug.plan.actions import Kind, PatchSpec, patch_status, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
@@ -167,20 +167,10 @@ def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
         return conflict(Endpoint.VM, vm.key.name, UNDER_WAY)
     if list(sequence(pending)) == [dict(change) for change in changes]:
         return ACCEPTED
-    seen: dict[str, Any] = {_REQUESTS: pending}
     wanted: dict[str, Any] = {_REQUESTS: [dict(change) for change in changes]}
-    # A user's request skips the back-off.
     if status.get(_START_FAILURE) is not None:
-        seen[_START_FAILURE], wanted[_START_FAILURE] = status[_START_FAILURE], None
-    write = PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze(None if read(vm.status) is None else seen),
-        wanted=freeze(wanted),
-    )
-    return replace(ACCEPTED, write=write)
+        wanted[_START_FAILURE] = None  # a user's request skips the back-off
+    return replace(ACCEPTED, write=patch_status(vm, wanted))
 
 
 def _grace_of(vmi: VirtualMachineInstance) -> int | None:

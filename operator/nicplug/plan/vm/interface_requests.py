@@ -26,7 +26,7 @@ from nicplug.model.requests import (
 )
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, patch_status
 from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
@@ -101,7 +101,8 @@ def process_requests(
         # Failed requests are removed in the next pass: a condition that reports them must not be older than the
         # template.
         kept = _without(pending, progress.done)
-        end, carried_out = _trim(view.vm, kept), _as_json(progress.done)
+        end = patch_status(view.vm, {MEMBER: [item.to_row() for item in kept] or None})
+        carried_out = _as_json(progress.done)
         if not any(action.kind is Kind.VMI for action in actions):
             return ProcessedRequests(actions=(*actions, end), carried_out=carried_out)
         return ProcessedRequests(actions=tuple(actions), end=(end,), carried_out=carried_out)
@@ -209,17 +210,6 @@ def _patch_running(
     )
     policy = HotplugPolicy() if is_staged else view.policy
     return patch_vmi(vm=vm, vmi=vmi, policy=policy, offered=offered)
-
-
-def _trim(vm: VirtualMachine, kept: Sequence[PendingRequest]) -> PatchStatus:
-    return PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze({MEMBER: vm.read_status().get(MEMBER)}),
-        wanted=freeze({MEMBER: [item.to_row() for item in kept] or None}),
-    )
 
 
 def _failure(failed: Sequence[tuple[PendingRequest, str]]) -> Refusal | None:

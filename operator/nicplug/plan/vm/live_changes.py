@@ -13,11 +13,11 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
-    CheckUnchanged,
     Kind,
     PatchAnnotations,
     PatchInterfaces,
     PatchSpec,
+    check_unchanged,
     patch_annotation,
 )
 from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
@@ -120,9 +120,7 @@ def with_check(
     A leader that has received the VMI's new NIC, which another leader added, but not yet the VM's would remove it
     again.
     """
-    vm = view.vm
     if patch is None:
         return []
-    if deleted_from_template(vm=vm, vmi=vmi, policy=view.policy):
-        return [CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), patch]
-    return [patch]
+    removes = deleted_from_template(vm=view.vm, vmi=vmi, policy=view.policy)
+    return [check_unchanged(view.vm), patch] if removes else [patch]

@@ -22,7 +22,7 @@ from nicplug.model.operations import with_remedy
 from nicplug.model.revision import VmRevision, revision_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, AdoptVmi, CheckUnchanged, Create, Delete, Kind, patch_finalizers
+from nicplug.plan.actions import Action, AdoptVmi, Create, Delete, Kind, check_unchanged, patch_finalizers
 from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -196,4 +196,4 @@ def adopt_vmi(view: VmView) -> tuple[Action, ...]:
         finalizer="" if VM_FINALIZER in vmi.finalizers else VM_FINALIZER,
         has_finalizers=bool(vmi.finalizers),
     )
-    return (CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), adoption)
+    return (check_unchanged(vm), adoption)
