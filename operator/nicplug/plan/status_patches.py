@@ -83,7 +83,7 @@ def decide_status(
     due = (pending_since or now) + delay
     if not urgent and now < due:
         return StatusDecision(due=due)
-    old = read(subject.status)
+    old = read(subject.status_text)
     before = freeze(None if old is None else {member: old.get(member) for member in changes})
     wanted = freeze(dict(changes))
     return StatusDecision(

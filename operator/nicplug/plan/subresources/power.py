@@ -160,7 +160,7 @@ def _stop(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
 
 def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
     """Record the request. A single stop replaces everything that is pending; nothing else does."""
-    status = vm.read_status()
+    status = vm.status.members
     pending = status.get(_REQUESTS)
     is_stop = len(changes) == 1 and changes[0]["action"] == StateChange.STOP
     if sequence(pending) and not is_stop:
@@ -177,7 +177,7 @@ def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
         key=vm.key,
         uid=vm.uid,
         version=vm.resource_version,
-        seen=freeze(None if read(vm.status) is None else seen),
+        seen=freeze(None if read(vm.status_text) is None else seen),
         wanted=freeze(wanted),
     )
     return replace(ACCEPTED, write=write)
