@@ -321,7 +321,7 @@ class Caches:
     def _concerns(self, key: VmiKey, change: Change[VirtualMachine]) -> bool:
         """True if the VMI may be affected: a running VMI ignores its VM's status, one that ends waits for it."""
         before, after = change.before, change.after
-        if before is None or after is None or replace(before, status=after.status) != after:
+        if before is None or after is None or replace(before, status_text=after.status_text) != after:
             return True
         vmi = self.vmis.get(key)
         return vmi is not None and (vmi.deleting or vmi.is_final)

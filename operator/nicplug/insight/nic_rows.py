@@ -1,21 +1,19 @@
 """The NICs of one VM, each as one row: what spec and status say of it, and its record. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from nicplug.insight.slots import reserved_for
 from nicplug.model.frozen_json import read
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source, rows_by_name
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, InterfaceRow, has_source
+from nicplug.model.metadata import text
 from nicplug.model.networks import Interface, Network, first_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
     OperationPhase,
     OperationType,
     needs_person,
-    parse_operations,
 )
 from nicplug.model.pci import takes_slot
 from nicplug.model.vm import VirtualMachine
@@ -110,9 +108,8 @@ def nic_rows(
     Args:
         is_to_start: True if the VM is to run, and no operator has seen it yet.
     """
-    status = vmi.read_status() if vmi is not None else {}
-    reported = rows_by_name(objects(status.get("interfaces")))
-    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    reported = vmi.status.interfaces if vmi is not None else {}
+    records = vmi.status.records(now=now) if vmi is not None else {}
     owners = [owner for owner in (vmi, vm) if owner is not None]
     interfaces = first_by_name([item for owner in owners for item in owner.interfaces])
     networks = first_by_name([item for owner in owners for item in owner.networks])
@@ -146,7 +143,7 @@ def _row(
     interface: Interface | None,
     network: Network | None,
     record: InterfaceOperation | None,
-    reported: Mapping[str, Any] | None,
+    reported: InterfaceRow | None,
     namespace: str,
     is_leaving: bool,
     is_in_vmi: bool,
@@ -170,8 +167,8 @@ def _row(
         phase=str(phase),
         pci_slot=slot if has_slot else "",
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
-        mac_address=text(mapping(reported).get("mac")),
-        ip_address=text(mapping(reported).get("ipAddress")),
+        mac_address=reported.mac if reported is not None else "",
+        ip_address=reported.ip_address if reported is not None else "",
         reason="" if in_guest or is_running or is_to_start else str(Reason.GUEST_NOT_RUNNING),
         message=_unrecorded(is_to_start=is_to_start, is_to_go=is_to_go, is_unseen=is_unseen, has_left=has_left),
         has_left=has_left,

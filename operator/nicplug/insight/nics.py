@@ -15,10 +15,10 @@ from nicplug.model.conditions import (
     FAILURE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
+    NO_STATUS,
     OUTDATED_ATTACHMENTS,
     PAUSED,
-    find_condition,
-    is_true,
+    Status,
 )
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
@@ -130,23 +130,22 @@ def describe(
         migrations: those that name the VMI.
         now: current time, UTC.
     """
-    status = vmi.read_status() if vmi is not None else {}
-    condition = find_condition(objects(status.get("conditions")), INTERFACES_READY) or {}
-    vm_status = vm.read_status() if vm is not None else {}
-    budget, under_way = mapping(status.get("pciBudget")), [item for item in migrations if not item.is_final]
+    status = vmi.status if vmi is not None else NO_STATUS
+    condition, vm_status = status.condition(INTERFACES_READY), vm.status if vm is not None else NO_STATUS
+    budget, under_way = mapping(status.members.get("pciBudget")), [item for item in migrations if not item.is_final]
     return VmNics(
         kind="VirtualMachine" if vm is not None else "VirtualMachineInstance",
         namespace=namespace,
         name=name,
         phase=_phase(vm, vmi),
         node=vmi.node_name if vmi is not None else "",
-        ready=text(condition.get("status")),
-        ready_message=text(condition.get("message")),
+        ready=condition.status,
+        ready_message=condition.message,
         nics=nic_rows(vm, vmi, is_to_start=_is_to_start(vm, vmi), now=now),
         budget={**budget, "possible": possible_slots(budget, vmi)} if budget else None,
         is_off=is_off(vm, vmi),
         power_requests=power_requests(vm, vmi),
-        requests=tuple(_request(row) for row in objects(vm_status.get(MEMBER))),
+        requests=tuple(_request(row) for row in objects(vm_status.members.get(MEMBER))),
         migrations=tuple(_migration(item) for item in under_way),
         quoted=tuple(item.progress for item in under_way if item.progress),
         failure=_message_if_true(vm_status, FAILURE),
@@ -159,7 +158,7 @@ def describe(
     )
 
 
-def eviction_of(status: Mapping[str, Any]) -> str:
+def eviction_of(status: Status) -> str:
     """Return the message of a VMI's condition EvictionRequested; "" while the guest need not leave its node."""
     return _message_if_true(status, EVICTION_REQUESTED)
 
@@ -168,7 +167,7 @@ def _is_to_start(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) 
     """Report whether the VM is to run, and no operator has seen it: the first that does writes `printableStatus`."""
     if vm is None or vmi is not None or vm.deleting or vm.run_strategy not in _STARTING:
         return False
-    status = vm.read_status()
+    status = vm.status.members
     return not status.get("printableStatus") and not status.get("conditions")
 
 
@@ -179,14 +178,13 @@ def _phase(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> str
     """
     if vmi is None:
         return str(VmiPhase.PENDING) if _is_to_start(vm, vmi) else STOPPED
-    is_paused = vmi.phase is VmiPhase.RUNNING and is_true(objects(vmi.read_status().get("conditions")), PAUSED)
+    is_paused = vmi.phase is VmiPhase.RUNNING and vmi.status.is_true(PAUSED)
     return PAUSED if is_paused else str(vmi.phase or VmiPhase.PENDING)
 
 
-def _message_if_true(status: Mapping[str, Any], type_: str) -> str:
+def _message_if_true(status: Status, type_: str) -> str:
     """Return the message of a condition that is True; "" if the object does not have it."""
-    condition = find_condition(objects(status.get("conditions")), type_) or {}
-    return text(condition.get("message")) if text(condition.get("status")) == "True" else ""
+    return status.condition(type_).message if status.is_true(type_) else ""
 
 
 def _request(row: Mapping[str, Any]) -> RequestRow:

@@ -37,7 +37,7 @@ def is_off(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> boo
 
 def _is_to_start(vm: VirtualMachine) -> bool:
     is_wanted = vm.run_strategy is RunStrategy.ALWAYS or _asks_for_start(vm)
-    return is_wanted and text(vm.read_status().get("printableStatus")) in _AT_REST
+    return is_wanted and text(vm.status.members.get("printableStatus")) in _AT_REST
 
 
 def _asks_for_start(vm: VirtualMachine) -> bool:
@@ -45,4 +45,4 @@ def _asks_for_start(vm: VirtualMachine) -> bool:
 
 
 def _requests(vm: VirtualMachine) -> tuple[StateChangeRequest, ...]:
-    return parse_requests(vm.read_status().get(_MEMBER))
+    return parse_requests(vm.status.members.get(_MEMBER))

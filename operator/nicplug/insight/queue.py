@@ -11,7 +11,6 @@ from nicplug.cache.kubevirts import Kubevirts
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
-from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_configuration import MigrationLimits
@@ -154,18 +153,16 @@ def _rank(item: Migration, row: QueuedMigration, turns: Mapping[str, int]) -> tu
 
 
 def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:
-    status = item.read_status()
-    progressing: Mapping[str, Any] = find_condition(objects(status.get("conditions")), PROGRESSING) or {}
-    state = mapping(status.get("migrationState"))
+    state = item.status.migration_state
     return QueuedMigration(
         namespace=item.key.namespace,
         name=item.key.name,
         vmi=item.vmi.name,
         phase=str(item.phase) or "Pending",
-        reason=text(progressing.get("reason")),
-        message=text(progressing.get("message")),
-        source=text(state.get("sourceNode")),
-        target=text(state.get("targetNode")),
+        reason=item.progress_reason,
+        message=item.progress,
+        source=state.source_node,
+        target=state.target_node,
         created=item.created,
         is_final=item.is_final,
         has_slot=has_slot,

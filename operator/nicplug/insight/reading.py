@@ -270,7 +270,7 @@ async def _read_networks(api: WatchingApi, found: Evidence, networks: Iterable[N
     await _read_multus(api, found)
     caches, namespace = found.caches, found.target.namespace
     vm, vmi = found.parsed_vm, found.parsed_vmi
-    requested = requested_networks(vm.read_status().get(MEMBER)) if vm else ()  # processed before anything is decided
+    requested = requested_networks(vm.status.members.get(MEMBER)) if vm else ()  # processed before anything is decided
     named = [*networks, *requested, *(vm.networks if vm else ()), *(vmi.networks if vmi else ())]
     access = caches.attachment_access()
     keys = [key for key in referenced_keys(named, namespace=namespace) if access.allows(key, namespace=namespace)]

@@ -140,7 +140,7 @@ def check_unchanged(item: ObjectWithStatus) -> CheckUnchanged:
 
 def patch_status(item: ObjectWithStatus, wanted: Mapping[str, Any]) -> PatchStatus:
     """Return a patch that sets these members of the object's status; None removes one."""
-    seen = read(item.status)
+    seen = read(item.status_text)
     return PatchStatus(
         kind=_KINDS[type(item)],
         key=item.key,

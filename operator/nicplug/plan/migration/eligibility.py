@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import find_candidates, node_needs
@@ -59,10 +58,8 @@ def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | Non
 
 def _refusal_by_condition(vmi: VirtualMachineInstance) -> str:
     """Reason and message of a False LiveMigratable condition; "" when it is absent, Unknown or True."""
-    row = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE) or {}
-    if row.get("status") != FALSE:
-        return ""
-    return f"Reason: {text(row.get('reason'))}, Message: {text(row.get('message'))}"
+    condition = vmi.status.condition(LIVE_MIGRATABLE)
+    return f"Reason: {condition.reason}, Message: {condition.message}" if condition.status == FALSE else ""
 
 
 def refuse_second(view: MigrationView) -> Ending | None:

@@ -202,7 +202,7 @@ def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
 def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Iterator[Action]:
     """Copy the node agents' last report into the migration's status, then remove the finalizer."""
     migration = facts.migration
-    seen = migration.read_status().get("migrationState")
+    seen = migration.status.members.get("migrationState")
     for member, wanted in copied_state(facts).items():
         if wanted != seen:
             yield patch_status(migration, {member: wanted})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.metadata import text
+from nicplug.model.conditions import PROGRESSING
 from nicplug.model.migration import (
     FOREIGN_MIGRATION_PHASES,
     TARGET_RENEWAL_MEMBER,
@@ -52,7 +52,7 @@ from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, progressing_condition
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline
 from nicplug.plan.nic.path.blame import blame_nics
 from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
 from nicplug.plan.reasons import Reason
@@ -253,26 +253,26 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
     migration = facts.migration
     phase = outcome.entered[-1] if outcome.entered else migration.phase
     is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
-    status = migration.read_status()
+    status = migration.status.members
     conditions = with_conditions(migration, outcome.progress, phase=phase, is_aborted=is_aborted, now=now)
     wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}
     if migration.phase is MigrationPhase.UNSET and facts.vmi is not None and outcome.ending is None:
         wanted[VMI_UID_MEMBER] = facts.vmi.uid
     wanted |= _blame(view, facts, outcome.ending) | _pod_members(facts, outcome)
-    changes = changed_members(seen=migration.status, wanted=wanted)
+    changes = changed_members(seen=migration.status_text, wanted=wanted)
     # Missing for a pod that an earlier version created: it is added with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
     if changes:  # in between it is a copy for users, which is not worth a write of its own
-        changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
-    before = progressing_condition(migration)
-    is_new = text(before.get("reason")) != outcome.progress.reason
+        changes |= changed_members(seen=migration.status_text, wanted={**status, **copied_state(facts)})
+    before = migration.status.condition(PROGRESSING)
+    is_new = before.reason != outcome.progress.reason
     # That its pod is to be created is not important: its obstacle, or its slot, is reported soon.
-    is_prompt = is_new or text(before.get("reason")) == Reason.CREATING_TARGET_POD
+    is_prompt = is_new or before.reason == Reason.CREATING_TARGET_POD
     delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _PLACE_DELAY)
     decision = decide_status(
         migration,
         changes=changes,
-        urgent=bool(outcome.entered) or text(before.get("status")) != outcome.progress.status,
+        urgent=bool(outcome.entered) or before.status != outcome.progress.status,
         pending_since=view.report_pending_since,
         delay=delay,
         now=now,

@@ -77,7 +77,7 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
     vm = evidence.vm
     if vm is None:
         return not_found(Endpoint.VM, name)
-    rows = vm.read_status().get(MEMBER)
+    rows = vm.status.members.get(MEMBER)
     pending = parse_interface_requests(rows)
     if (answer := _answer_by_pending(request, pending, name=name, namespace=vm.key.namespace)) is not None:
         return answer
@@ -119,8 +119,8 @@ def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: E
             continue
         recorded.add(place)
         first, last = first or answer.write, answer.write
-        status = freeze({**evidence.vm.read_status(), **mapping(read(answer.write.wanted))})
-        evidence = replace(evidence, vm=replace(evidence.vm, status=status))
+        status = freeze({**evidence.vm.status.members, **mapping(read(answer.write.wanted))})
+        evidence = replace(evidence, vm=replace(evidence.vm, status_text=status))
     write = replace(first, wanted=last.wanted) if first is not None and last is not None else None
     return Together(tuple(answers), frozenset(recorded), write)
 
@@ -133,7 +133,7 @@ def _alone(answer: Answer) -> Together:
 @planning_pass()
 def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
     """Return the VM's answer if a request for the same name is pending; otherwise None."""
-    pending = parse_interface_requests(vm.read_status().get(MEMBER))
+    pending = parse_interface_requests(vm.status.members.get(MEMBER))
     return _answer_by_pending(request, pending, name=vm.key.name, namespace=vm.key.namespace)
 
 
@@ -169,7 +169,7 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
     endpoint, vm, vmi = Endpoint.VM if persist else Endpoint.VMI, evidence.vm, evidence.vmi
     if persist and vm is not None:
         vmi = _live_vmi_of(vm, vmi)
-        pending = parse_interface_requests(vm.read_status().get(MEMBER))
+        pending = parse_interface_requests(vm.status.members.get(MEMBER))
         if any(isinstance(item.request, AddInterface) and item.request.name == request.name for item in pending):
             why = f'there is a pending request for NIC "{request.name}", which has no MAC address: use another name'
             return conflict(endpoint, name, why)
@@ -287,13 +287,13 @@ def _add_to_template(
     """
     if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
         return None
-    if read(vm.status) is None:
+    if read(vm.status_text) is None:
         return None  # the list of requests could not be tested
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
     patch = patch_devices(vm, Devices(*lists_after(request, vm)))
     # One for that name may have been recorded since, and would be carried out after this.
-    return replace(patch, requests=freeze(vm.read_status().get(MEMBER))) if patch is not None else None
+    return replace(patch, requests=freeze(vm.status.members.get(MEMBER))) if patch is not None else None
 
 
 def _is_done(

@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
+from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE
 from nicplug.model.eviction import EvictionStrategy
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import MigrationKey
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.names import LAUNCHER_LABEL_VALUE, MIGRATION_VMI_LABEL, VMI_KIND
 from nicplug.model.pod import LauncherPod
@@ -68,10 +67,9 @@ def ask_migrate(
 
 
 def _objection(vmi: VirtualMachineInstance, migrations: Sequence[Migration]) -> str:
-    condition = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
-    if condition is not None and condition.get("status") == FALSE:
-        reason, message = text(condition.get("reason")), text(condition.get("message"))[:_LONGEST_MESSAGE]
-        return f"Cannot migrate VMI, Reason: {reason}, Message: {message}"
+    condition = vmi.status.condition(LIVE_MIGRATABLE)
+    if condition.status == FALSE:
+        return f"Cannot migrate VMI, Reason: {condition.reason}, Message: {condition.message[:_LONGEST_MESSAGE]}"
     active = next((item for item in migrations if not item.is_final), None)
     if active is None:
         return ""

@@ -160,7 +160,7 @@ def _stop(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
 
 def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
     """Record the request. A single stop replaces everything that is pending; nothing else does."""
-    status = vm.read_status()
+    status = vm.status.members
     pending = status.get(_REQUESTS)
     is_stop = len(changes) == 1 and changes[0]["action"] == StateChange.STOP
     if sequence(pending) and not is_stop:

@@ -5,7 +5,7 @@ from typing import Any
 from nicplug.elided import aligned
 from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping
 from nicplug.model.names import VM_GENERATION_ANNOTATION
 from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import parse_generation
@@ -40,7 +40,7 @@ def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotatio
     known, seen = view.revision, parse_generation(vmi.started_from_generation)
     if known is None or seen == view.vm.generation:
         return None
-    if not text(vmi.read_status().get("virtualMachineRevisionName")):
+    if not vmi.status.start_revision:
         return None
     wanted = view.vm.generation if known.template == view.vm.template else seen or known.vm_generation
     if wanted == seen:

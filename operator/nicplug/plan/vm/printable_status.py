@@ -10,8 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model.conditions import FALSE, POD_SCHEDULED, SYNCHRONIZED, find_condition, is_true
-from nicplug.model.metadata import text
-from nicplug.model.migration import parse_migration_state
 from nicplug.model.vm import RunStrategy
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 
@@ -47,7 +45,6 @@ class Facts:
 
     Attributes:
         vmi: the VM's own VMI; None if it has none.
-        vmi_status: its status; empty without one.
         conditions: its conditions.
         starts, stops: a VMI is about to be created, or this one to be deleted.
         failed_starts: how many starts in a row have failed.
@@ -56,7 +53,6 @@ class Facts:
     is_deleting: bool
     strategy: RunStrategy
     vmi: VirtualMachineInstance | None
-    vmi_status: Mapping[str, Any]
     conditions: Sequence[Mapping[str, Any]]
     starts: bool
     stops: bool
@@ -87,7 +83,9 @@ def _is_migrating(facts: Facts) -> bool:
     Compared with the local clock, the end of a migration by a clock that is a minute ahead would lie in the future, and
     nothing would trigger another pass when that time has come.
     """
-    state = parse_migration_state(facts.vmi_status)
+    if facts.vmi is None:
+        return False
+    state = facts.vmi.migration_state
     return state.started_at is not None and state.ended_at is None and not state.completed and not state.failed
 
 
@@ -110,7 +108,7 @@ def _is_crash_looping(facts: Facts) -> bool:
 
 
 def _waits_for_receiver(facts: Facts) -> bool:
-    waits = facts.vmi is None or text(facts.vmi_status.get("phase")) == "WaitingForSync"
+    waits = facts.vmi is None or facts.vmi.phase is VmiPhase.WAITING_FOR_SYNC
     return waits and facts.strategy is RunStrategy.WAIT_AS_RECEIVER
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import RevisionKey, VmiKey
-from nicplug.model.metadata import ControllerReference, mapping, text
+from nicplug.model.metadata import ControllerReference, mapping
 from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     TEMPLATE_INTERFACES_ANNOTATION,
@@ -57,7 +57,7 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
     Not together with the start: another leader may have started the VMI at the same time, from an earlier revision.
     Later ones stay: they may belong to a VMI that is not in the cache yet.
     """
-    named = text(vmi.read_status().get("virtualMachineRevisionName")) if vmi is not None else ""
+    named = vmi.status.start_revision if vmi is not None else ""
     current = next((item for item in view.revisions if item.key.name == named), None)
     if current is None or len(view.revisions) == 1:
         return []
