@@ -3,7 +3,7 @@
 from nicplug.model.metadata import text
 from nicplug.model.requests import StateChange, StateChangeRequest, parse_requests
 from nicplug.model.vm import RunStrategy, VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 
 _MEMBER = "stateChangeRequests"
 _ON_REQUEST = frozenset({RunStrategy.HALTED, RunStrategy.MANUAL})
@@ -21,7 +21,7 @@ def power_requests(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
         return ()
     if vmi is None:
         return ("start the VM",) if _is_to_start(vm) else ()
-    if vmi.deleting or vmi.is_final or vmi.owner is None or vmi.owner.uid != vm.uid:
+    if vmi.deleting or vmi.is_final or own_vmi(vmi, vm_uid=vm.uid) is None:
         return ()
     if vm.run_strategy is RunStrategy.HALTED:
         return ("stop the VM",)

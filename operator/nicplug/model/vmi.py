@@ -176,6 +176,11 @@ class VirtualMachineInstance:
 _parse_status = parsed_once(VmiStatus)
 
 
+def own_vmi(vmi: VirtualMachineInstance | None, *, vm_uid: str) -> VirtualMachineInstance | None:
+    """Return the VMI if that very VM controls it: one of the VM's name may belong to another."""
+    return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm_uid else None
+
+
 def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
     """Parse a VMI from the API.
 

@@ -24,7 +24,7 @@ from nicplug.model.requests import (
     parse_interface_requests,
 )
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
 from nicplug.plan.actions import PatchInterfaces, PatchStatus, patch_status
 from nicplug.plan.nic.requested import (
     Because,
@@ -215,9 +215,8 @@ def _reference(request: AddInterface, namespace: str) -> tuple[str, str]:
 
 def _live_vmi_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
     """Return the VM's own VMI, if it is not ending."""
-    if vmi is None or vmi.owner is None or vmi.owner.uid != vm.uid or vmi.deleting or vmi.is_final:
-        return None
-    return vmi
+    own = own_vmi(vmi, vm_uid=vm.uid)
+    return own if own is not None and not own.deleting and not own.is_final else None
 
 
 def _objection(
@@ -259,8 +258,7 @@ def _objection_of_vmi(
     request: InterfaceRequest, *, vmi: VirtualMachineInstance, evidence: Evidence
 ) -> Objection | None:
     """Check a VMI, which has no list of pending requests; an unchanged template decides about its own NICs."""
-    is_own = evidence.vm is not None and vmi.owner is not None and vmi.owner.uid == evidence.vm.uid
-    vm = evidence.vm if is_own else None
+    vm = evidence.vm if evidence.vm is not None and own_vmi(vmi, vm_uid=evidence.vm.uid) else None
     owners = [owner for owner in (vmi, vm) if owner is not None]
     if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
         message = f'NIC "{request.name}" is being unplugged: {_ASK_WHEN_GONE}'

@@ -14,11 +14,11 @@ from nicplug.model.migration import Migration
 from nicplug.model.names import LAUNCHER_LABEL_VALUE, MIGRATION_VMI_LABEL, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, vmi_id
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi, vmi_id
 from nicplug.plan.actions import Create, Kind, PatchStatus, patch_status
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
-from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE, own_vmi
+from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
 
 # What a VM answers to `migrate`: it creates a VirtualMachineInstanceMigration, unless that would obviously fail.
@@ -56,7 +56,7 @@ def ask_migrate(
         return not_found(Endpoint.VM, name)
     if vmi is None:
         return not_found(Endpoint.VMI, name)
-    if vmi.phase is not VmiPhase.RUNNING or own_vmi(vm, vmi) is None:
+    if vmi.phase is not VmiPhase.RUNNING or own_vmi(vmi, vm_uid=vm.uid) is None:
         return conflict(Endpoint.VM, name, NOT_RUNNING)
     if why := _objection(vmi, migrations):
         return conflict(Endpoint.VM, name, why)

@@ -13,7 +13,7 @@ from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.vm import RunStrategy, VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_pause
@@ -67,7 +67,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
         view = replace(view, refusal=None)  # it concerns these requests, and blocks nothing else
-    run_state = run_state_of(view.vm, own_vmi(view), now=now)
+    run_state = run_state_of(view.vm, own_vmi(view.vmi, vm_uid=view.vm.uid), now=now)
     if view.vm.deleting:
         return _plan_end(view, run_state, now=now)
     if adoption := adopt_vmi(view):
@@ -86,14 +86,6 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     plan = _plan_status(view, run_state, decision, requests=requests, now=now)
     # Last: they block nothing.
     return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, run_state.vmi)))
-
-
-def own_vmi(view: VmView) -> VirtualMachineInstance | None:
-    """Return the VMI of the VM's name, if this very VM controls it."""
-    vmi = view.vmi
-    if vmi is None or vmi.owner is None or vmi.owner.uid != view.vm.uid:
-        return None
-    return vmi
 
 
 def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:

@@ -127,7 +127,7 @@ def plan_vm_status(
         "runStrategy": strategy_to_record(run_state, decision),
     }
     starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
-    facts = _facts(vm, vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
+    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
         wanted["observedGeneration"] = generation
@@ -171,20 +171,6 @@ def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:
         return False
     present = {item.name: item.is_absent for item in vmi.interfaces}
     return condition.status != TRUE or all(present.get(item.name, True) == item.is_absent for item in vm.interfaces)
-
-
-def _facts(
-    vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, starts: bool, stops: bool, failed_starts: int
-) -> Facts:
-    return Facts(
-        is_deleting=vm.deleting,
-        strategy=vm.run_strategy,
-        vmi=vmi,
-        conditions=vmi.status.conditions if vmi is not None else [],
-        starts=starts,
-        stops=stops,
-        failed_starts=failed_starts,
-    )
 
 
 def _conditions(
