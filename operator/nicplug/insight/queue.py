@@ -14,8 +14,8 @@ from nicplug.kube.resources import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTA
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_configuration import MigrationLimits
-from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
-from nicplug.plan.migration.slots import WaitingMigration, grant_in_turn, namespaces_of, priority_of
+from nicplug.model.slot_ledger import LEDGER_NAME, Contender, Entries, parse_entries
+from nicplug.plan.migration.slots import grant_in_turn, namespaces_of, priority_of
 from nicplug.plan.reasons import Reason
 
 _PAGE = 500
@@ -123,7 +123,9 @@ def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMi
 def _turns(migrations: list[Migration], rows: list[QueuedMigration], entries: Entries) -> dict[str, int]:
     """Return the turns of those that wait for a slot, by uid, as the operator assigns them (`plan.migration.slots`)."""
     waiting = [
-        WaitingMigration(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
+        Contender(
+            key=item.key, uid=item.uid, vmi=item.vmi, created=item.created, priority=priority_of(item), source_node=""
+        )
         for item, row in zip(migrations, rows, strict=True)
         if _waits(row) and not _is_under_way(item, row)
     ]

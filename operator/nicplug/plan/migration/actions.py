@@ -41,8 +41,6 @@ from nicplug.plan.vmi.own_pods import (
 )
 from nicplug.plan.vmi.state_patches import mark_failed
 
-"""Event of a failed migration, as KubeVirt names it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
@@ -221,6 +219,6 @@ def _announce_abort() -> Announcement:
     return normal(Subject.MIGRATION, "SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
 
 
-def announce_failure(about: Subject, message: str) -> Announcement:
+def failed_migration(about: Subject, message: str) -> Announcement:
     """KubeVirt's event of a failed migration."""
     return warning(about, "FailedMigration", message, is_urgent=True)

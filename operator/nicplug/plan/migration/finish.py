@@ -10,8 +10,8 @@ from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, patch_status
 from nicplug.plan.migration.actions import (
     Effects,
-    announce_failure,
     delete_replaced_targets,
+    failed_migration,
     leftover_targets,
 )
 from nicplug.plan.migration.facts import MigrationFacts
@@ -123,7 +123,7 @@ def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: date
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
-        announcements=(announce_failure(Subject.VMI, message),),
+        announcements=(failed_migration(Subject.VMI, message),),
     )
 
 

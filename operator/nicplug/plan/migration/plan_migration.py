@@ -29,16 +29,15 @@ from nicplug.plan.migration.actions import (
     Effects,
     act,
     adopt,
-    announce_failure,
     delete_leftover_targets,
     delete_replaced_targets,
+    failed_migration,
     give_up_leftover_targets,
     leftover_targets,
     make_target_pod,
 )
 from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
-    Obstacle,
     find_obstacle,
     refuse_invalid,
     refuse_missing,
@@ -165,7 +164,7 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
     obstacle = find_obstacle(view, now=now) if is_waiting else None
     if obstacle is not None and obstacle.gives_up_at is not None and now >= obstacle.gives_up_at:
         event = f"Migration failed because it could not begin: {obstacle.message}"
-        return _fail(view, facts, Ending(reason=obstacle.reason, event=event), now=now)
+        return _fail(view, facts, Ending(reason=Reason(obstacle.reason), event=event), now=now)
     if is_waiting:
         make = make_target_pod if obstacle is None else delete_leftover_targets
         effects = make(view, facts, now=now)
@@ -178,7 +177,10 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
         entered=entered,
         progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
-        moments=(*_moments(facts, obstacle, now=now), _record_due(view, facts, now=now) if is_waiting else None),
+        moments=(
+            *_moments(facts, obstacle, now=now),
+            waits_for_record(view, leftover_targets(view, facts), now=now) if is_waiting else None,
+        ),
         wants_slot=is_waiting and obstacle is None,
     )
     return _assemble(view, facts, outcome, now=now)
@@ -200,17 +202,13 @@ def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now:
     return _assemble(view, facts, outcome, now=now)
 
 
-def _record_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> datetime | None:
-    return waits_for_record(view, leftover_targets(view, facts), now=now)
-
-
 def _succeeded(facts: MigrationFacts) -> Progress:
     state = facts.state
     message = f"the VM has moved from {state.source_node} to {state.target_node}"
     return Progress(reason=Reason.MIGRATION_SUCCEEDED, message=message, is_stuck=True)
 
 
-def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
+def _moments(facts: MigrationFacts, obstacle: Progress | None, *, now: datetime) -> tuple[datetime | None, ...]:
     """When to plan again if nothing changes."""
     pod = facts.target
     waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
@@ -325,7 +323,7 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
 def _announce(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events for what the status reports for the first time; sent with its write."""
     if outcome.ending is not None:
-        return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
+        return (failed_migration(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
         return (normal(Subject.MIGRATION, "SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi
