@@ -8,9 +8,8 @@ virt-controller may set. Source: KubeVirt 1.9 `pkg/virt-controller/watch/workloa
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from nicplug.model.conditions import MIGRATION_REQUIRED, TRUE, find_condition
+from nicplug.model.conditions import MIGRATION_REQUIRED, TRUE
 from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import COMPANION_PREFIX, MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.times import parse_time
@@ -111,9 +110,8 @@ def _updater_migrates(view: VmiView, *, now: datetime) -> Hold | None:
 
     Not for long: it does nothing while KubeVirt is being installed or updated.
     """
-    status = view.vmi.read_status()
-    row = find_condition(objects(status.get("conditions")), MIGRATION_REQUIRED)
-    since = parse_time(row.get("lastTransitionTime")) if row is not None and row.get("status") == TRUE else None
+    required = view.vmi.status.condition(MIGRATION_REQUIRED)
+    since = parse_time(required.since) if required.status == TRUE else None
     methods = view.config.workload_update_methods if view.config is not None else ()
     if since is None or LIVE_MIGRATE not in methods or now >= since + _UPDATERS_TURN:
         return None

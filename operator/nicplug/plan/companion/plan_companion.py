@@ -9,7 +9,7 @@ from typing import Any
 from nicplug.model.conditions import find_condition
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.metadata import objects, text
-from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
@@ -87,10 +87,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
-    report = view.report
-    is_of_guest = report is not None and report.vmi_uid == guest.vmi.uid
-    rows = objects(report.read_status().get("interfaceOperations")) if report is not None and is_of_guest else ()
-    before = parse_operations(rows, default_time=now)
+    before = guest.vmi.status.records(now=now)
     if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
         return _Nics(before=before)
     silence = find_silence(guest, records=before)
@@ -158,7 +155,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         return Plan()
     budget = nics.plan.budget if nics.plan is not None else None
     wanted = report_status(view, operations=nics.operations, budget=budget, now=now)
-    changes = changed_members(seen=report.status, wanted=wanted)
+    changes = changed_members(seen=report.status_text, wanted=wanted)
     changes = {} if changes.keys() <= {"pciBudget"} else changes
     transitions = _transitions(nics, view.guest)
     delay = _delay(view, nics)
@@ -167,7 +164,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         changes=changes,
         urgent=nics.plan is None or is_awaited(transitions, stored_bytes=0),
         pending_since=view.report_pending_since,
-        delay=patience(seen=report.status, changes=changes, delay=delay),
+        delay=patience(seen=report.status_text, changes=changes, delay=delay),
         now=now,
     )
     if status.patch is None:
@@ -192,7 +189,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
 def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """The event about the workload updater's failing migrations, once."""
     after = find_condition(objects(changes.get("conditions")), MIGRATIONS_IN_VAIN)
-    before = find_condition(objects(report.read_status().get("conditions")), MIGRATIONS_IN_VAIN)
+    before = find_condition(report.status.conditions, MIGRATIONS_IN_VAIN)
     if after is None or before is not None:
         return ()
     return (warning(Subject.VMI, Reason.UPDATER_REPEATS, text(after.get("message"))),)

@@ -9,7 +9,6 @@ from nicplug.model.conditions import FALSE, INTERFACES_READY, Condition, drop_co
 from nicplug.model.frozen_json import freeze
 from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND
 from nicplug.model.keys import ReportKey
-from nicplug.model.metadata import objects
 from nicplug.model.names import KUBEVIRT_API_VERSION, MANAGED_BY, MANAGED_BY_LABEL, VM_KIND, VMI_KIND
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pci import PciBudget
@@ -70,7 +69,7 @@ def report_status(
     guest, vm = view.guest, view.vm
     waiting = unsettled(operations)
     first = waiting[0] if waiting else None
-    known = view.report.read_status() if view.report is not None else {}
+    known = view.report.status.members if view.report is not None else {}
     repeats = (
         count_updater_migrations(guest, known=known, operations=operations)
         if guest is not None
@@ -103,7 +102,7 @@ def report_status(
 def _conditions(
     view: CompanionView, *, operations: Sequence[InterfaceOperation], repeats: UpdaterMigrations, now: datetime
 ) -> list[dict[str, Any]]:
-    rows = objects(view.report.read_status().get("conditions")) if view.report is not None else ()
+    rows = view.report.status.conditions if view.report is not None else ()
     guest = view.guest
     if guest is None:
         message = "the guest is not running"

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, first_by_name
 from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.model.operations import InterfaceOperation
-from nicplug.model.vmi import reported_rows
 from nicplug.plan.nic.observed import elements_asked_for
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
@@ -68,7 +67,7 @@ def _missing_in_annotation(view: VmiView) -> list[str]:
     pod, vmi = active_pod(view), view.vmi
     if pod is None or not pod.is_ready or leaves_its_pod(view):
         return []
-    asked, rows, networks = elements_asked_for(pod), reported_rows(vmi), first_by_name(vmi.networks)
+    asked, rows, networks = elements_asked_for(pod), vmi.status.interfaces, first_by_name(vmi.networks)
     return [
         item.name
         for item in vmi.interfaces
