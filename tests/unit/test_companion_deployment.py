@@ -58,7 +58,7 @@ def of_the_operator(found: Found) -> dict[str, set[str]]:
     return granted(rule for role in roles for rule in found[role]["rules"])
 
 
-# The whole of what the operator may do beside KubeVirt. A line more here needs a line in clusterrole.yaml that says why.
+# All that the operator may do beside KubeVirt. A line more here needs a line in clusterrole.yaml that says why.
 ALLOWED = {
     "kubevirt.io/virtualmachines": READ,
     "kubevirt.io/virtualmachineinstances": READ,

@@ -21,6 +21,8 @@ WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 # nicplug's own, on a migration that it created: the NICs that it is for, each with what it changes
 # (`plan.nic.path.blame`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
+# Prefix of the names of nicplug's migrations beside KubeVirt, whose workload updater deletes those like its own.
+COMPANION_PREFIX = "nicplug-"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"
 # On a migration, in seconds: how long its target pod may be unschedulable, or not running.
