@@ -125,19 +125,20 @@ class Controllers:
 
     async def sync_vm(self, key: Key) -> float | None:
         """One pass over a VM: its sync, then its status, even if the sync failed."""
-        machine, error = self._vms.get(key), ""
+        machine, error, again = self._vms.get(key), "", None
         if machine is None:
             return None
         try:
             binding = self.settings.default_binding
-            await self._sender.send(vm.sync(machine, self._vmi_of(machine), default_binding=binding))
+            decision = vm.sync(machine, self._vmi_of(machine), now=_now(), default_binding=binding)
+            again = await self._sender.send(decision)
         except Refused as refused:
             error = refused.message
         machine = self._vms.get(key) or machine
         await self._sender.send(vm.status(machine, self._vmi_of(machine), now=_now(), error=error))
         if error:
             raise Refused(error)
-        return None
+        return again
 
     def _vmi_of(self, machine: Json) -> Json | None:
         found = self._vmis.get(key_of(machine))

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from nicplug_sandbox.kubevirt import start_failure
 from nicplug_sandbox.kubevirt.objects import (
     VM_FINALIZER,
     VMI_FINALIZER,
@@ -18,6 +19,7 @@ from nicplug_sandbox.kubevirt.objects import (
     networks_of,
     owner_reference,
     phase_of,
+    run_strategy,
     status_of,
     with_observed_versions,
 )
@@ -29,25 +31,18 @@ HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
 OWN_CONDITIONS = ("Ready", "Failure", "RestartRequired")
 
 
-def sync(vm: Json, vmi: Json | None, *, default_binding: str = "bridge") -> Decision:
+def sync(vm: Json, vmi: Json | None, *, now: datetime, default_binding: str = "bridge") -> Decision:
     """Start or stop the VMI, then bring NICs to it and out of the template."""
     if (first := with_observed_versions(vm)) is not None:
         return Decision(writes=(write("update", "VirtualMachine", first),))
     if is_being_deleted(vm):
         return Decision(writes=_release(vm, vmi))
-    if (started := _run_strategy_step(vm, vmi, default_binding=default_binding)) is not NOTHING:
-        return started
+    step = _run_strategy_step(vm, vmi, now=now, default_binding=default_binding)
+    if step.writes:
+        return step
     if vmi is not None and is_being_deleted(vmi):
         return NOTHING
-    return Decision(writes=_sync_nics(vm, vmi))
-
-
-def run_strategy(vm: Json) -> str:
-    """The effective run strategy (1.1)."""
-    spec = vm["spec"]
-    if "running" in spec:
-        return "Always" if spec["running"] else "Halted"
-    return str(spec.get("runStrategy") or "Halted")
+    return Decision(writes=_sync_nics(vm, vmi), again=step.again)
 
 
 def _release(vm: Json, vmi: Json | None) -> tuple[Write, ...]:
@@ -61,11 +56,15 @@ def _release(vm: Json, vmi: Json | None) -> tuple[Write, ...]:
     return (write("update", "VirtualMachine", {**vm, "metadata": {**vm["metadata"], "finalizers": kept}}),)
 
 
-def _run_strategy_step(vm: Json, vmi: Json | None, *, default_binding: str) -> Decision:
+def _run_strategy_step(vm: Json, vmi: Json | None, *, now: datetime, default_binding: str) -> Decision:
     strategy = run_strategy(vm)
     if vmi is None:
         begins = strategy in ("Always", "RerunOnFailure") or (strategy == "Once" and not status_of(vm).get("created"))
-        return Decision(writes=(_start(vm, default_binding=default_binding),)) if begins else NOTHING
+        if not begins:
+            return NOTHING
+        if wait := start_failure.seconds_left(vm, now=now):
+            return Decision(again=wait)
+        return Decision(writes=(_start(vm, default_binding=default_binding),))
     if is_being_deleted(vmi):
         return NOTHING
     again = {"Always": is_final(vmi), "RerunOnFailure": phase_of(vmi) == "Failed", "Halted": True}
@@ -133,8 +132,11 @@ def _sync_nics(vm: Json, vmi: Json | None) -> tuple[Write, ...]:
 def status(vm: Json, vmi: Json | None, *, now: datetime, error: str = "") -> Decision:
     """Write the VM's status when it differs; `error` is that of the sync before."""
     present = status_of(vm)
+    failure = start_failure.recorded(vm, vmi, now=now)
+    kept = {key: value for key, value in present.items() if key not in ("created", "ready", "startFailure")}
+    vm = {**vm, "status": {**kept, **({"startFailure": failure} if failure else {})}}
     wanted = {
-        **{key: value for key, value in present.items() if key not in ("created", "ready")},
+        **status_of(vm),
         **({"created": True} if vmi is not None else {}),
         **({"ready": True} if vmi is not None and is_condition(vmi, "Ready") else {}),
         "printableStatus": printable_status(vm, vmi, now=now),
@@ -175,8 +177,10 @@ def printable_status(vm: Json, vmi: Json | None, *, now: datetime) -> str:
     """The word for people (3.6), as far as these controllers can tell it; the first match wins."""
     if is_being_deleted(vm):
         return "Terminating"
+    stopped = "CrashLoopBackOff" if start_failure.is_backing_off(vm, vmi, now=now) else "Stopped"
     if vmi is None:
-        return "Starting" if run_strategy(vm) in ("Always", "RerunOnFailure") else "Stopped"
+        is_expected = run_strategy(vm) in ("Always", "RerunOnFailure") and not start_failure.seconds_left(vm, now=now)
+        return "Starting" if is_expected else stopped
     if not is_final(vmi) and is_being_deleted(vmi):
         return "Stopping"
     if is_migrating(vmi, now=now):
@@ -186,4 +190,4 @@ def printable_status(vm: Json, vmi: Json | None, *, now: datetime) -> str:
     scheduled = condition_of(vmi, "PodScheduled")
     if scheduled is not None and scheduled["status"] == "False" and scheduled.get("reason") == "Unschedulable":
         return "ErrorUnschedulable"
-    return "Stopped" if is_final(vmi) else "Starting"
+    return stopped if is_final(vmi) else "Starting"

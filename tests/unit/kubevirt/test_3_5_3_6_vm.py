@@ -30,19 +30,21 @@ RUNNING, DONE, FAILED = vmi(), vmi(phase="Succeeded"), vmi(phase="Failed")
     ],
 )
 def test_run_strategies(strategy: str, machine: Any, verb: str) -> None:
-    found = [item.verb for item in sync(vm(runStrategy=strategy), machine).writes]
+    found = [item.verb for item in sync(vm(runStrategy=strategy), machine, now=NOW).writes]
     assert found == ([verb] if verb else [])
 
 
 def test_once_is_once() -> None:
-    assert sync({**vm(runStrategy="Once"), "status": {"created": True}}, None).writes == ()
+    assert sync({**vm(runStrategy="Once"), "status": {"created": True}}, None, now=NOW).writes == ()
 
 
 def test_a_vm_that_is_being_deleted_takes_its_vmi_along_and_then_goes() -> None:
     going = vm()
     going["metadata"] |= {"deletionTimestamp": DELETED, "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"]}
-    assert [(item.verb, item.kind) for item in sync(going, RUNNING).writes] == [("delete", "VirtualMachineInstance")]
-    (freed,) = sync(going, None).writes
+    assert [(item.verb, item.kind) for item in sync(going, RUNNING, now=NOW).writes] == [
+        ("delete", "VirtualMachineInstance")
+    ]
+    (freed,) = sync(going, None, now=NOW).writes
     assert isinstance(freed.body, dict)
     assert freed.body["metadata"]["finalizers"] == []
 
@@ -50,7 +52,7 @@ def test_a_vm_that_is_being_deleted_takes_its_vmi_along_and_then_goes() -> None:
 def test_the_first_write_is_the_api_version() -> None:
     fresh = vm()
     fresh["metadata"]["annotations"] = {}
-    (first,) = sync(fresh, None).writes
+    (first,) = sync(fresh, None, now=NOW).writes
     assert isinstance(first.body, dict)
     assert first.verb == "update"
     assert set(first.body["metadata"]["annotations"]) == {
