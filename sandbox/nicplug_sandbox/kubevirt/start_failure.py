@@ -9,7 +9,6 @@ from nicplug_sandbox.kubevirt.objects import (
     Json,
     is_final,
     moment_of,
-    phase_of,
     run_strategy,
     status_of,
     text_of,
@@ -53,17 +52,15 @@ def seconds_left(vm: Json, *, now: datetime) -> float:
     return max(0.0, (moment_of(retry) - now).total_seconds()) if retry else 0.0
 
 
-def is_backing_off(vm: Json, vmi: Json | None, *, now: datetime) -> bool:
-    """Whether the VM is `CrashLoopBackOff` (3.6)."""
+def is_backing_off(vm: Json, vmi: Json | None) -> bool:
+    """Whether the VM is `CrashLoopBackOff` (3.6): no guest is on its way, and the last ones never ran."""
     if (vmi is not None and not is_final(vmi)) or run_strategy(vm) not in RETRIED_STRATEGIES:
         return False
-    found = status_of(vm).get("startFailure") or {}
-    is_due = vmi is None and not seconds_left(vm, now=now)
-    return bool(found.get("consecutiveFailCount")) and not is_due
+    return bool((status_of(vm).get("startFailure") or {}).get("consecutiveFailCount"))
 
 
 def _has_run(vmi: Json | None) -> bool:
     if vmi is None:
         return False
     past = status_of(vmi).get("phaseTransitionTimestamps") or ()
-    return phase_of(vmi) == "Running" or any(item["phase"] == "Running" for item in past)
+    return any(item["phase"] == "Running" for item in past)

@@ -5,10 +5,13 @@ from typing import Any
 import pytest
 from tests.unit.kubevirt.build import NOW, ago, uid, vm, vmi
 
+from nicplug_sandbox.kubevirt.run_strategy import View
 from nicplug_sandbox.kubevirt.start_failure import delay_seconds, recorded, seconds_left
-from nicplug_sandbox.kubevirt.vm import printable_status, status, sync
+from nicplug_sandbox.kubevirt.vm import sync
+from nicplug_sandbox.kubevirt.vm_status import printable_status, status
 
 FAILED = vmi(phase="Failed")
+RUNS = vmi(status={"phaseTransitionTimestamps": [{"phase": "Running"}]})
 RAN = vmi(phase="Failed", status={"phaseTransitionTimestamps": [{"phase": "Running"}, {"phase": "Failed"}]})
 
 
@@ -47,7 +50,8 @@ def test_the_delay_grows_with_the_square(count: int, shortest: int, longest: int
         ("Always", vmi(phase="Succeeded"), 3),
         ("Always", vmi(phase="Scheduling"), 2),
         ("Always", None, 2),
-        ("Always", vmi(), None),
+        ("Always", vmi(), 2),
+        ("Always", RUNS, None),
         ("Always", RAN, None),
     ],
 )
@@ -66,20 +70,23 @@ def test_one_vmi_fails_once() -> None:
 
 
 def test_the_status_has_it_and_loses_it() -> None:
-    (written,) = status(vm(), FAILED, now=NOW).writes
+    (written,) = status(View(vm=vm(), vmi=FAILED), now=NOW).writes
     assert isinstance(written.body, dict)
     assert written.body["status"]["startFailure"]["consecutiveFailCount"] == 1
     assert written.body["status"]["printableStatus"] == "CrashLoopBackOff"
-    (written,) = status(written.body, vmi(), now=NOW).writes
+    (written,) = status(View(vm=written.body, vmi=RUNS), now=NOW).writes
     assert isinstance(written.body, dict)
     assert "startFailure" not in written.body["status"]
 
 
-@pytest.mark.parametrize(("left", "verbs", "again"), [(10, [], 10.0), (0, ["create"], None), (-5, ["create"], None)])
-def test_no_start_before_its_time(left: float, verbs: list[str], again: float | None) -> None:
-    waiting = failed_vm(left=left)
-    found = sync(waiting, None, now=NOW)
-    assert ([item.verb for item in found.writes], found.again) == (verbs, again)
+@pytest.mark.parametrize(
+    ("strategy", "left", "again"),
+    [("Always", 10, 10.0), ("Always", 0, None), ("Always", -5, None), ("RerunOnFailure", 10, 10.0), ("Once", 10, None)],
+)
+def test_no_start_before_its_time(strategy: str, left: float, again: float | None) -> None:
+    waiting = failed_vm(strategy=strategy, left=left)
+    found = sync(View(vm=waiting), now=NOW)
+    assert (bool(found.writes), found.again) == (again is None, again)
     assert seconds_left(waiting, now=NOW) == max(0, left)
 
 
@@ -88,7 +95,7 @@ def test_no_start_before_its_time(left: float, verbs: list[str], again: float | 
     [
         ("Always", 10, None, "CrashLoopBackOff"),
         ("Always", 10, FAILED, "CrashLoopBackOff"),
-        ("Always", 0, None, "Starting"),
+        ("Always", 0, None, "CrashLoopBackOff"),
         ("Always", 10, vmi(phase="Scheduling"), "Starting"),
         ("Halted", 10, None, "Stopped"),
     ],
