@@ -5,6 +5,7 @@ It aborts nobody's migration: one that is pending for a VMI keeps its evacuation
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from nicplug_sandbox.kubevirt.launcher_pod import active_pods
 from nicplug_sandbox.kubevirt.migration_rules import is_running
@@ -22,7 +23,7 @@ from nicplug_sandbox.kubevirt.objects import (
 from nicplug_sandbox.kubevirt.settings import ClusterSettings
 from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Event, Write, create
 
-VMI = "VirtualMachineInstance"
+VMI: Final = "VirtualMachineInstance"
 BUSY_SECONDS, REMIND_SECONDS = 5.0, 60.0
 
 

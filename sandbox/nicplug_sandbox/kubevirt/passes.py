@@ -214,9 +214,8 @@ class Passes:
             self._failed_updates = 0
             return workload_updater.BUSY_SECONDS if found.again else None
         throttle, longest = workload_updater.THROTTLE, workload_updater.LONGEST_BACKOFF
-        wait = min(throttle * 2**self._failed_updates, longest)
-        self._failed_updates = min(self._failed_updates + 1, 16)
-        return wait.total_seconds()
+        doublings, self._failed_updates = self._failed_updates, min(self._failed_updates + 1, 16)
+        return min(throttle * float(2**doublings), longest).total_seconds()
 
     def _evacuate(self, key: Key) -> Pass:
         """A node that VMIs are to leave."""

@@ -17,9 +17,7 @@ def generation_of(vm: Json) -> int:
 def revisions_of(vm: Json, revisions: list[Json]) -> list[Json]:
     """The revisions of the VM's starts."""
     prefix = f"{_prefix(vm)}-"
-    return [
-        item for item in revisions if namespace_of(item) == namespace_of(vm) and name_of(item).startswith(prefix)
-    ]
+    return [item for item in revisions if namespace_of(item) == namespace_of(vm) and name_of(item).startswith(prefix)]
 
 
 def _prefix(vm: Json) -> str:

@@ -120,8 +120,8 @@ class Sender:
             case "evict":
                 path = resource.path(namespace=where, name=item.name, subresource="eviction")
                 metadata = {"name": item.name, "namespace": where}
-                body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": {}}
-                return await self._api.request("POST", path, body=body)
+                eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": {}}
+                return await self._api.request("POST", path, body=eviction)
 
     def _typed(self, item: Write) -> Json:
         """Objects of a list carry neither kind nor apiVersion."""

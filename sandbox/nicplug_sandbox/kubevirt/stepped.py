@@ -76,6 +76,10 @@ class SteppedController:
         moment = self._clock() + timedelta(seconds=after)
         self._due[task] = min(moment, self._due.get(task, moment))
 
+    def touch(self, kind: Kind, obj: Json) -> None:
+        """What a resync does: every controller looks as if the object had just been seen."""
+        self._react(kind, None, obj)
+
     def ended(self, task: Task, *, again: float | None, failed: bool) -> None:
         """A pass has ended."""
         self._working.discard(task)

@@ -26,9 +26,7 @@ OWN_CONDITIONS = ("Ready", "Failure", restart_required.TYPE)
 COMPUTED = ("created", "ready", "startFailure", "stateChangeRequests")
 
 
-def status(
-    view: View, *, now: datetime, error: WriteRefused | None = None, pick: Pick = random.randint
-) -> Decision:
+def status(view: View, *, now: datetime, error: WriteRefused | None = None, pick: Pick = random.randint) -> Decision:
     """Write the VM's status when it differs; `error` is that of the sync before."""
     vm, vmi, present = view.vm, view.vmi, status_of(view.vm)
     wanted = {key: value for key, value in present.items() if key not in COMPUTED}

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from nicplug_sandbox.kubevirt.launcher_pod import current_pod
 from nicplug_sandbox.kubevirt.migration_rules import is_running
@@ -30,7 +31,7 @@ THROTTLE = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(seconds=300)
 BUSY_SECONDS = 0.1
 """KubeVirt looks again after 30 ns while something is to be done, by a slip; this often is enough to act alike."""
-VMI = "VirtualMachineInstance"
+VMI: Final = "VirtualMachineInstance"
 
 Shuffle = Callable[[list[Json]], None]
 

@@ -4,8 +4,8 @@ import pytest
 from tests.unit.kubevirt.build import LIVE, NOW, net, nic, spec, vm, vmi
 
 from nicplug_sandbox.kubevirt.objects import interfaces_of, networks_of
-from nicplug_sandbox.kubevirt.template_sync import cleared_template, synced_spec, vmi_patch
 from nicplug_sandbox.kubevirt.run_strategy import View
+from nicplug_sandbox.kubevirt.template_sync import cleared_template, synced_spec, vmi_patch
 from nicplug_sandbox.kubevirt.vm import sync
 
 HASHED = {"name": "blue", "infoSource": "domain, multus-status", "podInterfaceName": "pod16477688c0e"}
