@@ -46,9 +46,12 @@ class WorkQueue:
         self._dirty: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._is_closed = False
 
     def add(self, key: Key, *, after: float = 0.0) -> None:
         """Work on `key` now, or in `after` seconds; an earlier appointment of the same key stays."""
+        if self._is_closed:
+            return
         if after > 0:
             self._add_later(key, after=after)
         elif key in self._running:
@@ -60,7 +63,8 @@ class WorkQueue:
             self._start()
 
     async def close(self) -> None:
-        """Cancel everything."""
+        """Cancel everything; nothing begins any more, whatever is added."""
+        self._is_closed = True
         for timer in self._timers.values():
             timer.cancel()
         tasks = list(self._running.values())
