@@ -19,7 +19,8 @@ import structlog
 from nicplug import __version__
 from nicplug.cache.caches import Caches
 from nicplug.cache.reaper import WATCHED, Reaper
-from nicplug.completeness import Completeness
+from nicplug.choose_mode import choose_mode
+from nicplug.completeness import Completeness, ModeEnded
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
@@ -27,6 +28,7 @@ from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
 from nicplug.model.keys import WorkKey
+from nicplug.model.mode import Mode
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
 from nicplug.model.versions import VERSION_ANNOTATION
@@ -64,6 +66,7 @@ class App:
         settings: settings of the process.
         connection: connection to the API server.
         metrics: metrics of the process.
+        mode: the mode that fits the cluster.
         exit_soon: called with the exit code when only Kopf's shutdown is left.
     """
 
@@ -73,10 +76,12 @@ class App:
         settings: Settings,
         connection: Connection,
         metrics: OperatorMetrics,
+        mode: Mode = Mode.STANDALONE,
         exit_soon: Callable[[int], None] = lambda _code: None,
     ) -> None:
         self._settings = settings
         self._connection = connection
+        self._mode = mode
         self._exit_soon = exit_soon
         self.metrics = metrics
         self._stop = asyncio.Event()
@@ -144,6 +149,7 @@ class App:
             side_watches=self._side_watches,
             relisted=self.intake.relisted,
             sweep_interval_seconds=self._settings.sweep_interval_seconds,
+            mode=self._mode,
         )
 
     def _make_server(self) -> ObservabilityServer:
@@ -247,8 +253,9 @@ class App:
     async def _look_around(self) -> None:
         """Check the cluster; nothing is written before these checks have passed."""
         await warn_of_old_kubernetes(self._connection.api)
-        await wait_for_api(self._connection.api)
-        await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=self._clock())
+        api, namespace = self._connection.api, self._settings.namespace
+        await wait_for_api(api, mode=self._mode)
+        await refuse_rivals(api, mode=self._mode, namespace=namespace, now=self._clock())
 
     async def _run_kopf(self) -> None:
         registry = kopf.OperatorRegistry()
@@ -306,7 +313,8 @@ class App:
         """End the process if a task has failed: none returns by itself, and without one of them a restart is better."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
+            if not isinstance(error, ModeEnded):  # has been logged with its reason
+                log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
             self.stop()
 
@@ -387,10 +395,11 @@ def _exit_soon(code: int) -> None:
 
 
 async def run_operator(settings: Settings) -> None:
-    """Connect and run one operator.
+    """Connect, choose the mode, and run one operator.
 
     Raises:
         ConfigError: the configuration does not lead to an API server.
+        RivalError: the cluster is not one for the mode that was asked for.
     """
     metrics = OperatorMetrics()
     connection = await connect(
@@ -398,4 +407,12 @@ async def run_operator(settings: Settings) -> None:
         on_response=metrics.requested,
         kubevirt_namespace=settings.kubevirt_namespace,
     )
-    await App(settings=settings, connection=connection, metrics=metrics, exit_soon=_exit_soon).run()
+    mode = None
+    try:
+        mode = await choose_mode(settings=settings, connection=connection, metrics=metrics)
+    finally:
+        if mode is None:
+            await connection.close()
+    if mode is not None:
+        app = App(settings=settings, connection=connection, metrics=metrics, mode=mode, exit_soon=_exit_soon)
+        await app.run()
