@@ -173,7 +173,7 @@ class CompanionSchedule:
             self._delete,
             self._spoil_report,
             *(
-                lambda deed=deed: deed(self.cluster, self.randomness)  # type: ignore[misc]
+                lambda deed=deed: deed(self.cluster, self.randomness)
                 for deed in (toggle_controller, break_controller, break_network, toggle_network, cordon, fail_copy)
             ),
         ]
@@ -299,7 +299,7 @@ class CompanionSchedule:
             assert ready["status"] == "True" or rows.keys() - {None}, f"{name}: {ready} without a record"
 
     def _shown_in_guest(self, vmi: Json) -> set[str]:
-        """The NICs in the guest that spec or status shows: KubeVirt forgets one that is unplugged just as it arrives."""
+        """The NICs in the guest that spec or status shows: KubeVirt forgets one that is unplugged as it arrives."""
         guest = set(self.cluster.guests.get(vmi["metadata"]["uid"], ())) & set(NAMES)
         interfaces = vmi["spec"]["domain"]["devices"]["interfaces"]
         return guest & {item["name"] for item in (*interfaces, *vmi["status"].get("interfaces", ()))}
