@@ -58,7 +58,7 @@ from tests.build.records import (
     start_failure,
     target_pod,
 )
-from tests.build.views import GRANTED, HOTPLUG_ON, migration_view, vm_view, vmi_view
+from tests.build.views import GRANTED, HOTPLUG_ON, companion_view, migration_view, vm_view, vmi_view
 
 __all__ = [
     "CONTROLLER",
@@ -89,6 +89,7 @@ __all__ = [
     "a_vm",
     "a_vmi",
     "absent",
+    "companion_view",
     "element",
     "failed",
     "interface_report",

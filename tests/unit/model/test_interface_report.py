@@ -16,7 +16,7 @@ def test_what_is_read() -> None:
     assert (found.owner is not None and found.owner.uid) == VM_UID
     assert (found.is_labelled, found.deleting) == (True, False)
     assert (found.vmi_uid, found.interfaces_hash, found.interfaces_generation) == (VMI_UID, HASH, 3)
-    assert found.read_status()["ready"] == "1/2"
+    assert found.status.members["ready"] == "1/2"
 
 
 def test_a_report_without_a_status() -> None:
@@ -24,7 +24,7 @@ def test_a_report_without_a_status() -> None:
     raw.pop("status", None)
     found = parse_report(raw)
     assert (found.vmi_uid, found.interfaces_hash, found.interfaces_generation) == ("", "", 0)
-    assert found.read_status() == {}
+    assert found.status.members == {}
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,16 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if nics.plan is None:
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
-    is_refused = view.refusal is not None
+    actions, announcements = (*request.actions, *report.actions), request.announcements
+    if view.refusal is not None:
+        # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
+        actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
+        announcements = () if request.made else announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
-        actions=(*(() if is_refused else request.actions), *report.actions),
-        announcements=(*report.announcements, *(() if is_refused else request.announcements)),
+        actions=actions,
+        announcements=(*report.announcements, *announcements),
         again_at=min(moments, default=None),
     )
     waiting = {name for name, hold in request.held.items() if hold.reason is Reason.WAITING_FOR_SLOT}
