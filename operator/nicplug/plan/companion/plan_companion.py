@@ -12,10 +12,9 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
-from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.companion.own_migrations import plan_own_migrations
-from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.report import create_report, report_status, runs
 from nicplug.plan.companion.silence import Silence, find_silence
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
@@ -92,7 +91,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     before = guest.vmi.status.records(now=now)
-    if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
+    if not runs(guest):
         return _Nics(before=before)
     silence = find_silence(guest, records=before)
     plan = plan_nics(
