@@ -262,6 +262,13 @@ def test_the_report_goes_with_the_last_nic() -> None:
     assert decide(view(running(), machine=machine(), report=gone, networks=())).actions == ()
 
 
+def test_the_end_of_the_last_nic_is_told() -> None:
+    record = operation("blue", type_="Unplug", phase="Pending", reason="WaitingForPodRelease")
+    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, interfaceOperations=[record])
+    plan = decide(view(running(), machine=machine(), report=known, networks=()))
+    assert "InterfaceUnplugged" in {item.reason for item in plan.announcements}
+
+
 def test_the_report_stays_while_the_last_nic_leaves() -> None:
     leaving = absent("blue")
     raw = running(leaving, rows=(BLUE_ROW,))
@@ -295,6 +302,18 @@ def test_a_vmi_that_is_being_deleted_is_not_ready() -> None:
 def test_a_vmi_that_is_being_deleted_gets_no_migration() -> None:
     plan = decide(view(running(BLUE, deleting=True), machine=machine(BLUE), report=interface_report()))
     assert not [item for item in plan.actions if not isinstance(item, PatchStatus)]
+
+
+def test_policies_that_cannot_hold_are_reported_once() -> None:
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    config = kubevirt(hotplug={"onFailure": "Rollback", "removalPolicy": "Declarative"})
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",), config=config))
+    (condition,) = [item for item in status_of(plan)["conditions"] if item["type"] == "InvalidHotplugPolicy"]
+    assert "onFailure: Rollback" in condition["message"]
+    assert "removalPolicy: Declarative" in condition["message"]
+    assert "InvalidHotplugPolicy" in {item.reason for item in plan.announcements}
+    again = decide(view(raw, machine=its_vm, report=written(plan), attached=("blue",), config=config), now=later(100))
+    assert (again.actions, again.announcements) == ((), ())
 
 
 def test_a_report_about_progress_waits_to_be_combined() -> None:
