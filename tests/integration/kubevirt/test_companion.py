@@ -72,8 +72,15 @@ def unfinished(user: User) -> list[str]:
 
 
 def is_ready(user: User, name: str) -> bool:
-    """The report says that every NIC is in the guest."""
-    return ready(user, name).get("status") == "True"
+    """The report says that every NIC of the present specs is in the guest."""
+    machine, instance, status = user.get(VM, name), user.get(VMI, name), status_of(report(user, name))
+    return (
+        machine is not None
+        and instance is not None
+        and status.get("observedGeneration") == machine["metadata"]["generation"]
+        and status.get("interfacesHash") == interfaces_hash(instance["spec"])
+        and ready(user, name).get("status") == "True"
+    )
 
 
 @contextmanager
@@ -134,13 +141,14 @@ def test_the_report_says_what_came_and_kubectl_waits_for_it(user: User, cluster:
     assert "reason" not in status
     row = record(user, "vm1", "lan")
     assert (row["path"], row["phase"], row["operation"]) == ("Migration", "Ready", "Plug")
-    told = {(item["reason"], item["regarding"]["kind"]) for item in user.items("events") if is_from_nicplug(item)}
-    assert {("InterfacePlugged", "VirtualMachine"), ("InterfacePlugged", "VirtualMachineInstance")} <= told
+    until(lambda: ("InterfacePlugged", "VirtualMachine") in told_by_nicplug(user))
+    assert ("InterfaceMigrating", "VirtualMachineInstance") in told_by_nicplug(user)
 
 
-def is_from_nicplug(event: Json) -> bool:
-    """Nicplug has written it."""
-    return "nicplug" in str(event.get("reportingController"))
+def told_by_nicplug(user: User) -> set[tuple[str, str]]:
+    """Reason and kind of each event of nicplug's."""
+    found = (item for item in user.items("events") if "nicplug" in str(item.get("reportingController")))
+    return {(item["reason"], item["regarding"]["kind"]) for item in found}
 
 
 def test_a_nic_that_comes_in_place_needs_no_migration(user: User) -> None:
