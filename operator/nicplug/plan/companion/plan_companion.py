@@ -216,7 +216,8 @@ def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tu
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:
-    if view.guest is None:
+    if view.guest is None or any(item.name not in nics.before for item in nics.operations):
+        # A NIC that reaches the guest before its first record is taken for one that the guest was started with.
         return timedelta()
     return report_delay(before=nics.before, after=nics.operations, stored_bytes=0, settings=view.guest.settings)
 

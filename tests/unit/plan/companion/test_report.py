@@ -316,14 +316,21 @@ def test_policies_that_cannot_hold_are_reported_once() -> None:
     assert (again.actions, again.announcements) == ((), ())
 
 
+def test_the_first_record_of_a_nic_is_written_at_once() -> None:
+    """A NIC that comes before it would be taken for one that the guest was started with: no record, no event."""
+    plan = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(), pending_since=None))
+    assert [item["name"] for item in status_of(plan)["interfaceOperations"]] == ["blue"]
+
+
 def test_a_report_about_progress_waits_to_be_combined() -> None:
-    seen = view(running(BLUE), machine=machine(BLUE), report=interface_report(vmUid=VM_UID), pending_since=None)
-    plan = decide(seen)
+    record = operation("blue", phase="Pending", reason="Retrying", since=later(-2))
+    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, ready="1/2", interfaceOperations=[record])
+    plan = decide(view(running(BLUE), machine=machine(BLUE), report=known, pending_since=None))
     assert plan.withholds_report
     assert plan.again_at is not None
     assert plan.again_at > NOW
-    late = view(running(BLUE), machine=machine(BLUE), report=interface_report())
-    assert status_of(decide(late))["ready"] == "1/2"
+    late = decide(view(running(BLUE), machine=machine(BLUE), report=known))
+    assert status_of(late)["reason"] == Reason.WAITING_FOR_POD_INTERFACE
 
 
 def test_an_event_is_told_with_the_record_that_it_is_about() -> None:
