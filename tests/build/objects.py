@@ -299,7 +299,7 @@ def interface_report(
     deleting: bool = False,
     version: int = 10,
     labels: Mapping[str, str] | None = REPORT_LABELS,
-    ownerReferences: Sequence[Json] | None = (),  # noqa: N803  a member of the metadata
+    ownerReferences: Sequence[Json] | None = (),
     **status: Any,
 ) -> Json:
     """An InterfaceReport; `status` as it stands there. `ownerReferences`: None for none."""

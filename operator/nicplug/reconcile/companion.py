@@ -21,8 +21,8 @@ from nicplug.reconcile.companion_slots import CompanionSlots
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.reconciler import ObjectReconciler, Parts, Reconcilers
 
-# What virt-api's webhook says while a migration exists that is not cached here yet, or was in its own cache. Source: KubeVirt 1.9
-# `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
+# What virt-api's webhook says while a migration exists that is not cached here yet, or is cached there still. Source:
+# KubeVirt 1.9 `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
 _IN_FLIGHT = "in-flight migration detected"
 
 

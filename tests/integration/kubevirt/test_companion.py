@@ -123,13 +123,17 @@ def test_the_report_says_what_came_and_kubectl_waits_for_it(user: User, cluster:
     started(user, "vm1", *NODES)
     plug(user, "vm1")
     kubectl = Kubectl(kubeconfig=cluster.admin, namespace=user.namespace)
-    until(lambda: (user.get(VM, "vm1") or {})["metadata"]["generation"] == status_of(report(user, "vm1")).get(
-        "observedGeneration"
-    ))
+    until(
+        lambda: (
+            (user.get(VM, "vm1") or {})["metadata"]["generation"]
+            == status_of(report(user, "vm1")).get("observedGeneration")
+        )
+    )
     kubectl("wait", "--for=condition=InterfacesReady", "interfacereport/vm1", "--timeout=30s")
     assert in_guest(user, "vm1")
     found, instance, machine = report(user, "vm1"), user.get(VMI, "vm1"), user.get(VM, "vm1")
-    assert instance and machine
+    assert instance
+    assert machine
     (owner,) = found["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"]) == ("VirtualMachine", machine["metadata"]["uid"])
     assert found["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "nicplug"}

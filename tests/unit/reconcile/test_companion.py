@@ -411,7 +411,12 @@ def test_a_record_of_hand_is_read(beside: Beside) -> None:
     beside.run_vm(BLUE)
     for _ in range(2):
         beside.reconcile()
-    lies = {"ready": "7/7", "interfaceOperations": [operation("ghost"), 7], "interfacesGeneration": "x", "vmiUid": VMI_UID}
+    lies = {
+        "ready": "7/7",
+        "interfaceOperations": [operation("ghost"), 7],
+        "interfacesGeneration": "x",
+        "vmiUid": VMI_UID,
+    }
     body = {**beside.report(), "status": lies}
     beside.hear(CachedKind.REPORT, beside.cluster.replace(REPORTS, NAME, body, by="user", subresource="status"))
     for _ in range(3):

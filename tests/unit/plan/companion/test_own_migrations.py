@@ -200,9 +200,7 @@ def required(status: str, *, since: float) -> tuple[Json, ...]:
     ],
     ids=["not yet", "its turn", "still its turn", "it has not", "it may not"],
 )
-def test_the_updater_goes_first_once_it_may(
-    conditions: tuple[Json, ...], methods: list[str], *, is_left: bool
-) -> None:
+def test_the_updater_goes_first_once_it_may(conditions: tuple[Json, ...], methods: list[str], *, is_left: bool) -> None:
     found = decide(BLUE, conditions=conditions, config=kubevirt_with(*methods), ignores_methods=True)
     assert (made(found) == []) is is_left
     if is_left:
@@ -262,7 +260,12 @@ def test_its_own_that_meets_anothers_is_withdrawn(phase: str) -> None:
 
 
 def test_its_own_is_not_withdrawn_twice_nor_after_the_hand_off() -> None:
-    for mine in (own("Pending", deletionTimestamp=stamp(0)), own("PreparingTarget"), own("TargetReady"), own("Running")):
+    for mine in (
+        own("Pending", deletionTimestamp=stamp(0)),
+        own("PreparingTarget"),
+        own("TargetReady"),
+        own("Running"),
+    ):
         assert withdrawn(decide(BLUE, migrations=(mine, BY_PEOPLE))) == []
 
 
@@ -325,9 +328,7 @@ def test_none_is_created_while_a_migration_that_is_gone_moves_the_vm() -> None:
     assert made(decide(BLUE, moving=moving, pods=(target_pod(migration_uid="gone"),))) == []
 
 
-@pytest.mark.parametrize(
-    ("count", "seconds"), [(1, 20), (2, 40), (3, 80), (4, 160)], ids="after {} failures".format
-)
+@pytest.mark.parametrize(("count", "seconds"), [(1, 20), (2, 40), (3, 80), (4, 160)], ids="after {} failures".format)
 def test_it_backs_off(count: int, seconds: float) -> None:
     """KubeVirt's own back-off does not cover migrations without its mark."""
     known = failures(count)

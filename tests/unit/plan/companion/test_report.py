@@ -52,8 +52,18 @@ def view(
     attached: tuple[str, ...] = (),
     **members: Any,
 ) -> CompanionView:
-    """What is known, on a node with a controller, of which no report may wait; its pod is asked for these networks and has those."""
-    facts: Json = {"controller": READY, "nads": [nad("blue-net"), nad("red-net")], "config": kubevirt(), "pending_since": later(-60)}
+    """What is known of a VM on a node with a controller; a withheld report is due.
+
+    Args:
+        networks: its pod is asked for these.
+        attached: its pod has these.
+    """
+    facts: Json = {
+        "controller": READY,
+        "nads": [nad("blue-net"), nad("red-net")],
+        "config": kubevirt(),
+        "pending_since": later(-60),
+    }
     asked = pod(networks=list(map(element, networks)), attached=attached)
     return companion_view(raw, asked, vm=machine, report=report, **{**facts, **members})
 
@@ -106,8 +116,7 @@ def is_deleted(plan: Plan) -> bool:
 
 def written(plan: Plan, of: Json | None = None) -> Json:
     """The report after the plan."""
-    body = interface_report(**{**((of or {}).get("status") or {}), **status_of(plan)})
-    return body
+    return interface_report(**{**((of or {}).get("status") or {}), **status_of(plan)})
 
 
 def test_a_vm_gets_a_report() -> None:
