@@ -304,7 +304,7 @@ def interface_report(
 ) -> Json:
     """An InterfaceReport; `status` as it stands there. `ownerReferences`: None for none."""
     owners = None if ownerReferences is None else list(ownerReferences) or [owner(owner_kind, name, owner_uid)]
-    members = {"labels": dict(labels) if labels is not None else None, "ownerReferences": owners}
+    members: Json = {"labels": dict(labels) if labels is not None else None, "ownerReferences": owners}
     members["deletionTimestamp"] = CREATED if deleting else None
     raw: Json = {
         "apiVersion": "nicplug.io/v1alpha1",

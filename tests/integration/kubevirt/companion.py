@@ -1,7 +1,5 @@
 """nicplug beside the stand-in of KubeVirt, as a process with the rights of its ServiceAccount."""
 
-import os
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,8 +30,6 @@ _RIGHTS = [
     *(_KUSTOMIZE / "base" / "operator" / f"{name}.yaml" for name in _ACCOUNT),
     *(_KUSTOMIZE / "overlays" / "companion" / f"{name}.yaml" for name in ("clusterrole", "role")),
 ]
-_COMMAND = (sys.executable, "-m", "tests.integration.kubevirt.run_companion")
-_SOURCE_ROOTS = (ROOT, ROOT / "operator", ROOT / "sandbox")
 _WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
@@ -58,8 +54,7 @@ class Companion:
             directory=self.admin.parent,
             kubeconfig=self.account,
             name=f"companion-{self._starts}",
-            command=_COMMAND,
-            variables={"PYTHONPATH": os.pathsep.join(map(str, _SOURCE_ROOTS))},
+            arguments=["--mode=companion"],
         )
         wait_until_leading(self.operator)
 
@@ -108,7 +103,7 @@ def resources(entries: Iterable[Json]) -> set[tuple[str, str]]:
 
 def _resource(reference: Json) -> str:
     sub = reference.get("subresource")
-    return reference["resource"] + (f"/{sub}" if sub else "")
+    return f"{reference['resource']}/{sub}" if sub else str(reference["resource"])
 
 
 def report(user: User, name: str) -> Json:

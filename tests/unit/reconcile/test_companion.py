@@ -1,7 +1,6 @@
 """A pass beside KubeVirt: what it sees, what it sends, and what a refusal means."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -35,6 +34,7 @@ from nicplug.kube.errors import ApiError, Denied, Rejected, Unavailable
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.model.keys import SLOTS, BudgetKey, MigrationKey, VmiKey, VmKey, WorkKey
 from nicplug.model.mode import Mode
+from nicplug.plan.companion.plan_companion import CompanionDecision, decide_companion
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings
@@ -392,18 +392,18 @@ def test_a_bug_with_one_vm_does_not_hold_up_the_queue(beside: Beside, monkeypatc
     for key in keys:
         beside.reconcile(key)
     end_migration(beside, "vm0")
-    monkeypatch.setattr(companion, "decide_companion", partial(stumble, companion.decide_companion, keys[1]))
+    monkeypatch.setattr(companion, "decide_companion", partial(stumble, keys[1]))
     beside.woken.clear()
     with pytest.raises(RuntimeError):
         beside.reconcile(keys[1])
     assert beside.woken == [keys[2]]
 
 
-def stumble(decide: Callable[..., Any], over: VmiKey, view: CompanionView, *, now: datetime) -> Any:
+def stumble(over: VmiKey, view: CompanionView, *, now: datetime) -> CompanionDecision:
     """A planner with a bug that one VM brings to light."""
     if view.key == over:
         raise RuntimeError("a bug")
-    return decide(view, now=now)
+    return decide_companion(view, now=now)
 
 
 def test_a_record_of_hand_is_read(beside: Beside) -> None:

@@ -117,8 +117,8 @@ def row(found: CompanionDecision, name: str = "blue") -> Json:
     """The record of a NIC, as it is written."""
     patches = [item for item in found.plan.actions if isinstance(item, PatchStatus)]
     rows = [item for patch in patches for item in thaw(patch.wanted).get("interfaceOperations") or []]
-    found: Json = json.loads(json.dumps(next(item for item in rows if item["name"] == name)))
-    return found
+    written: Json = json.loads(json.dumps(next(item for item in rows if item["name"] == name)))
+    return written
 
 
 def own(

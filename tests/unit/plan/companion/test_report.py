@@ -181,8 +181,8 @@ def test_a_nic_of_the_template_that_virt_controller_has_not_seen_yet() -> None:
 
 def test_a_bare_vmi_observes_its_nics() -> None:
     raw = running(BLUE, rows=(BLUE_ROW,), owned=False, generation=77)
-    owners = {"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID}
-    known = {"vmiUid": VMI_UID, "interfacesHash": "another", "interfacesGeneration": 2}
+    owners: Json = {"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID}
+    known: Json = {"vmiUid": VMI_UID, "interfacesHash": "another", "interfacesGeneration": 2}
     plan = decide(view(raw, machine=None, report=interface_report(**owners, **known), attached=("blue",)))
     assert status_of(plan)["interfacesGeneration"] == 3
     assert ready(plan)["observedGeneration"] == 3
@@ -219,7 +219,11 @@ def test_a_stopped_vm_forgets_its_guest() -> None:
 
 
 def test_the_generation_of_the_nics_rises_with_each_change() -> None:
-    known = {"vmiUid": VMI_UID, "interfacesHash": interfaces_hash(running(BLUE)["spec"]), "interfacesGeneration": 3}
+    known: Json = {
+        "vmiUid": VMI_UID,
+        "interfacesHash": interfaces_hash(running(BLUE)["spec"]),
+        "interfacesGeneration": 3,
+    }
     same = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(**known)))
     other = decide(view(running(BLUE, RED), machine=machine(BLUE, RED), report=interface_report(**known)))
     assert "interfacesGeneration" not in status_of(same)
