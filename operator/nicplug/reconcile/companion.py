@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from nicplug.kube.errors import ApiError
+from nicplug.kube.errors import ApiError, Stale
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey, WorkKey
@@ -21,8 +21,8 @@ from nicplug.reconcile.companion_slots import CompanionSlots
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.reconciler import ObjectReconciler, Parts, Reconcilers
 
-# What virt-api's webhook says while a migration exists that is not cached here yet. Source: KubeVirt 1.9
-# `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
+# What virt-api's webhook says while a migration exists that is not cached here yet, or is cached there still. Source:
+# KubeVirt 1.9 `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
 _IN_FLIGHT = "in-flight migration detected"
 
 
@@ -116,14 +116,19 @@ class CompanionReconciler:
         """Do one pass."""
         try:
             return await self.inner.reconcile(key)
+        except Exception as error:
+            # It joins the queue again with the next pass; until then others go before it.
+            self.slots.wait(key, since=None)
+            if isinstance(error, ApiError) and _IN_FLIGHT in str(error):
+                # No event may follow: virt-api learns of the end of a migration later than nicplug.
+                raise Stale(str(error), status=error.status, request=error.request) from error
+            raise
         finally:
             self.slots.release(key)
             self.slots.offer()
 
     def note_refusal(self, key: VmiKey, error: ApiError, *, seconds: float) -> bool:
-        """Keep a refusal, unless it ends as soon as another migration does."""
-        if _IN_FLIGHT in str(error):
-            return False
+        """Keep a refusal."""
         return self.inner.note_refusal(key, error, seconds=seconds)
 
     def note_bug(self, key: VmiKey, error: Exception) -> None:

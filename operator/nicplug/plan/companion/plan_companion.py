@@ -6,16 +6,15 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from nicplug.model.conditions import find_condition
+from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, find_condition
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.metadata import objects, text
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
-from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import Delete, Kind
+from nicplug.plan.actions import Action, Delete, Kind
 from nicplug.plan.companion.own_migrations import plan_own_migrations
-from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.report import create_report, report_status, runs
 from nicplug.plan.companion.silence import Silence, find_silence
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
@@ -73,12 +72,16 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if nics.plan is None:
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
-    is_refused = view.refusal is not None
+    actions, announcements = (*request.actions, *report.actions), request.announcements
+    if view.refusal is not None:
+        # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
+        actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
+        announcements = () if request.made else announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
-        actions=(*(() if is_refused else request.actions), *report.actions),
-        announcements=(*report.announcements, *(() if is_refused else request.announcements)),
+        actions=actions,
+        announcements=(*report.announcements, *announcements),
         again_at=min(moments, default=None),
     )
     waiting = {name for name, hold in request.held.items() if hold.reason is Reason.WAITING_FOR_SLOT}
@@ -88,7 +91,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     before = guest.vmi.status.records(now=now)
-    if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
+    if not runs(guest):
         return _Nics(before=before)
     silence = find_silence(guest, records=before)
     plan = plan_nics(
@@ -129,15 +132,15 @@ def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     """Create, replace, update or remove the report."""
     report, subject = view.report, view.subject
     if not _has_nics(view) and not nics.operations:
-        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if report and not report.deleting else ()
-        return Plan(actions=gone)
+        if report is None or report.deleting:
+            return Plan()
+        return _with_news(_transitions(nics, view.guest), nics, now=now, action=_delete(report))
     if report is None or subject is None:
         create = create_report(view)
         return Plan(actions=(create,) if create is not None else ())
     if report.owner is None or report.owner.uid != subject.uid or not report.is_labelled:
         # Of an earlier VM of that name, or edited: it is created again by the next pass.
-        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if not report.deleting else ()
-        return Plan(actions=gone)
+        return Plan(actions=(_delete(report),) if not report.deleting else ())
     return _update(view, nics, now=now)
 
 
@@ -169,13 +172,21 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     )
     if status.patch is None:
         return Plan(again_at=status.due, withholds_report=status.due is not None)
+    plan = _with_news(transitions, nics, now=now, action=status.patch)
+    news = (*_announce_problems(report, changes), *_announce_repeats(report, changes))
+    return replace(plan, announcements=(*plan.announcements, *news))
+
+
+def _delete(report: InterfaceReport) -> Delete:
+    return Delete(kind=Kind.REPORT, key=report.key, uid=report.uid)
+
+
+def _with_news(transitions: Transitions, nics: _Nics, *, now: datetime, action: Action) -> Plan:
+    """The plan with this write of the report, and the events and measures of the transitions that it records."""
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
-        actions=(status.patch,),
-        announcements=(
-            *announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
-            *_announce_repeats(report, changes),
-        ),
+        actions=(action,),
+        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
         measures=measure_nics(
             transitions,
             before=nics.before,
@@ -184,6 +195,15 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
             now=now,
         ),
     )
+
+
+def _announce_problems(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event about policies that have no effect, when there is something new to say."""
+    after = find_condition(objects(changes.get("conditions")), INVALID_HOTPLUG_POLICY)
+    before = find_condition(report.status.conditions, INVALID_HOTPLUG_POLICY)
+    if after is None or (before is not None and before.get("message") == after.get("message")):
+        return ()
+    return (warning(Subject.VMI, Reason.INVALID_HOTPLUG_POLICY, text(after.get("message"))),)
 
 
 def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
@@ -196,7 +216,8 @@ def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tu
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:
-    if view.guest is None:
+    if view.guest is None or any(item.name not in nics.before for item in nics.operations):
+        # A NIC that reaches the guest before its first record is taken for one that the guest was started with.
         return timedelta()
     return report_delay(before=nics.before, after=nics.operations, stored_bytes=0, settings=view.guest.settings)
 
