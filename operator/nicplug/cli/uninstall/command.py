@@ -108,7 +108,7 @@ class Uninstallation:
     """The objects that are or would be deleted.
 
     Attributes:
-        definitions: KubeVirt objects and CRDs, which are deleted last.
+        definitions: CRDs, and the cluster admin's objects of them, which are deleted last.
         kept: number of VMs, VMIs and migrations that stay.
     """
 
