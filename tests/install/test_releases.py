@@ -139,7 +139,10 @@ def test_uninstalling_leaves_virtual_machines_and_no_orphan(cluster: Cluster, be
         "Namespace <none> kubevirt",
         "KubeVirt kubevirt kubevirt",
         "VirtualMachine default kept",
-        *(f"CustomResourceDefinition <none> {path.stem}.kubevirt.io" for path in (ROOT / "crds").glob("*.yaml")),
+        *(
+            f"CustomResourceDefinition <none> {yaml.safe_load(path.read_text())['metadata']['name']}"
+            for path in (ROOT / "crds").glob("*.yaml")
+        ),
     }
     wanted = before | kept | OF_ANY_KIND
     settled(lambda: cluster.objects() == wanted)

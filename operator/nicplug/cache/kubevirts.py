@@ -11,6 +11,7 @@ from typing import Any
 from nicplug.cache.nodes import ignore_change
 from nicplug.cache.policies import HotplugPolicies
 from nicplug.cache.store import Store
+from nicplug.model.hotplug_policy import CompanionPolicy
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.kubevirt import KubevirtConfig, governed, parse_kubevirt
 from nicplug.model.metadata import mapping, text
@@ -40,6 +41,10 @@ class Kubevirts:
     def config(self) -> KubevirtConfig | None:
         """Return the effective CR, the oldest in the namespace, so that all replicas agree; with the HotplugPolicy."""
         return self._config
+
+    def companion(self) -> CompanionPolicy:
+        """Return what nicplug may do in companion mode."""
+        return self._config.companion if self._config is not None else CompanionPolicy()
 
     def ignored(self) -> tuple[KubevirtConfig, ...]:
         """Return the CRs without effect, sorted by name."""

@@ -7,7 +7,7 @@ from tests.build import kubevirt
 
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.hotplug_policy import HotplugPolicy, MigrationPolicy
+from nicplug.model.hotplug_policy import CompanionPolicy, HotplugPolicy, MigrationPolicy
 from nicplug.model.keys import KubevirtKey
 
 
@@ -58,6 +58,13 @@ def test_a_policy_of_another_name_has_no_effect(kubevirts: Kubevirts, told: list
     kubevirts.policies.change("ADDED", policy("other", migration="Never"))
     listed = [kubevirts.policies.project(item) for item in (policy("other", migration="Never"),)]
     assert (listed, told) == ([None], [])
+
+
+def test_what_a_companion_may_do_is_the_policy_object_s(kubevirts: Kubevirts) -> None:
+    assert kubevirts.companion() == CompanionPolicy()
+    kubevirts.policies.change("ADDED", policy(companion={"nudge": True}))
+    assert kubevirts.companion() == CompanionPolicy(nudge=True)
+    assert Kubevirts(namespace="kubevirt").companion() == CompanionPolicy()
 
 
 def test_a_policy_governs_a_kubevirt_object_that_comes_later(told: list[HotplugPolicy]) -> None:
