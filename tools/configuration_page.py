@@ -20,6 +20,7 @@ from nicplug.model.migration_configuration import migration_configuration
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "configuration.md"
 CRD = ROOT / "crds" / "kubevirts.yaml"
+POLICY_CRD = ROOT / "crds" / "hotplugpolicies.yaml"
 CONFIGURATION = "spec.configuration"
 HOTPLUG = f"{CONFIGURATION}.network.hotplug"
 DEVELOPER = f"{CONFIGURATION}.developerConfiguration"
@@ -27,12 +28,13 @@ DEVELOPER = f"{CONFIGURATION}.developerConfiguration"
 HEAD = """\
 # Configuration
 
-<!-- Generated from settings, commands and crds/kubevirts.yaml by `make docs`: change them there. -->
+<!-- Generated from settings, commands and CRDs by `make docs`: change them there. -->
 
-nicplug is configured in three places:
+nicplug is configured in four places:
 
-- the policy of the cluster (hot-plug, networks, limits of migrations) in [the KubeVirt object](#the-kubevirt-object),
-  which is read live;
+- the policy of the cluster for hot-plug in [the HotplugPolicy object](#the-hotplugpolicy-object), which is read live;
+- the feature gate, the policy for networks and the limits of migrations in
+  [the KubeVirt object](#the-kubevirt-object), read live, too, as is the policy for hot-plug that is still there;
 - the policy of one virtual machine in [annotations](#annotations-of-a-virtual-machine), read live, too;
 - the processes (ports, logs, certificates, namespaces) by environment variables of [nicplug run](#nicplug-run) and
   [nicplug api](#nicplug-api), read at their start.
@@ -125,9 +127,9 @@ class _Node:
     schema: Mapping[str, Any]
 
     @classmethod
-    def of(cls, path: str) -> "_Node":
+    def of(cls, path: str, *, crd: Path = CRD) -> "_Node":
         """The one of a path; an empty one where the CRD says nothing."""
-        document = yaml.safe_load(CRD.read_text())
+        document = yaml.safe_load(crd.read_text())
         schema: Mapping[str, Any] = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         for name in path.split("."):
             schema = schema.get("properties", {}).get(name, {})
@@ -146,6 +148,29 @@ class _Node:
             return "quantity"
         kind = str(self.schema.get("type", "integer"))
         return {"array": "list of strings", "object": "map"}.get(kind, kind)
+
+
+def policy_fields() -> Iterator[str]:
+    """What the HotplugPolicy object sets."""
+    yield (
+        "\n## The HotplugPolicy object\n\n"
+        "The cluster-scoped HotplugPolicy `default` of the group `nicplug.io`; the API server refuses one of another "
+        "name. A field that it sets takes precedence over the field of the same name in "
+        f"`{HOTPLUG}` of [the KubeVirt object](#the-kubevirt-object); one that it does not set has the KubeVirt "
+        "object's value. KubeVirt's own CRD drops that block, so beside KubeVirt this object is the only place for the "
+        "policy ([beside-kubevirt.md](beside-kubevirt.md), [ADR 0038](adr/0038-hotplug-policy.md)). "
+        "[`examples/hotplug-policy.yaml`](../examples/hotplug-policy.yaml) has every field with its default. A value "
+        "that cannot be understood has no effect, and is named in the log and in the status of the KubeVirt object.\n"
+    )
+    yield "\n| field | type | default | meaning |\n|---|---|---|---|\n"
+    defaults = {item.path.rpartition(".")[2]: item.default for item in FIELDS if item.path.startswith(HOTPLUG)}
+    config = parse_kubevirt({})
+    for name in [item.name for item in POLICY_FIELDS]:
+        node = _Node.of(f"spec.{name}", crd=POLICY_CRD)
+        yield _row(f"`spec.{name}`", node.type, defaults[name](config), node.meaning)
+    for name in _Node.of("spec.companion", crd=POLICY_CRD).schema["properties"]:
+        node = _Node.of(f"spec.companion.{name}", crd=POLICY_CRD)
+        yield _row(f"`spec.companion.{name}`", node.type, _code("false"), node.meaning)
 
 
 def kubevirt_fields() -> Iterator[str]:
@@ -256,7 +281,8 @@ def _row(*cells: str) -> str:
 def page() -> str:
     """The whole page."""
     processes = (*process("operator"), *process("api"))
-    return "".join((HEAD, *kubevirt_fields(), *annotations(), *processes, AFTER_PROCESSES, *commands()))
+    objects = (*policy_fields(), *kubevirt_fields(), *annotations())
+    return "".join((HEAD, *objects, *processes, AFTER_PROCESSES, *commands()))
 
 
 def main() -> int:

@@ -57,7 +57,7 @@ def example(rule: Rule) -> str:
 
 def policy_table() -> str:
     """The fields of the policy."""
-    rows = ["| field in the KubeVirt CR | annotation on a VM or VMI | values | default |", "|---|---|---|---|"]
+    rows = ["| field of the policy | annotation on a VM or VMI | values | default |", "|---|---|---|---|"]
     default = HotplugPolicy()
     for item in POLICY_FIELDS:
         value = getattr(default, item.attribute)

@@ -9,7 +9,13 @@ from typing import Any, Protocol
 from nicplug.cache.caches import Caches
 from nicplug.cache.controller_watches import ControllerWatches
 from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_kinds import watch_attachments, watch_budgets, watch_nodes, watch_pod_failures
+from nicplug.cache.optional_kinds import (
+    watch_attachments,
+    watch_budgets,
+    watch_nodes,
+    watch_pod_failures,
+    watch_policy,
+)
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.kube.api import WatchingApi
 from nicplug.reconcile.intake import Intake
@@ -47,6 +53,7 @@ class SideWatches:
         caches.pod_failures.on_change = intake.pod_failed
         caches.nodes.on_change = intake.nodes_changed
         caches.budgets.on_change = intake.budgets_changed
+        caches.kubevirts.on_policy = intake.policy_changed
         caches.controllers.on_change = intake.controllers_changed
         multus = MultusConfigWatches(
             api=api,
@@ -64,6 +71,7 @@ class SideWatches:
                 watch_attachments(api, sink=caches.attachments),
                 watch_nodes(api, sink=caches.nodes),
                 watch_budgets(api, sink=caches.budgets),
+                watch_policy(api, sink=caches.kubevirts.policies),
             ),
             pod_failures=watch_pod_failures(api, sink=caches.pod_failures),
             multus=multus,

@@ -24,7 +24,7 @@ from nicplug.model import rivals
 from nicplug.model.definitions import what_it_drops
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.mode import DEFINITION, Mode, Owner, Refusal, VirtController, decide_mode
-from nicplug.model.names import BESIDE_KUBEVIRT, VIRT_CONTROLLER, VIRT_CONTROLLER_SELECTOR
+from nicplug.model.names import BESIDE_KUBEVIRT
 from nicplug.model.versions import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old
 
 log = structlog.get_logger(__name__)
@@ -132,7 +132,8 @@ async def _owner(api: KubeApi) -> Owner:
 
 async def _virt_controller(api: KubeApi, *, clock: Callable[[], datetime]) -> VirtController:
     """Look for virt-controller's Deployment, which is there while nobody runs, and for a Lease that it renews."""
-    deployments = await _named(api, DEPLOYMENTS, VIRT_CONTROLLER, selector=VIRT_CONTROLLER_SELECTOR)
+    name, selector = rivals.VIRT_CONTROLLER_DEPLOYMENT, rivals.VIRT_CONTROLLER_SELECTOR
+    deployments = await _named(api, DEPLOYMENTS, name, selector=selector)
     for item in deployments or []:
         metadata = mapping(item.get("metadata"))
         return VirtController(found=f"Deployment {text(metadata.get('namespace'))}/{text(metadata.get('name'))}")

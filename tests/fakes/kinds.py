@@ -137,4 +137,13 @@ KINDS: tuple[Kind, ...] = (
     _kubevirt("virtualmachineinstances", "VirtualMachineInstance", "vmi", "vmis"),
     _kubevirt("virtualmachineinstancemigrations", "VirtualMachineInstanceMigration", "vmim", "vmims"),
     _kubevirt("kubevirts", "KubeVirt", "kv", "kvs"),
+    Kind(
+        group="nicplug.io",
+        version="v1alpha1",
+        plural="hotplugpolicies",
+        kind="HotplugPolicy",
+        namespaced=False,
+        has_status=False,
+        short_names=("nicpol",),
+    ),
 )

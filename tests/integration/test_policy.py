@@ -1,13 +1,19 @@
 """The policy for hot-plug on a real API server: what its schema refuses, who overrides whom, and what comes of it."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
+from click.testing import CliRunner
 from tests.integration.conftest import Sandbox, SetPolicy
-from tests.integration.user import VM, Json, User
+from tests.integration.user import POLICY, VM, Json, User
 from tests.integration.waiting import until
 from tests.manifests import plug, vm
+
+from nicplug.cli.exits import Exit
+from nicplug.cli.main import main
 
 BLOCK = "spec.configuration.network.hotplug"
 
@@ -189,3 +195,101 @@ def test_what_must_not_be_read_is_said_and_the_deadline_decides(user: User, with
     assert "the dynamic networks controller on node" in record["message"]
     assert ", if there is one, did not attach" in record["message"]
     user.until_ready("a", "blue")
+
+
+OF_OBJECT = [
+    pytest.param({"dynamicPath": "Sometimes"}, "dynamicPath", '"Auto", "Always", "Never"', id="dynamicPath"),
+    pytest.param({"dynamicTimeout": "0.5s"}, "dynamicTimeout", "write a duration of 1s to 1h", id="too short"),
+    pytest.param({"onFailure": "Retry"}, "onFailure", '"Migrate", "Hold", "Rollback"', id="onFailure"),
+    pytest.param({"migration": "Always"}, "migration", '"Allowed", "Never"', id="migration"),
+    pytest.param({"removalPolicy": "Implicit"}, "removalPolicy", '"Explicit", "Declarative"', id="removalPolicy"),
+    pytest.param({"companion": {"nudge": "yes"}}, "companion.nudge", "boolean", id="no boolean"),
+    pytest.param({}, "", "", id="empty"),
+    pytest.param({"migration": "Never", "companion": {"nudge": True}}, "", "", id="good"),
+]
+
+
+def policy_object(name: str = "default", **spec: Any) -> Json:
+    return {
+        "apiVersion": "nicplug.io/v1alpha1",
+        "kind": "HotplugPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+@pytest.mark.parametrize(("spec", "field", "remedy"), OF_OBJECT)
+def test_the_schema_of_the_policy_object_refuses_as_well(sandbox: Sandbox, spec: Json, field: str, remedy: str) -> None:
+    admin = sandbox.user("")
+    code, answer = admin.request("POST", f"{admin.path(POLICY)}?dryRun=All", policy_object(**spec))
+    if not field:
+        assert code == 201, answer
+        return
+    assert code == 422
+    assert f"spec.{field}" in answer["message"]
+    assert remedy in answer["message"]
+
+
+def test_a_policy_object_of_another_name_is_refused_with_the_name_that_counts(sandbox: Sandbox) -> None:
+    admin = sandbox.user("")
+    code, answer = admin.request("POST", f"{admin.path(POLICY)}?dryRun=All", policy_object("mine"))
+    assert code == 422
+    assert 'only the HotplugPolicy named "default" has an effect' in answer["message"]
+
+
+@pytest.fixture
+def _logs_as_before() -> Iterator[None]:
+    """A command silences the logs of its process, which here is that of the next test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+@pytest.fixture
+def of_object(sandbox: Sandbox) -> Iterator[SetPolicy]:
+    """Replace the HotplugPolicy; without fields, and at the end, it is deleted."""
+    admin = sandbox.user("")
+
+    def write(**spec: Any) -> None:
+        if admin.get(POLICY, "default"):
+            admin.delete(POLICY, "default")
+        if spec:
+            admin.create(POLICY, policy_object(**spec))
+
+    yield write
+    write()
+
+
+@pytest.mark.usefixtures("unharmed", "without_controllers", "_logs_as_before")
+def test_the_policy_object_wins_until_it_is_deleted(user: User, set_policy: SetPolicy, of_object: SetPolicy) -> None:
+    set_policy(migration="Allowed")
+    of_object(migration="Never")
+    user.create(VM, annotated("a", migration="Allowed"))
+    user.until_running("a")
+    until(lambda: "the cluster's is Never (spec.migration of HotplugPolicy default)" in problem(user))
+    user.change(VM, "a", plug("blue"))
+    until(lambda: user.record("a", "blue").get("reason") == "MigrationForbidden")
+    assert "migration is Never (spec.migration of HotplugPolicy default)" in user.record("a", "blue")["message"]
+    planned = CliRunner().invoke(
+        main, ["plan", f"--kubeconfig={user.kubeconfig}", "--namespace", user.namespace, "a", "-o", "json"]
+    )
+    assert planned.exit_code == Exit.NO, planned.output
+    rows = {row["name"]: (row["value"], row["origin"]) for row in json.loads(planned.stdout)["policy"]}
+    assert rows["migration"] == ("Never", "spec.migration of HotplugPolicy default")
+    of_object()
+    user.until_ready("a", "blue")
+    assert user.record("a", "blue")["path"] == "Migration"
+
+
+@pytest.mark.usefixtures("unharmed")
+def test_the_status_of_the_kubevirt_object_shows_the_policy_in_effect(sandbox: Sandbox, of_object: SetPolicy) -> None:
+    admin = sandbox.user("kubevirt")
+
+    def shown() -> str:
+        status = (admin.get("kubevirts", "kubevirt") or {}).get("status") or {}
+        return str(status.get("hotplug", {}).get("policy", {}).get("dynamicTimeout"))
+
+    of_object(dynamicTimeout="25s")
+    until(lambda: shown() == "25s")
+    of_object()
+    until(lambda: shown() == "10s")

@@ -17,10 +17,12 @@ Json = dict[str, Any]
 VM, VMI, POD = "virtualmachines", "virtualmachineinstances", "pods"
 NAD, DAEMON_SET = "network-attachment-definitions", "daemonsets"
 MIGRATION = "virtualmachineinstancemigrations"
+POLICY = "hotplugpolicies"
 _PREFIXES = {
     VM: "/apis/kubevirt.io/v1",
     VMI: "/apis/kubevirt.io/v1",
     "kubevirts": "/apis/kubevirt.io/v1",
+    POLICY: "/apis/nicplug.io/v1alpha1",
     MIGRATION: "/apis/kubevirt.io/v1",
     "interfacereports": "/apis/nicplug.io/v1alpha1",
     NAD: "/apis/k8s.cni.cncf.io/v1",
@@ -32,7 +34,7 @@ _PREFIXES = {
     "roles": "/apis/rbac.authorization.k8s.io/v1",
     "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
 }
-_CLUSTER_SCOPED = frozenset({"namespaces", "nodes"})
+_CLUSTER_SCOPED = frozenset({"namespaces", "nodes", POLICY})
 _CONFLICT = 409
 
 

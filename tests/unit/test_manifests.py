@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from nicplug.model.hotplug_policy import POLICY_FIELDS
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.model.rivals import is_kubevirts_own
 
@@ -431,6 +432,27 @@ def test_examples_lose_nothing(path: Path) -> None:
     for document in documents(path):
         if document["apiVersion"] == "kubevirt.io/v1":
             assert lost_by(plurals[document["kind"]], document) == []
+
+
+def test_the_policy_has_the_fields_of_the_kubevirt_object() -> None:
+    """With the same schema and description: an admin moves a value from one to the other."""
+    block = schema_at("kubevirts", "spec.configuration.network.hotplug")["properties"]
+    own = schema_at("hotplugpolicies", "spec")["properties"]
+    names = {item.name for item in POLICY_FIELDS}
+    assert set(own) == {*names, "companion"}
+    assert {name: own[name] for name in names} == {name: block[name] for name in names}
+
+
+def test_the_policy_is_an_object_of_the_cluster_with_a_category_of_its_own() -> None:
+    spec = crd("hotplugpolicies")["spec"]
+    assert crd("hotplugpolicies")["metadata"]["name"] == "hotplugpolicies.nicplug.io"
+    assert (spec["group"], spec["scope"], version("hotplugpolicies")["name"]) == ("nicplug.io", "Cluster", "v1alpha1")
+    names = spec["names"]
+    assert (names["kind"], names["shortNames"], names["categories"]) == ("HotplugPolicy", ["nicpol"], ["nicplug"])
+    for path, schema in walk(schema_at("hotplugpolicies", "spec")):
+        assert schema.get("description"), path
+    faults = [(path, f) for path, schema in walk(schema_at("hotplugpolicies")) for f in structural_faults(schema)]
+    assert faults == []
 
 
 def test_kubectl_apply_on_the_folder_finds_only_crds() -> None:

@@ -148,6 +148,8 @@ def test_it_waits_for_crds_that_are_as_new_as_itself(plural: str, member: str, l
     found = {}
     for path in (ROOT / "crds").glob("*.yaml"):
         crd = read_documents(path.read_text())[0] | {"status": ESTABLISHED}
+        if crd["spec"]["group"] != "kubevirt.io":
+            continue  # without it the KubeVirt CR has the policy
         status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
         if crd["spec"]["names"]["plural"] == plural:
             status.pop(member, None)

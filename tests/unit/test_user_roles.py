@@ -37,9 +37,11 @@ QUESTIONS = {
 INTERFACES = {
     f"{SUBRESOURCES}/{plural}/{verb}": "update" for plural in BOTH for verb in ("addinterface", "removeinterface")
 }
+POLICY = {"nicplug.io/hotplugpolicies": "get list"}
 OURS_ALONE: dict[str, dict[str, str]] = {
-    "view": QUESTIONS,
-    "edit": {**QUESTIONS, **INTERFACES},
+    "default": POLICY,
+    "view": {**QUESTIONS, **POLICY},
+    "edit": {**QUESTIONS, **INTERFACES, **POLICY},
     # The last: launcher pods of the namespace may run as its accounts.
     "admin": {**QUESTIONS, **INTERFACES, "nicplug.io/launcheraccounts": "use"},
 }

@@ -1,16 +1,19 @@
-"""Cache of the KubeVirt CRs, and the choice of the effective one.
+"""Cache of the KubeVirt CRs, and the choice of the effective one, with the values of the HotplugPolicy.
 
 A user who can create a KubeVirt CR in a namespace of their own must not take over the cluster's policy, so only CRs in
 one configured namespace have an effect. The others are stored by name, to be reported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from nicplug.cache.nodes import ignore_change
+from nicplug.cache.policies import HotplugPolicies
 from nicplug.cache.store import Store
+from nicplug.model.hotplug_policy import CompanionPolicy
 from nicplug.model.keys import KubevirtKey
-from nicplug.model.kubevirt import KubevirtConfig, parse_kubevirt
+from nicplug.model.kubevirt import KubevirtConfig, governed, parse_kubevirt
 from nicplug.model.metadata import mapping, text
 
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
@@ -21,6 +24,10 @@ class Kubevirts:
 
     Args:
         namespace: namespace of the effective CR.
+
+    Attributes:
+        policies: the HotplugPolicy, whose values take precedence over those of the effective CR.
+        on_policy: called when the HotplugPolicy has changed the effective configuration.
     """
 
     def __init__(self, *, namespace: str) -> None:
@@ -28,10 +35,16 @@ class Kubevirts:
         self.store: Store[KubevirtConfig] = Store()
         self._here: set[KubevirtKey] = set()
         self._config: KubevirtConfig | None = None
+        self.policies = HotplugPolicies(on_change=self._policy_changed)
+        self.on_policy: Callable[[], None] = ignore_change
 
     def config(self) -> KubevirtConfig | None:
-        """Return the effective CR: the oldest in the namespace, so that all replicas agree."""
+        """Return the effective CR, the oldest in the namespace, so that all replicas agree; with the HotplugPolicy."""
         return self._config
+
+    def companion(self) -> CompanionPolicy:
+        """Return what nicplug may do in companion mode."""
+        return self._config.companion if self._config is not None else CompanionPolicy()
 
     def ignored(self) -> tuple[KubevirtConfig, ...]:
         """Return the CRs without effect, sorted by name."""
@@ -57,8 +70,16 @@ class Kubevirts:
             return False
         # Also for changes that no other field of the record shows: the generation is that of the last version.
         self._here.add(key)
+        return self._choose_again()
+
+    def _choose_again(self) -> bool:
         found = [item for item in map(self.store.get, self._here) if item is not None]
         self._here = {item.key for item in found}
-        before = self._config
-        self._config = min(found, key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
+        before, policy = self._config, self.policies.current
+        chosen = min(found, key=lambda item: (item.created or _FAR_FUTURE, item.key), default=None)
+        self._config = governed(chosen, policy) if chosen is not None and policy is not None else chosen
         return before != self._config
+
+    def _policy_changed(self) -> None:
+        if self._choose_again():
+            self.on_policy()

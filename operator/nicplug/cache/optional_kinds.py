@@ -9,12 +9,14 @@ from nicplug.kube.resources import (
     CONFIG_MAPS,
     CORE_EVENTS,
     DAEMON_SETS,
+    HOTPLUG_POLICIES,
     NETWORK_ATTACHMENT_DEFINITIONS,
     NODES,
     POD_DISRUPTION_BUDGETS,
     PODS,
 )
 from nicplug.model.dynamic_controller import DaemonSet
+from nicplug.model.hotplug_policy import POLICY_NAME
 from nicplug.model.nad_policy import MULTUS_CONFIG_MAP
 from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX
@@ -45,6 +47,19 @@ def watch_pod_failures(api: WatchingApi, *, sink: Sink[Any]) -> tuple[OptionalWa
             field_selector=f"involvedObject.kind=Pod,reason={reason}",
         )
         for reason in (FAILED_ADDING, FAILED_REMOVING, FAILED_SANDBOX)
+    )
+
+
+def watch_policy(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
+    """Watch the HotplugPolicy that has an effect, by name."""
+    doubt = "until then the KubeVirt CR alone has the policy"
+    return OptionalWatch(
+        api=api,
+        resource=HOTPLUG_POLICIES,
+        sink=sink,
+        not_served=f"kubectl apply -f crds/hotplugpolicies.yaml; {doubt}",
+        missing_right=f"{_RIGHT} hotplugpolicies; {doubt}",
+        field_selector=f"metadata.name={POLICY_NAME}",
     )
 
 

@@ -18,6 +18,7 @@ from nicplug.cache.optional_kinds import (
     watch_multus_config,
     watch_nodes,
     watch_pod_failures,
+    watch_policy,
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.insight.evidence import Evidence, Target, Unknown
@@ -60,6 +61,7 @@ async def read_evidence(
     found = Evidence(target=target, caches=caches, clock=clock)
     async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
         caches.observe(CachedKind.KUBEVIRT, item)
+    await _read_policy(api, found)
     await _read_machine(api, found)
     await asyncio.gather(
         _read_nodes(api, found),
@@ -167,6 +169,7 @@ async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], 
         _read_controllers(api, found),
         _read_multus(api, found),
         _read_slots(api, found),
+        _read_policy(api, found),
         _read_optional(definitions, found),
     )
     return found
@@ -248,6 +251,13 @@ def _absent(watch: OptionalWatch, absence: Absence) -> Unknown:
         is_denied=is_denied,
         namespace=watch.namespace or "",
     )
+
+
+async def _read_policy(api: WatchingApi, found: Evidence) -> None:
+    """Read the HotplugPolicy; a cluster without its CRD has none."""
+    watch = watch_policy(api, sink=found.caches.kubevirts.policies)
+    if await watch.read() is Absence.DENIED:
+        found.unknown.append(_absent(watch, Absence.DENIED))
 
 
 async def _read_nodes(api: WatchingApi, found: Evidence) -> None:

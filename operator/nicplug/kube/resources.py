@@ -13,6 +13,9 @@ VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
     kind="VirtualMachineInstanceMigration",
 )
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
+HOTPLUG_POLICIES = Resource(
+    group="nicplug.io", version="v1alpha1", plural="hotplugpolicies", kind="HotplugPolicy", namespaced=False
+)
 INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="interfacereports", kind="InterfaceReport")
 
 INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="interfacereports", kind="InterfaceReport")

@@ -1,7 +1,8 @@
 """How NICs are hot-plugged: the policy of the cluster admin and of a VM's owner.
 
-The cluster's policy is in `spec.configuration.network.hotplug` of the KubeVirt CR; a VM's owner overrides it with
-annotations. An invalid value has no effect and is reported as a problem: nothing is guessed.
+The cluster's policy is in the HotplugPolicy `default`, and, where that sets no value, in
+`spec.configuration.network.hotplug` of the KubeVirt CR; a VM's owner overrides it with annotations. An invalid value
+has no effect and is reported as a problem: nothing is guessed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +12,8 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
-from nicplug.model.metadata import quoted
+from nicplug.model import metadata as meta
+from nicplug.model.metadata import mapping, quoted, text
 from nicplug.model.names import ROLLED_BACK_ANNOTATION, TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.times import format_duration, parse_duration
 
@@ -89,7 +91,7 @@ class PolicyField:
     """One field of the policy.
 
     Attributes:
-        name: its name in the KubeVirt CR.
+        name: its name in a HotplugPolicy and in the KubeVirt CR.
         annotation: its name on a VM or a VMI.
         attribute: its name in `HotplugPolicy`.
         values: the allowed values, for a sentence.
@@ -196,6 +198,75 @@ def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
     path = "spec.configuration.network.hotplug"
     written = [(item, block.get(item.name), f"{path}.{item.name} of {where}") for item in POLICY_FIELDS]
     return _apply(HotplugPolicy(), [(*entry, entry[2]) for entry in written if entry[1] is not None])
+
+
+POLICY_NAME = "default"
+"""Name of the only HotplugPolicy that has an effect."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompanionPolicy:
+    """What nicplug may do beside KubeVirt, in companion mode.
+
+    Attributes:
+        ignore_workload_update_methods: True if it may migrate VMs although `workloadUpdateMethods` of the KubeVirt CR
+            does not list LiveMigrate.
+        nudge: True if it may change the networks annotation of a launcher pod so that the dynamic networks controller
+            tries again.
+    """
+
+    ignore_workload_update_methods: bool = False
+    nudge: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyObject:
+    """A HotplugPolicy.
+
+    Attributes:
+        written: the fields that it sets, by name in the order of `POLICY_FIELDS`.
+        problems: values of `companion` that have no effect, as sentences.
+    """
+
+    name: str
+    uid: str
+    resource_version: int = field(compare=False)
+    written: tuple[tuple[str, Any], ...] = ()
+    companion: CompanionPolicy = field(default_factory=CompanionPolicy)
+    problems: tuple[str, ...] = ()
+
+
+def parse_policy_object(raw: Mapping[str, Any]) -> PolicyObject:
+    """Parse a HotplugPolicy from the API; the values of the policy's fields are checked by `with_object`."""
+    metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
+    name = text(metadata.get("name"))
+    block, problems = mapping(spec.get("companion")), []
+    flags = {"ignoreWorkloadUpdateMethods": False, "nudge": False}
+    for flag in flags:
+        value = block.get(flag)
+        if isinstance(value, bool):
+            flags[flag] = value
+        elif value is not None:
+            origin = f"spec.companion.{flag} of HotplugPolicy {name}"
+            problems.append(f"{origin} is {quoted(value)}, and has no effect: write true or false")
+    return PolicyObject(
+        name=name,
+        uid=text(metadata.get("uid")),
+        resource_version=meta.resource_version(metadata),
+        written=tuple((item.name, spec[item.name]) for item in POLICY_FIELDS if spec.get(item.name) is not None),
+        companion=CompanionPolicy(
+            ignore_workload_update_methods=flags["ignoreWorkloadUpdateMethods"], nudge=flags["nudge"]
+        ),
+        problems=tuple(problems),
+    )
+
+
+def with_object(policy: HotplugPolicy, item: PolicyObject) -> HotplugPolicy:
+    """Return the KubeVirt CR's policy with the fields that the HotplugPolicy sets, which take precedence."""
+    fields = {field_.name: field_ for field_ in POLICY_FIELDS}
+    written = [(fields[name], value, f"spec.{name} of HotplugPolicy {item.name}") for name, value in item.written]
+    result = _apply(policy, [(*entry, entry[2]) for entry in written])
+    return replace(result, problems=(*result.problems, *item.problems))
 
 
 def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:

@@ -1,7 +1,7 @@
 """The KubeVirt CR: cluster-wide configuration, parsed again after every change."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -10,7 +10,13 @@ from nicplug.model import metadata as meta
 from nicplug.model.dynamic_controller import ControllerFinder, parse_controller_finder
 from nicplug.model.eviction import EvictionStrategy, parse_strategy
 from nicplug.model.frozen_json import FrozenJson
-from nicplug.model.hotplug_policy import HotplugPolicy, cluster_policy
+from nicplug.model.hotplug_policy import (
+    CompanionPolicy,
+    HotplugPolicy,
+    PolicyObject,
+    cluster_policy,
+    with_object,
+)
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.metadata import mapping, quoted, sequence, text
 from nicplug.model.migration_configuration import MigrationLimits, migration_configuration, parse_limits
@@ -60,6 +66,7 @@ class KubevirtConfig:
         migration_configuration: the configuration of a migration that is handed off now.
         limits: how many migrations may run at a time.
         eviction_strategy: the default for VMIs that have none.
+        companion: what nicplug may do in companion mode, by the HotplugPolicy.
         observed_version: the version that runs, as KubeVirt's virt-operator, or in standalone mode nicplug, reports it.
     """
 
@@ -88,6 +95,7 @@ class KubevirtConfig:
     limits: MigrationLimits
     eviction_strategy: EvictionStrategy
     observed_version: str
+    companion: CompanionPolicy = field(default_factory=CompanionPolicy)
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """Return the plugin registered under that name."""
@@ -147,6 +155,13 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         eviction_strategy=parse_strategy(configuration.get("evictionStrategy")) or EvictionStrategy.NONE,
         observed_version=text(mapping(raw.get("status")).get("observedKubeVirtVersion")),
     )
+
+
+def governed(config: KubevirtConfig, policy: PolicyObject) -> KubevirtConfig:
+    """Return the configuration with the values of the HotplugPolicy, which take precedence."""
+    hotplug = with_object(config.hotplug, policy)
+    added = hotplug.problems[len(config.hotplug.problems) :]
+    return replace(config, hotplug=hotplug, companion=policy.companion, problems=(*config.problems, *added))
 
 
 def _distrusted(finder: ControllerFinder, trusted: TrustedNamespaces, *, where: str) -> tuple[str, ...]:

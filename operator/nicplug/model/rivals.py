@@ -13,6 +13,7 @@ from nicplug.model.times import parse_time
 
 NICPLUG_LEASE = "nicplug-operator"
 VIRT_CONTROLLER_LEASE = "virt-controller"
+VIRT_CONTROLLER_DEPLOYMENT, VIRT_CONTROLLER_SELECTOR = "virt-controller", "kubevirt.io=virt-controller"
 LEASES = (VIRT_CONTROLLER_LEASE, NICPLUG_LEASE)
 NAME_LABEL = "app.kubernetes.io/name"
 # KubeVirt renews after 10 s at most. Clocks differ, and a controller that has just ended must not block the next one

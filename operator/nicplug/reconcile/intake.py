@@ -121,6 +121,12 @@ class Intake:
         """Enqueue the VMI of a pod for which the dynamic networks controller or the kubelet reports a failure."""
         self.enqueue(self.caches.launchers.vmi_of(pod_uid))
 
+    def policy_changed(self) -> None:
+        """Enqueue all keys after the HotplugPolicy has changed the effective configuration."""
+        self._log_problems()
+        self.on_kubevirts()
+        self.enqueue(self.caches.all_keys(), priority=Priority.SWEEP)
+
     def nodes_changed(self) -> None:
         """Enqueue all keys that wait for a node after a node was created, deleted or changed."""
         self.on_installation()

@@ -12,7 +12,7 @@ from typing import Any
 
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.multus_configs import MultusConfigWatches
-from nicplug.cache.optional_kinds import watch_attachments
+from nicplug.cache.optional_kinds import watch_attachments, watch_policy
 from nicplug.cache.optional_watch import Absence, OptionalWatch
 from nicplug.kube.api import WatchingApi
 from nicplug.kube.resources import KUBEVIRTS
@@ -77,6 +77,7 @@ class Knowledge:
             missing_right=f"right to list and watch kubevirts; {_NO_GATE}",
             namespace=kubevirt_namespace,
         )
+        self._policy = watch_policy(api, sink=self._caches.kubevirts.policies)
         self._attachments = watch_attachments(api, sink=self._caches.attachments)
         self._is_complete = False
 
@@ -95,10 +96,12 @@ class Knowledge:
             )
             self._caches.multus.on_namespaces = multus.adjust
             tasks.create_task(self._kubevirts.run(), name="KubeVirt")
+            tasks.create_task(self._policy.run(), name="HotplugPolicy")
             tasks.create_task(self._attachments.run(), name="network attachment definitions")
             # The KubeVirt CR lists the namespaces whose Multus configuration counts.
             await self._kubevirts.settled.wait()
             multus.adjust()
+            await self._policy.settled.wait()
             await self._attachments.settled.wait()
             await multus.settle()
             self._is_complete = True

@@ -24,7 +24,7 @@ from nicplug.cli.doctor.finding import Severity
 from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
 from nicplug.cli.doctor.policies import ADMISSION
 from nicplug.cli.doctor.rights import API, OPERATOR, QUESTIONS, Right
-from nicplug.insight.evidence import Evidence, Target
+from nicplug.insight.evidence import Evidence, Target, Unknown
 from nicplug.model.times import format_micro_time
 from nicplug_sandbox.yaml_documents import read_documents
 
@@ -66,6 +66,30 @@ def test_a_policy_that_is_not_understood() -> None:
     assert "Panic" in found.message
     stopped = list(check_policy(evidence(kubevirt(hotplug={"parallelInboundMigrationsPerNode": 0}))))
     assert "no migration begins" in stopped[-1].message
+
+
+def test_the_policy_object_is_a_part_of_the_policy() -> None:
+    found = evidence(kubevirt(hotplug={"onFailure": "Hold"}))
+    found.caches.kubevirts.policies.change(
+        "ADDED", {"metadata": {"name": "default", "uid": "p"}, "spec": {"onFailure": "Rollback", "migration": "Never"}}
+    )
+    (told,) = check_policy(found)
+    assert told.severity is Severity.OK
+    assert told.message.startswith("onFailure Rollback, migration Never")
+    found.caches.kubevirts.policies.change(
+        "MODIFIED", {"metadata": {"name": "default", "uid": "p"}, "spec": {"onFailure": "Panic"}}
+    )
+    (told,) = check_policy(found)
+    assert (told.severity, told.remedy) == (Severity.WARNING, "Correct it in the object that is named.")
+    assert told.message.startswith('spec.onFailure of HotplugPolicy default is "Panic"')
+
+
+def test_a_policy_object_that_the_caller_may_not_read_is_said() -> None:
+    found = evidence(kubevirt())
+    found.unknown.append(Unknown(kind="hotplugpolicies", why="denied", remedy="", is_denied=True))
+    missing, policy = check_policy(found)
+    assert (missing.severity, policy.severity) == (Severity.UNKNOWN, Severity.OK)
+    assert "you may not list hotplugpolicies" in missing.message
 
 
 def test_what_the_caller_alone_may_not_read_was_told_as_the_policy_in_force() -> None:

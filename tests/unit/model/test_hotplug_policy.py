@@ -1,5 +1,6 @@
 """Each field of the policy, what is refused of it, and who overrides whom."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ from tests.build import kubevirt, vm, vmi
 
 from nicplug.model.hotplug_policy import (
     POLICY_FIELDS,
+    CompanionPolicy,
     DynamicPath,
     HotplugPolicy,
     MigrationPolicy,
@@ -16,8 +18,9 @@ from nicplug.model.hotplug_policy import (
     RemovalPolicy,
     overridden,
     parse_overrides,
+    parse_policy_object,
 )
-from nicplug.model.kubevirt import parse_kubevirt
+from nicplug.model.kubevirt import KubevirtConfig, governed, parse_kubevirt
 from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import parse_vmi
 
@@ -249,3 +252,74 @@ def test_workload_update_methods(strategy: Any, allows: bool) -> None:
     raw = kubevirt()
     raw["spec"]["workloadUpdateStrategy"] = strategy
     assert parse_kubevirt(raw).workload_update_allows is allows
+
+
+def of_object(spec: dict[str, Any], /, **block: Any) -> KubevirtConfig:
+    """The configuration by a HotplugPolicy over the block of the KubeVirt CR."""
+    policy = parse_policy_object({"metadata": {"name": "default", "uid": "p"}, "spec": spec})
+    return governed(parse_kubevirt(kubevirt(hotplug=block)), policy)
+
+
+@pytest.mark.parametrize(("name", "value", "meant"), GOOD)
+def test_a_field_of_the_policy_object(name: str, value: str, meant: Any) -> None:
+    config = of_object({name: value})
+    assert getattr(config.hotplug, FIELDS[name].attribute) == meant
+    assert config.hotplug.origin(name) == f"spec.{name} of HotplugPolicy default"
+    assert not config.problems
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD_TEXTS)
+def test_a_bad_field_of_the_policy_object_leaves_the_kubevirt_object_s(name: str, value: str, remedy: str) -> None:
+    config = of_object({name: value})
+    assert config.problems == (f'spec.{name} of HotplugPolicy default is "{value}", and has no effect: write {remedy}',)
+    assert config.hotplug == replace(HotplugPolicy(), problems=config.hotplug.problems)
+
+
+def test_the_policy_object_wins_field_by_field() -> None:
+    config = of_object(
+        {"dynamicPath": "Always", "migration": "Never"}, dynamicPath="Never", onFailure="Hold", migration="Allowed"
+    )
+    policy = config.hotplug
+    assert (policy.dynamic_path, policy.on_failure, policy.migration) == (
+        DynamicPath.ALWAYS,
+        OnFailure.HOLD,
+        MigrationPolicy.NEVER,
+    )
+    assert policy.origins == {
+        "dynamicPath": "spec.dynamicPath of HotplugPolicy default",
+        "onFailure": f"{BLOCK}.onFailure of {CR}",
+        "migration": "spec.migration of HotplugPolicy default",
+    }
+
+
+def test_never_of_the_policy_object_holds_for_every_vm() -> None:
+    policy = of_vm(of_object({"migration": "Never"}).hotplug, migration="Allowed")
+    assert policy.migration is MigrationPolicy.NEVER
+    (problem,) = policy.problems
+    assert "the cluster's is Never (spec.migration of HotplugPolicy default)" in problem
+
+
+def test_problems_of_both_objects_are_reported_once() -> None:
+    config = of_object({"onFailure": "Retry", "companion": {"nudge": "yes"}}, dynamicPath="auto")
+    assert [problem.split(", and")[0] for problem in config.problems] == [
+        f'{BLOCK}.dynamicPath of {CR} is "auto"',
+        'spec.onFailure of HotplugPolicy default is "Retry"',
+        'spec.companion.nudge of HotplugPolicy default is "yes"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("block", "companion"),
+    [
+        (None, CompanionPolicy()),
+        ({}, CompanionPolicy()),
+        ({"nudge": True}, CompanionPolicy(nudge=True)),
+        ({"ignoreWorkloadUpdateMethods": True, "nudge": False}, CompanionPolicy(ignore_workload_update_methods=True)),
+        ({"ignoreWorkloadUpdateMethods": None}, CompanionPolicy()),
+        ([], CompanionPolicy()),
+    ],
+)
+def test_what_a_companion_may_do(block: Any, companion: CompanionPolicy) -> None:
+    config = of_object({"companion": block})
+    assert (config.companion, config.problems) == (companion, ())
+    assert parse_kubevirt(kubevirt()).companion == CompanionPolicy()

@@ -9,6 +9,7 @@ from nicplug.insight.evidence import Evidence
 from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
+    HOTPLUG_POLICIES,
     KUBEVIRTS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
@@ -20,7 +21,10 @@ from nicplug.model.metadata import mapping, objects
 from nicplug.model.nad_policy import MULTUS_CONFIG_MAP, NadPolicy
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
-_KINDS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, KUBEVIRTS)
+_KINDS = (
+    *(VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS),
+    *(KUBEVIRTS, HOTPLUG_POLICIES),
+)
 _WITH_STATUS = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS)
 _INSTALL = "kubectl apply -f crds/"
 _DEFAULTS = "the defaults"
@@ -86,8 +90,10 @@ def check_policy(evidence: Evidence) -> Iterator[Finding]:
     config = evidence.caches.config()
     if config is None:
         return
+    if any(item.kind == HOTPLUG_POLICIES.plural for item in evidence.unknown):
+        yield unknown("policy", "you may not list hotplugpolicies; what follows is the KubeVirt CR's alone")
     for message in config.problems:
-        yield warning("policy", message, "Correct the KubeVirt CR.")
+        yield warning("policy", message, "Correct it in the object that is named.")
     if not config.problems and config.nad_rules.policy is NadPolicy.MULTUS and (denied := _denied_multus(evidence)):
         message = f"{_changed(evidence)}; networks of other namespaces: nadPolicy Multus ({config.nad_rules.origin})"
         yield unknown("policy", f"{message}, but {denied}")

@@ -167,7 +167,7 @@ class Uninstallation:
 
     Attributes:
         machines: VMs, VMIs and migrations; beside KubeVirt only migrations of nicplug's.
-        definitions: KubeVirt objects and CRDs, which are deleted last.
+        definitions: CRDs, and the cluster admin's objects of them, which are deleted last.
         kept: number of VMs, VMIs and migrations that stay.
         under_way: number of migrations among these that nicplug has created and KubeVirt finishes.
     """

@@ -12,6 +12,7 @@ from nicplug.kube.errors import Gone
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CUSTOM_RESOURCE_DEFINITIONS,
+    HOTPLUG_POLICIES,
     KUBEVIRTS,
     LEASES,
     NAMESPACES,
@@ -150,7 +151,11 @@ async def is_beside_kubevirt(api: KubeApi) -> bool:
 
 
 async def with_definitions(api: KubeApi) -> list[Part]:
-    """Return what a purge deletes last: the KubeVirt objects, which would be deleted with their CRD, and the CRDs."""
+    """Return what a purge deletes last: the objects that would be deleted with their CRDs, and the CRDs."""
     found = await definitions(api)
-    is_gone = any(part.name.startswith(f"{KUBEVIRTS.plural}.") for part in found)
-    return [*([part async for part, _ in find(api, KUBEVIRTS)] if is_gone else []), *found]
+    gone = [kind for kind in (KUBEVIRTS, HOTPLUG_POLICIES) if any(_defines(part, kind) for part in found)]
+    return [*[part for kind in gone async for part, _ in find(api, kind)], *found]
+
+
+def _defines(definition: Part, kind: Resource) -> bool:
+    return definition.name == f"{kind.plural}.{kind.group}"

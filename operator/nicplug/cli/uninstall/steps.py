@@ -80,7 +80,7 @@ class Uninstaller:
         return gone
 
     async def remove_definitions(self) -> list[Part]:
-        """Delete the CRDs, which have no objects except KubeVirt objects, and wait until they are gone.
+        """Delete the CRDs, which have no objects but the cluster admin's, and wait until they are gone.
 
         Raises:
             StillThere: a VM was created in the meantime, or a CRD is not deleted in time.
