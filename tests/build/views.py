@@ -82,6 +82,7 @@ def companion_view(
     pending_since: datetime | None = None,
     report_only: str = "",
     ignores_methods: bool = False,
+    may_nudge: bool = False,
     **members: Any,
 ) -> CompanionView:
     """What the planner of a companion sees.
@@ -106,6 +107,7 @@ def companion_view(
         report=known,
         interfaces_hash=digest,
         slot=slot,
+        may_nudge=may_nudge,
         refusal=refusal,
         report_pending_since=pending_since,
     )

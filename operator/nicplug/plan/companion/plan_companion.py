@@ -13,11 +13,13 @@ from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
 from nicplug.plan.actions import Action, Delete, Kind
+from nicplug.plan.companion.nudge import Nudges, plan_nudges
 from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.companion.report import create_report, report_status, runs
 from nicplug.plan.companion.silence import Silence, find_silence
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
+from nicplug.plan.companion.virt_controller import EVICT
 from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, measure_nics, staying_nics
 from nicplug.plan.outcome import Announcement, Plan, Subject, warning
 from nicplug.plan.reasons import Reason
@@ -103,7 +105,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
     held = plan.migration_request.held
-    operations = (_hold(item, held.get(item.name)) for item in plan.operations)
+    operations = (_warn(_hold(item, held.get(item.name)), guest) for item in plan.operations)
     if silence.lasts(now):
         operations = (_wait(item, silence) for item in operations)
     return _Nics(before=before, operations=tuple(operations), plan=plan, again_at=silence.again_at(now))
@@ -118,6 +120,15 @@ def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation
     message = f"KubeVirt's virt-controller has not acted on {what} since {format_time(silence.since)}"
     remedy = "See whether virt-controller runs: kubectl get deployments -A -l kubevirt.io=virt-controller"
     return replace(operation, reason=Reason.VIRT_CONTROLLER_SILENT, message=message, remedy=remedy)
+
+
+def _warn(operation: InterfaceOperation, guest: VmiView) -> InterfaceOperation:
+    """The record of a NIC for which KubeVirt may end the guest, since it cannot migrate it."""
+    methods = guest.config.workload_update_methods if guest.config is not None else ()
+    if operation.reason != Reason.NOT_LIVE_MIGRATABLE or EVICT not in methods:
+        return operation
+    warned = f"{operation.message}. KubeVirt may end the guest for it, as workloadUpdateMethods lists {EVICT}"
+    return replace(operation, message=warned)
 
 
 def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
@@ -157,7 +168,8 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     if report is None:
         return Plan()
     budget = nics.plan.budget if nics.plan is not None else None
-    wanted = report_status(view, operations=nics.operations, budget=budget, now=now)
+    nudges = _nudges(view, nics, now=now)
+    wanted = report_status(view, operations=nics.operations, budget=budget, nudges=nudges, now=now)
     changes = changed_members(seen=report.status_text, wanted=wanted)
     changes = {} if changes.keys() <= {"pciBudget"} else changes
     transitions = _transitions(nics, view.guest)
@@ -165,16 +177,26 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     status = decide_status(
         report,
         changes=changes,
-        urgent=nics.plan is None or is_awaited(transitions, stored_bytes=0),
+        urgent=nics.plan is None or nudges.action is not None or is_awaited(transitions, stored_bytes=0),
         pending_since=view.report_pending_since,
         delay=patience(seen=report.status_text, changes=changes, delay=delay),
         now=now,
     )
     if status.patch is None:
-        return Plan(again_at=status.due, withholds_report=status.due is not None)
+        moments = [item for item in (status.due, nudges.again_at) if item is not None]
+        return Plan(again_at=min(moments, default=None), withholds_report=status.due is not None)
     plan = _with_news(transitions, nics, now=now, action=status.patch)
     news = (*_announce_problems(report, changes), *_announce_repeats(report, changes))
-    return replace(plan, announcements=(*plan.announcements, *news))
+    # After the report, which counts the nudge: one that is lost with this process is better than one too many.
+    actions = (*plan.actions, nudges.action) if nudges.action is not None else plan.actions
+    return replace(plan, actions=actions, announcements=(*plan.announcements, *news), again_at=nudges.again_at)
+
+
+def _nudges(view: CompanionView, nics: _Nics, *, now: datetime) -> Nudges:
+    if not view.may_nudge or view.guest is None or nics.plan is None or view.report is None:
+        return Nudges()
+    known = view.report.status.members
+    return plan_nudges(view.guest, operations=nics.operations, known=known, now=now)
 
 
 def _delete(report: InterfaceReport) -> Delete:

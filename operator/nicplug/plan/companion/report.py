@@ -16,6 +16,7 @@ from nicplug.model.times import format_time
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create, Kind
+from nicplug.plan.companion.nudge import NUDGE_MEMBER, Nudges
 from nicplug.plan.companion.updater import (
     MIGRATIONS_IN_VAIN,
     UPDATER_MEMBER,
@@ -66,7 +67,12 @@ def create_report(view: CompanionView) -> Create | None:
 
 
 def report_status(
-    view: CompanionView, *, operations: Sequence[InterfaceOperation], budget: PciBudget | None, now: datetime
+    view: CompanionView,
+    *,
+    operations: Sequence[InterfaceOperation],
+    budget: PciBudget | None,
+    nudges: Nudges,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the whole status.
 
@@ -92,6 +98,7 @@ def report_status(
         "nextAttemptTime": format_time(min(attempts)) if attempts else None,
         "interfaceOperations": [item.to_row() for item in operations],
         UPDATER_MEMBER: repeats.to_row(),
+        NUDGE_MEMBER: nudges.to_row(),
         "conditions": _conditions(view, operations=operations, repeats=repeats, now=now),
         "pciBudget": budget.to_row() if budget is not None else None,
     }
