@@ -57,7 +57,11 @@ def updaters(number: int, *, phase: str = "Failed", created: float = -90, took: 
 
 
 def decide(
-    *migrations: Json, records: tuple[Json, ...] = (WAITS,), vmi_uid: str = VMI_UID, is_in: bool = False, **known: object
+    *migrations: Json,
+    records: tuple[Json, ...] = (WAITS,),
+    vmi_uid: str = VMI_UID,
+    is_in: bool = False,
+    **known: object,
 ) -> Plan:
     """Of a VM whose NIC blue waits for a migration that nicplug may not create; its NIC red came long ago.
 
@@ -68,7 +72,9 @@ def decide(
     """
     names = ("red", "blue") if is_in else ("red",)
     rows = [primary_row(), *(row(name, "domain", "multus-status") for name in names)]
-    raw = vmi(primary(), RED, BLUE, rows=rows, owner_uid=VM_UID, conditions=[{"type": "LiveMigratable", "status": "True"}])
+    raw = vmi(
+        primary(), RED, BLUE, rows=rows, owner_uid=VM_UID, conditions=[{"type": "LiveMigratable", "status": "True"}]
+    )
     status: Json = {"vmUid": VM_UID, "vmiUid": vmi_uid, "interfaceOperations": list(records), **known}
     view = companion_view(
         raw,
