@@ -80,9 +80,10 @@ def instance(stage: Stage) -> Json:
     return found
 
 
-def is_over(stage: Stage) -> bool:
-    """The last migration of vm-a has ended."""
-    return bool(state_of(instance(stage)).get("completed"))
+def is_copying(stage: Stage) -> bool:
+    """A migration of vm-a has begun to copy, and not ended."""
+    state = state_of(instance(stage))
+    return bool(state.get("startTimestamp")) and not state.get("completed")
 
 
 def report(stage: Stage) -> Json:
@@ -144,7 +145,7 @@ def beside_kubevirt_updater_after_a_failure() -> Stage:
     stage = a_stage()
     plug(stage, "blue")
     for name in ("first", "second"):
-        stage.settle(until=lambda: state_of(instance(stage)).get("startTimestamp") and not is_over(stage))
+        stage.settle(until=lambda: is_copying(stage))
         stage.chapter(f"The {name} copy fails.")
         fail(stage.cluster, instance(stage), "unexpected end of stream")
         stage.settle(10)

@@ -76,7 +76,8 @@ class Stage:
             self.cluster.on_commit += [Invariants(has_one_leader=has_one_leader), MigrationInvariants()]
         else:
             self.cluster.on_commit += [check_writes, check_migrations]
-        self.mode, self.controller = mode, None
+        self.mode = mode
+        self.controller: VirtController | None = None
         self.roles = dict(ROLES)
         self.operators: list[Operator] = []
         self._actor = ""

@@ -182,7 +182,7 @@ def network_cannot_be_attached(situation: Situation) -> Finding | None:
 
 
 def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
-    """Find a NIC without errors whose pod is not asked yet: it is not ready, or the NIC is in the VM's template alone."""
+    """Find a NIC without errors whose pod is not asked yet: it is not ready, or only the template has the NIC."""
     if situation.annotation.is_made and situation.is_in_spec:
         return None
     message = f"{situation.pod_phrase} is not ready; it is asked for the interface when it is"

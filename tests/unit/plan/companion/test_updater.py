@@ -42,7 +42,7 @@ def stamp(seconds: float) -> str:
     return later(seconds).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def updaters(number: int, *, phase: str = "Failed", created: float = -90, took: float = 5, **meta: str) -> Json:
+def updaters(number: int, *, phase: str = "Failed", created: float = -90, took: float = 5) -> Json:
     """A migration of the workload updater's."""
     times = [{"phase": phase, "phaseTransitionTimestamp": stamp(created + took)}]
     return migration(
@@ -52,7 +52,6 @@ def updaters(number: int, *, phase: str = "Failed", created: float = -90, took: 
         annotations={"kubevirt.io/workloadUpdateMigration": ""},
         creationTimestamp=stamp(created),
         status={"phaseTransitionTimestamps": times},
-        **meta,
     )
 
 
