@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from tests.sim.cluster import MIGRATIONS, VMIS, VMS, Json
+from tests.sim.cluster import MIGRATIONS, REPORTS, VMIS, VMS, Json
 from tests.sim.kubelet import NETWORKS, STATUS
 from tests.stories.wording import RECORDS, SILENT, in_time, nics_of, short
 
@@ -24,6 +24,8 @@ _OF_OWN_FORM = (
     "activePods",
     "launcherPods",
 )
+# Of a report: the condition and the records say it, too.
+_REPEATED = frozenset({"message", "reason", "interfacesHash"})
 # What the hand-off writes beside who is to go where, and agents beside what they have done.
 _DETAILS = frozenset({"migrationConfiguration", "targetDirectMigrationNodePorts", "mode", "migrationPolicyName"})
 
@@ -198,6 +200,8 @@ def _plain(plural: str, body: Json) -> Json:
     plain["metadata"] = metadata
     if isinstance(status := plain.get("status"), dict):
         plain["status"] = {key: value for key, value in status.items() if key not in _OF_OWN_FORM}
+    if plural == REPORTS:
+        plain["status"] = {key: value for key, value in plain.get("status", {}).items() if key not in _REPEATED}
     if plural in (VMS, VMIS):
         plain["spec"] = _without_nics(plain["spec"])
     plain.setdefault("status", {})

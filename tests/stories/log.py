@@ -14,8 +14,8 @@ from tests.stories.wording import as_time, nics_of
 from nicplug.model.networks_annotation import hashed_interface_name
 
 _INDENT = " " * 12
-_LAUNCHER = re.compile(r"^(virt-launcher-.+)-[0-9a-f]+$")
-_MIGRATION = re.compile(r"^(kubevirt-workload-update|kubevirt-evacuation)-[0-9a-f]+$")
+_LAUNCHER = re.compile(r"^(virt-launcher-.+)-[0-9a-z]+$")
+_MIGRATION = re.compile(r"^(kubevirt-workload-update|kubevirt-evacuation|nicplug)-[0-9a-z]+$")
 
 
 class StoryLog:

@@ -9,6 +9,7 @@ from tests.build import vm as a_vm
 from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NADS, NODES, PODS, VMIS, VMS, Json
 from tests.sim.dynamic_controller import deploy_controllers
 from tests.sim.users import make_nodes
+from tests.stories.seen import status_with_records
 from tests.stories.stage import Stage
 
 KUBEVIRT_API = "kubevirt.io/v1"
@@ -281,8 +282,8 @@ def pod_of(stage: Stage, vmi: str = VM) -> str:
 
 def record(stage: Stage, name: str, *, of: str = VM) -> Json:
     """The record of a NIC; empty when there is none."""
-    status = (stage.cluster.get(VMIS, of) or {}).get("status") or {}
-    found: Json = next((row for row in status.get("interfaceOperations") or () if row["name"] == name), {})
+    rows = status_with_records(stage.cluster, of)["interfaceOperations"]
+    found: Json = next((row for row in rows or () if row["name"] == name), {})
     return found
 
 

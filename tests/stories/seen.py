@@ -16,6 +16,7 @@ from tests.sim.cluster import (
     NADS,
     NODES,
     PODS,
+    REPORTS,
     VMIS,
     VMS,
     Cluster,
@@ -283,6 +284,15 @@ def _deletion(body: Json) -> Iterator[tuple[str, Fact]]:
         yield "deletion", Fact("asked for")
 
 
+def status_with_records(cluster: Cluster, name: str) -> Json:
+    """The status of a VMI, with what a companion reports on it."""
+    status = (cluster.get(VMIS, name) or {}).get("status") or {}
+    report = (cluster.get(REPORTS, name) or {}).get("status") or {}
+    conditions = [*(status.get("conditions") or ()), *(report.get("conditions") or ())]
+    records = report.get("interfaceOperations") or status.get("interfaceOperations")
+    return {**status, "conditions": conditions, "interfaceOperations": records}
+
+
 def inventory(cluster: Cluster) -> Iterator[str]:
     """A line for each VM without instance, and for each instance: where it runs, and where its NICs are."""
     instances = {body["metadata"]["name"] for body in cluster.shown(VMIS)}
@@ -290,7 +300,7 @@ def inventory(cluster: Cluster) -> Iterator[str]:
         if (name := vm["metadata"]["name"]) not in instances:
             yield f"{name}: not running, template {_nics(vm['spec']['template']['spec'])}"
     for vmi in cluster.shown(VMIS):
-        status = vmi.get("status") or {}
+        status = status_with_records(cluster, vmi["metadata"]["name"])
         pods = [_pod_fact(cluster, pod) for pod in launcher_pods(cluster, vmi["metadata"]["uid"])]
         where = ", ".join(f"{label} {fact.text}" for label, fact in sorted(pods)) or "no pod"
         ready = [row for row in status.get("conditions") or () if row["type"] == "InterfacesReady"]

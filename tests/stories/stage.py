@@ -8,7 +8,8 @@ begins the next one; each step of a node takes a tenth of a second; passes take 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from tests.sim.cluster import NAMESPACE, VMIS, VMS, Change, Cluster
+from tests.sim.cluster import NAMESPACE, REPORTS, VMIS, VMS, Change, Cluster
+from tests.sim.companion_world import check_migrations, check_writes
 from tests.sim.dynamic_controller import dynamic_controller
 from tests.sim.invariants import Invariants
 from tests.sim.kubelet import kubelet, scheduler
@@ -17,6 +18,7 @@ from tests.sim.migration_invariants import MigrationInvariants
 from tests.sim.node_agent import node_agent
 from tests.sim.node_side import Role, garbage_collector
 from tests.sim.operators import Faults, Operator
+from tests.sim.virt_controller import VirtController
 from tests.stories.changes import birth, changes
 from tests.stories.log import StoryLog
 from tests.stories.parts import NoChance, StoryCluster, StoryEvents, StoryOperator
@@ -25,6 +27,7 @@ from tests.stories.wording import decisions, title
 
 from nicplug.kube.errors import ApiError
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
+from nicplug.model.mode import Mode
 
 NODE_SECONDS = 0.1
 """How long each step of the node side takes."""
@@ -55,17 +58,26 @@ class Stage:
     Args:
         nodes: their names.
         has_one_leader: what only holds while one operator acts is checked, too.
+        mode: in companion mode KubeVirt's virt-controller runs the virtual machines.
 
     Attributes:
+        controller: virt-controller; None in standalone mode.
         operators: all processes.
         roles: who acts on the nodes, by name, in the order of their turns.
     """
 
-    def __init__(self, nodes: Sequence[str] = ("node01",), *, has_one_leader: bool = True) -> None:
+    def __init__(
+        self, nodes: Sequence[str] = ("node01",), *, has_one_leader: bool = True, mode: Mode = Mode.STANDALONE
+    ) -> None:
         self.log = StoryLog()
         self.cluster = StoryCluster(nodes, on_word=self._hear_word)
         self.cluster.on_commit.append(self._note)
-        self.cluster.on_commit += [Invariants(has_one_leader=has_one_leader), MigrationInvariants()]
+        if mode is Mode.STANDALONE:
+            self.cluster.on_commit += [Invariants(has_one_leader=has_one_leader), MigrationInvariants()]
+        else:
+            self.cluster.on_commit += [check_writes, check_migrations]
+        self.mode = mode
+        self.controller: VirtController | None = None
         self.roles = dict(ROLES)
         self.operators: list[Operator] = []
         self._actor = ""
@@ -76,7 +88,9 @@ class Stage:
 
     def add_operator(self, name: str = "operator") -> Operator:
         """One more process."""
-        made = StoryOperator(name, self.cluster, Faults(), NoChance())
+        if self.mode is Mode.COMPANION and self.controller is None:
+            self.controller = VirtController(self.cluster, Faults(), NoChance())
+        made = StoryOperator(name, self.cluster, Faults(), NoChance(), mode=self.mode)
         made.on_pass = lambda key: self._begin_pass(name, key)
         made.events = StoryEvents(lambda text: self._in_pass(name, "event", text))
         made.on_error = lambda key, error, again: self._fail(name, key, error, again)
@@ -135,7 +149,7 @@ class Stage:
         for _ in range(_MOST_STEPS):
             if until():
                 return
-            if self._operate() or self._play(horizon):
+            if self._operate() or self._control() or self._play(horizon):
                 continue
             due = self._next_due()
             if due is None or due > horizon:
@@ -204,6 +218,13 @@ class Stage:
             assert not operator.bugs, operator.bugs
         return acted
 
+    def _control(self) -> bool:
+        """virt-controller hears everything and does everything that is due; whether there was something."""
+        acted = False
+        while self.controller is not None and (self.controller.hear() or self.controller.work()):
+            acted = True
+        return acted
+
     def _play(self, horizon: datetime) -> bool:
         """The first who has something to do on the nodes does one step, unless somebody is due before it ends."""
         end = self.cluster.now + timedelta(seconds=NODE_SECONDS)
@@ -221,7 +242,8 @@ class Stage:
         return False
 
     def _next_due(self) -> datetime | None:
-        return min((due for operator in self.operators if (due := operator.next_due())), default=None)
+        processes = (*self.operators, *([self.controller] if self.controller is not None else ()))
+        return min((due for process in processes if (due := process.next_due())), default=None)
 
     def _hear_word(self, text: str) -> None:
         """What happens and is no change of an object."""
@@ -247,7 +269,7 @@ class Stage:
         if done is None or not done.rows + done.decided:
             return
         name = "" if isinstance(done.key, SlotsKey) else f", {done.key.name}"
-        who = f"{_CONTROLLERS[type(done.key)]}{name}"
+        who = f"{_CONTROLLERS[type(done.key)] if self.mode is Mode.STANDALONE else 'nicplug'}{name}"
         if len(self.operators) > 1 or operator != "operator":
             who = f"{operator}: {who}"
         news_of_pass = news(self._last_seen.get(done.key, {}), done.facts)
@@ -296,7 +318,7 @@ class _Pass:
 
     def note(self, change: Change, *, now: datetime) -> None:
         """A request of this pass has taken effect."""
-        if change.plural == VMIS:
+        if change.plural in (VMIS, REPORTS):
             for decision in decisions(change.before, change.after, now=now):
                 self.decided += [("decides", decision.text), *(("", text) for text in decision.said)]
                 if decision.message:

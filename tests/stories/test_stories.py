@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import structlog
-from tests.stories import blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals
+from tests.stories import beside, blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals
 from tests.stories.other_words import reword_all, without_words
 from tests.stories.telling import STORIES
 
-MODULES = (blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals)
+MODULES = (beside, blame, drains, fallback, leaders, limits, lives, migrations, plugging, refusals)
 """Each has added its stories."""
 GOLDEN = Path(__file__).parents[1] / "golden" / "stories"
 WRITE_GOLDEN = "NICPLUG_TEST_WRITE_GOLDEN"

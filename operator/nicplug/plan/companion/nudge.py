@@ -77,7 +77,9 @@ def plan_nudges(
     due = (before.last_at or min(since)) + FIRST_WAIT * 2**before.count
     if now < due:
         return Nudges(count=before.count, last_at=before.last_at, pod_uid=pod.uid, again_at=due)
-    return Nudges(count=before.count + 1, last_at=now, pod_uid=pod.uid, action=_nudge(pod))
+    if (nudge := _nudge(pod)) is None:
+        return before
+    return Nudges(count=before.count + 1, last_at=now, pod_uid=pod.uid, action=nudge)
 
 
 def _is_stuck(operation: InterfaceOperation, pod: LauncherPod) -> bool:
@@ -92,13 +94,17 @@ def _is_stuck(operation: InterfaceOperation, pod: LauncherPod) -> bool:
 
 
 def _nudge(pod: LauncherPod) -> PatchNetworksAnnotation | None:
-    """Return the same elements in another text."""
+    """Return the same elements in another text; None if there is no such list."""
     seen = pod.networks_annotation
-    if not seen:
+    try:
+        elements = json.loads(seen or "")
+    except ValueError:
         return None
-    elements = json.loads(seen)
+    if seen is None or not isinstance(elements, list):
+        return None
     compact = json.dumps(elements, separators=(",", ":"))
-    wanted = compact if seen != compact else json.dumps(elements)
+    # Not with spaces within: an empty list has none.
+    wanted = compact if seen != compact else f"{compact} "
     return PatchNetworksAnnotation(key=pod.key, uid=pod.uid, seen=seen, wanted=wanted)
 
 

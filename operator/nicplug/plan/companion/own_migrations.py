@@ -55,7 +55,7 @@ def plan_own_migrations(
         # A migration that waits blocks the evacuation, which brings the NICs.
         hold = Hold(
             reason=Reason.EVACUATION_FIRST,
-            message=f"the VM is to leave node {view.vmi.evacuation_node}, which brings it",
+            message=f"the evacuation of node {view.vmi.evacuation_node} comes first, and brings the NIC as well",
         )
         return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
     if under_way or is_moving(view) or is_silent:
@@ -101,8 +101,10 @@ def _backs_off(view: VmiView, create: Create, *, now: datetime) -> Hold | None:
     if not due:
         return None
     until, reason, count = max(due)
-    what = "have failed" if reason is Reason.MIGRATION_BACKOFF else "have moved the VM within ten minutes"
-    return Hold(reason=reason, message=f"{count} migrations {what}; the next one waits", until=until)
+    failures = "1 failure" if count == 1 else f"{count} failures"
+    is_backoff = reason is Reason.MIGRATION_BACKOFF
+    why = f"after {failures}" if is_backoff else f"as {count} have moved the VM within ten minutes"
+    return Hold(reason=reason, message=f"the next migration waits, {why}", until=until)
 
 
 def _updater_migrates(view: VmiView, *, now: datetime) -> Hold | None:

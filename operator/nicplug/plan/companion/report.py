@@ -83,12 +83,11 @@ def report_status(
     guest, vm = view.guest, view.vm
     waiting = unsettled(operations)
     first = waiting[0] if waiting else None
-    known = view.report.status.members if view.report is not None else {}
-    repeats = (
-        count_updater_migrations(guest, known=known, operations=operations)
-        if guest is not None
-        else UpdaterMigrations()
-    )
+    repeats = UpdaterMigrations()
+    if guest is not None:
+        is_its_own = view.report is not None and view.report.vmi_uid == guest.vmi.uid
+        known = view.report.status.members if view.report is not None and is_its_own else {}
+        repeats = count_updater_migrations(guest, known=known, operations=operations)
     attempts = [item.next_attempt_time for item in operations if item.next_attempt_time is not None]
     status: dict[str, Any] = {
         "vmUid": vm.uid if vm is not None else None,

@@ -13,7 +13,7 @@ from nicplug.model.conditions import TRUE, Condition
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import WORKLOAD_UPDATE_ANNOTATION
-from nicplug.model.operations import InterfaceOperation
+from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.times import format_time, parse_time
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -66,13 +66,13 @@ def count_updater_migrations(
     """Add the failures that are not counted yet; none once no NIC waits.
 
     Args:
-        known: the status of the report, with those that were counted before.
+        known: the status of the report on this VMI, with those that were counted before.
         operations: the records of the NICs after this pass.
     """
-    if all(item.is_settled and item.phase == "Ready" for item in operations):
+    waiting = [item.start_time for item in operations if item.phase != OperationPhase.READY]
+    if not waiting:
         return UpdaterMigrations()
-    counted = _parse(mapping(known.get(UPDATER_MEMBER)))
-    oldest = min(item.start_time for item in operations)
+    counted, oldest = _parse(mapping(known.get(UPDATER_MEMBER))), min(waiting)
     fresh = [item for item in view.migrations if _has_failed(item, view, since=oldest) and item.uid not in counted.uids]
     if not fresh:
         return counted

@@ -182,15 +182,13 @@ def network_cannot_be_attached(situation: Situation) -> Finding | None:
 
 
 def pod_is_not_asked_yet(situation: Situation) -> Finding | None:
-    """Find a NIC without errors whose pod does not exist or is not ready."""
+    """Find a NIC without errors whose pod is not asked yet: it is not ready, or only the template has the NIC."""
     if situation.annotation.is_made and situation.is_in_spec:
         return None
-    return situation.finding(
-        OperationPath.DYNAMIC,
-        OperationPhase.PENDING,
-        Reason.WAITING_FOR_LAUNCHER_POD,
-        f"{situation.pod_phrase} is not ready; it is asked for the interface when it is",
-    )
+    message = f"{situation.pod_phrase} is not ready; it is asked for the interface when it is"
+    if situation.annotation.is_made:
+        message = "the VM's template has it, and the running instance gets it next"
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.PENDING, Reason.WAITING_FOR_LAUNCHER_POD, message)
 
 
 def _plugged_by(situation: Situation) -> InterfaceOperation | None:

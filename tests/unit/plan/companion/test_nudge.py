@@ -11,6 +11,7 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    absent,
     companion_view,
     element,
     interface_report,
@@ -21,6 +22,7 @@ from tests.build import (
     pod,
     primary,
     primary_row,
+    row,
     vm,
     vmi,
 )
@@ -103,3 +105,36 @@ def test_a_pod_is_nudged_a_bounded_number_of_times_and_the_next_pod_again() -> N
     spent = {"count": MOST_NUDGES, "lastTime": later(-86400).strftime("%Y-%m-%dT%H:%M:%SZ"), "podUid": POD_UID}
     assert nudged(decide(nudges=spent)) == []
     assert len(nudged(decide(nudges={**spent, "podUid": "another"}))) == 1
+
+
+def decide_unplug(networks: str) -> CompanionDecision:
+    """Of a VM that has waited for an hour for its pod to release a NIC; `networks` is the pod's annotation."""
+    leaving = absent("blue")
+    record = operation("blue", type_="Unplug", reason="WaitingForPodRelease", since=later(-3600))
+    raw = vmi(primary(), leaving, rows=[primary_row(), row("blue", "multus-status")], owner_uid=VM_UID)
+    return decide_companion(
+        companion_view(
+            raw,
+            pod(networks=networks, attached=["blue"]),
+            vm=vm(primary(), leaving),
+            report=interface_report(vmUid=VM_UID, vmiUid=VMI_UID, interfaceOperations=[record]),
+            controller=READY,
+            nads=[nad("blue-net")],
+            spec_seen_at=later(-3600),
+            may_nudge=True,
+        ),
+        now=NOW,
+    )
+
+
+def test_an_empty_list_is_nudged_by_another_text() -> None:
+    (patch,) = nudged(decide_unplug("[]"))
+    assert patch.wanted != "[]"
+    assert json.loads(patch.wanted) == []
+
+
+@pytest.mark.parametrize("networks", ["blue-net, red-net", "[{", "{}", '"x"', ""])
+def test_what_is_no_list_is_left_alone(networks: str) -> None:
+    """Somebody has edited the annotation: the record says so."""
+    found = decide_unplug(networks)
+    assert nudged(found) == []

@@ -307,7 +307,7 @@ def test_none_is_created_while_the_vm_is_to_leave_its_node() -> None:
     found = decide(BLUE, evacuated=True)
     assert made(found) == []
     assert row(found)["reason"] == Reason.EVACUATION_FIRST
-    assert "the VM is to leave node node01, which brings it" in row(found)["message"]
+    assert "the evacuation of node node01 comes first, and brings the NIC as well" in row(found)["message"]
     assert found.waits_for_slot_since is None
 
 
@@ -338,7 +338,7 @@ def test_it_backs_off(count: int, seconds: float) -> None:
         assert made(waits) == []
         found = row(waits)
         assert (found["path"], found["reason"]) == ("Migration", Reason.MIGRATION_BACKOFF)
-        assert f"{count} migrations have failed; the next one waits" in found["message"]
+        assert found["message"].endswith(f"the next migration waits, after {count} failures")
         assert datetime.fromisoformat(found["nextAttemptTime"]) == due.replace(microsecond=0)
         assert waits.plan.again_at is not None
         assert waits.plan.again_at <= due
@@ -382,7 +382,7 @@ def test_many_moves_are_spaced() -> None:
     found = decide(BLUE, migrations=known)
     assert made(found) == []
     assert row(found)["reason"] == Reason.MIGRATION_RATE_LIMITED
-    assert "have moved the VM within ten minutes; the next one waits" in row(found)["message"]
+    assert "the next migration waits, as 5 have moved the VM within ten minutes" in row(found)["message"]
     assert len(made(decide(BLUE, migrations=known, now=later(120)))) == 1
 
 

@@ -303,7 +303,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.WORKLOAD_UPDATE_FORBIDS,
         says="spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate",
-        remedy="Add LiveMigrate, or remove the list{or_else}",
+        remedy="Add LiveMigrate{or_else}",
     ),
     Rule(
         when="another network, and the condition `LiveMigratable` is not True",

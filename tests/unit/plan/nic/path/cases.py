@@ -652,7 +652,7 @@ OBSTACLE_CASES = [
         OperationPath.NONE,
         Reason.WORKLOAD_UPDATE_FORBIDS,
         "spec.workloadUpdateStrategy.workloadUpdateMethods of the KubeVirt CR does not list LiveMigrate. Add "
-        "LiveMigrate, or remove the list, run a dynamic networks controller on node node01, or restart the VM",
+        "LiveMigrate, run a dynamic networks controller on node node01, or restart the VM",
         controller=NOT_DEPLOYED,
         workload_update_allows=False,
     ),
@@ -730,7 +730,7 @@ OBSTACLE_CASES = [
         Verdict.HOLD,
         OperationPath.DYNAMIC,
         Reason.ATTACH_FAILED,
-        "Add LiveMigrate, or remove the list, or correct what lastError says",
+        "Add LiveMigrate, or correct what lastError says",
         failed_attempts=2,
         error=ERROR,
         workload_update_allows=False,
