@@ -17,6 +17,7 @@ from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
 from nicplug.model.definitions import kind_of, served_version, what_it_drops
 from nicplug.model.metadata import mapping, text
+from nicplug.model.mode import Mode
 from nicplug.model.times import parse_time
 from nicplug.model.versions import VERSION_ANNOTATION
 
@@ -109,9 +110,14 @@ def is_waiting(described: VmNics) -> bool:
     )
 
 
-async def why_stale(session: Session, described: VmNics) -> str:
-    """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown."""
-    may_be_dropped = is_waiting(described) or not (described.ready or described.phase == STOPPED)
+async def why_stale(session: Session, described: VmNics, *, mode: Mode = Mode.STANDALONE) -> str:
+    """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown.
+
+    Args:
+        mode: that of the cluster: beside KubeVirt, the CRDs of VMs are not nicplug's.
+    """
+    is_ours = mode is Mode.STANDALONE
+    may_be_dropped = is_ours and (is_waiting(described) or not (described.ready or described.phase == STOPPED))
     try:
         if may_be_dropped and (problem := await old_definition(session)):
             return problem

@@ -132,7 +132,7 @@ async def wait_for(
                 for moment in moments(described, fresh, now=now()):
                     click.echo(printable(moment), err=True)
             described = fresh
-            if _is_reached(described, names, goal):
+            if _is_reached(described, names, goal) and (goal == GONE or changed.is_seen):
                 return
             if described.failure and described.failure != before.failure:
                 raise _failed(described)
@@ -141,7 +141,10 @@ async def wait_for(
                 continue
             if end := await _end(session, described, machine, names, goal, switch=switch):
                 raise end
-    problem = await no_operator(session) if is_waiting(described) else ""
+    is_seen = goal == GONE or machine.is_seen
+    problem = await no_operator(session) if is_waiting(described) or not is_seen else ""
+    if not is_seen and _is_reached(described, names, goal):
+        raise _unseen(seconds, note=note_of(session, problem))
     raise _late(described, names, goal, seconds, note=note_of(session, problem))
 
 
@@ -246,6 +249,12 @@ def _state(nic: "NicRow") -> str:
 def _absence(name: str, described: "VmNics") -> str:
     is_requested = any(request.is_add and request.nic == name for request in described.requests)
     return f'NIC "{name}" is requested, waiting for the operator' if is_requested else f'no NIC "{name}" was seen'
+
+
+def _unseen(seconds: float, *, note: str) -> CommandError:
+    message = f"not {READY} after {seconds:g} s: nicplug's InterfaceReport is not about the VM as it is now"
+    remedy = f"{note[0].upper()}{note[1:]}." if note else "`nicplug doctor` says whether the operator works."
+    return CommandError(message, remedy=remedy, code=Exit.TIMED_OUT)
 
 
 def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, *, note: str) -> CommandError:

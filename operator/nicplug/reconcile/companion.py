@@ -72,11 +72,9 @@ class CompanionGatherer:
         )
 
     def _guest(self, vmi: VirtualMachineInstance) -> VmiView:
-        view = self.gatherer.view_of(self._with_records(vmi))
-        return replace(
-            view,
-            config=effective_config(view.config, ignores_methods=self.ignores_methods()),
-            policy=effective_policy(view.policy, report_only=self.report_only()),
+        report_only, ignores_methods = self.report_only(), self.ignores_methods()
+        return guest_view(
+            self.gatherer, self._with_records(vmi), report_only=report_only, ignores_methods=ignores_methods
         )
 
     def _with_records(self, vmi: VirtualMachineInstance) -> VirtualMachineInstance:
@@ -87,10 +85,26 @@ class CompanionGatherer:
         if known is None or known[0] is not vmi or known[1] is not report:
             known = (vmi, report, _merge(vmi, report, digest=caches.digest_of(vmi)))
             self._merged[vmi.key] = known
-        # virt-controller lists the pods that it made by uid; labels and names prove nothing.
-        pods = [pod for pod in caches.launchers.of(vmi) if pod.uid in vmi.active_pods]
-        records = tuple(PodRecord(key=pod.key, uid=pod.uid, migration_uid=pod.migration_uid) for pod in pods)
-        return replace(known[2], launcher_pods=records)
+        return known[2]
+
+
+def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, report_only: str, ignores_methods: bool) -> VmiView:
+    """Return the view of a VMI by the rules that hold beside KubeVirt.
+
+    Args:
+        vmi: with the records of its report.
+        report_only: why nicplug may only report in this cluster; "" if it may migrate.
+        ignores_methods: nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
+    """
+    # virt-controller lists the pods that it made by uid; labels and names prove nothing.
+    pods = [pod for pod in gatherer.caches.launchers.of(vmi) if pod.uid in vmi.active_pods]
+    records = tuple(PodRecord(key=pod.key, uid=pod.uid, migration_uid=pod.migration_uid) for pod in pods)
+    view = gatherer.view_of(replace(vmi, launcher_pods=records))
+    return replace(
+        view,
+        config=effective_config(view.config, ignores_methods=ignores_methods),
+        policy=effective_policy(view.policy, report_only=report_only),
+    )
 
 
 def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, digest: str) -> VirtualMachineInstance:

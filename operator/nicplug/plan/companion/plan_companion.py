@@ -18,8 +18,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.migration_request import Hold
-from nicplug.plan.vmi.nics import NicPlan, plan_nics
+from nicplug.plan.vmi.nics import NicPlan, plan_nics, with_holds
 from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
 _Records = dict[str, InterfaceOperation]
@@ -92,17 +91,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot),
     )
-    held = plan.migration_request.held
-    operations = tuple(_hold(item, held.get(item.name)) for item in plan.operations)
-    return _Nics(before=before, operations=operations, plan=plan)
-
-
-def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
-    """The record of a NIC whose migration is not created yet, with what it waits for."""
-    if hold is None:
-        return operation
-    message = f"{operation.message}; {hold.message}"
-    return replace(operation, reason=hold.reason, message=message, next_attempt_time=hold.until)
+    return _Nics(before=before, operations=with_holds(plan.operations, plan.migration_request), plan=plan)
 
 
 def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
