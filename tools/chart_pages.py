@@ -29,7 +29,7 @@ _OF_THE_CHART = (
     *("metrics_tls_private_key_file", "metrics_authentication"),
 )
 OF_THE_CHART = {
-    "operator": _OF_THE_CHART,
+    "operator": (*_OF_THE_CHART, "mode"),
     "api": (
         *_OF_THE_CHART,
         *("service", "address", "port", "certificate_secret", "tls_cert_file", "tls_private_key_file"),

@@ -46,7 +46,7 @@ from nicplug.reconcile.reconciler import Reconciler, standalone_reconcilers
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.side_watches import SideWatches
-from nicplug.startup import BadSetting, StartError, refuse_rivals, wait_for_api, warn_of_old_kubernetes
+from nicplug.startup import BadSetting, StartError, check_cluster
 from nicplug.steady_clock import SteadyClock
 from nicplug.vitals import Vitals
 
@@ -100,7 +100,13 @@ class App:
         self._side_watches = SideWatches.of(
             connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
         )
-        self._completeness = self._make_completeness()
+        self._completeness = Completeness(
+            reaper=self._reaper,
+            watches=connection.watches,
+            side_watches=self._side_watches,
+            relisted=self.intake.relisted,
+            sweep_interval_seconds=settings.sweep_interval_seconds,
+        )
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
             api=connection.api,
@@ -143,15 +149,6 @@ class App:
         connection.listings.order = [watched.resource.plural for watched in watched_in(self.caches.mode)]
         connection.listings.take = self.intake.hear_listed
         connection.listings.on_again = self.intake.relisted.set
-
-    def _make_completeness(self) -> Completeness:
-        return Completeness(
-            reaper=self._reaper,
-            watches=self._connection.watches,
-            side_watches=self._side_watches,
-            relisted=self.intake.relisted,
-            sweep_interval_seconds=self._settings.sweep_interval_seconds,
-        )
 
     def _make_server(self) -> ObservabilityServer:
         vitals = Vitals(
@@ -252,19 +249,15 @@ class App:
     async def _wait_for_api(self) -> None:
         """Wait for the API server; stops waiting when a shutdown is requested."""
         self._catch_signals()
-        waiting = asyncio.create_task(self._look_around())
+        waiting = asyncio.create_task(
+            check_cluster(self._connection.api, namespace=self._settings.namespace, clock=self._clock)
+        )
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         for task in (waiting, stopping):
             task.cancel()
         if waiting.done() and not waiting.cancelled():
             waiting.result()
-
-    async def _look_around(self) -> None:
-        """Check the cluster; nothing is written before these checks have passed."""
-        await warn_of_old_kubernetes(self._connection.api)
-        await wait_for_api(self._connection.api)
-        await refuse_rivals(self._connection.api, namespace=self._settings.namespace, now=self._clock())
 
     async def _run_kopf(self) -> None:
         registry = kopf.OperatorRegistry()

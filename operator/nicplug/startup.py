@@ -1,7 +1,7 @@
 """Startup checks before the watches open: the API server answers, the CRDs are ours, no other controller uses them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +51,17 @@ class RivalError(StartError):
 
 
 _BESIDE = 'docs/install.md, "Beside KubeVirt".'
+
+
+async def check_cluster(api: ServerApi, *, namespace: str, clock: Callable[[], datetime]) -> None:
+    """Check what the operator depends on; nothing is written before these checks have passed.
+
+    Raises:
+        RivalError: another controller is active, or a CRD is KubeVirt's own.
+    """
+    await warn_of_old_kubernetes(api)
+    await wait_for_api(api)
+    await refuse_rivals(api, namespace=namespace, now=clock())
 
 
 async def refuse_rivals(api: KubeApi, *, namespace: str, now: datetime) -> None:

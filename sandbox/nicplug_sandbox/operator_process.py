@@ -25,7 +25,9 @@ from nicplug_sandbox.policies import wait_for_policies
 from nicplug_sandbox.processes import RecordedProcess
 
 # Without the Deployment: the process that is started here takes the place of its pods.
-RIGHTS = ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding", "role", "rolebinding")
+ACCOUNT = ("operator/namespace", "operator/serviceaccount")
+BINDINGS = ("operator/clusterrolebinding", "operator/rolebinding")
+RIGHTS = (*ACCOUNT, "clusterrole", "role", *BINDINGS)
 # The policies that fence launcher pods, of the same base.
 FENCES = BASE / "fences"
 # What of a virtual machine the API server refuses, beside the rules of the CRDs.

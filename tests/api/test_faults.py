@@ -10,7 +10,7 @@ from tests.api.world import POD, VM, VMI, World
 from tests.fakes.faults import Fault
 from tests.manifests import pod_interface
 
-from nicplug.kube import aio
+from nicplug.kube import transport
 from nicplug.reconcile import delays as retry
 
 _JSON_PATCH_REFUSED = {
@@ -49,7 +49,7 @@ FAULTS = {
 async def test_a_life_with_one_fault_at_every_kind_of_write(
     world: World, fault: Json, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aio, "_TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(transport, "_TOTAL_SECONDS", 0.3)
     injected = [
         world.server.inject(Fault(verb=verb, resource=resource, subresource=subresource, **fault))
         for verb, resource, subresource in WRITES

@@ -13,7 +13,7 @@ from tests.manifests import pod_interface
 
 from nicplug import steady_clock
 from nicplug.app import App, ClockChanged
-from nicplug.kube import aio
+from nicplug.kube import transport
 from nicplug.kube.aio import CONNECTIONS_PER_HOST
 from nicplug.kube.lease import LeaseTiming
 
@@ -136,7 +136,7 @@ async def test_the_leader_goes_on_leading_while_more_writes_hang_than_there_are_
 ) -> None:
     """Its renewals waited behind them for a connection, until the Lease was lost."""
     # On a busy machine all of them are under way after ten seconds, when the first would be given up.
-    monkeypatch.setattr(aio, "_TOTAL_SECONDS", 50.0)
+    monkeypatch.setattr(transport, "_TOTAL_SECONDS", 50.0)
     world.server.inject(Fault(verb="create", resource=POD, delay_seconds=60, times=1000))
     operator = await world.operator(leader_election=True, workers=2 * CONNECTIONS_PER_HOST)
     holder = world.lease_holder()

@@ -55,7 +55,7 @@ class Image:
     files: Path
     podman: list[str] = field(default_factory=list)
 
-    def command(self, *, folder: str = "", name: str, options: tuple[str, ...] = ()) -> list[str]:
+    def command(self, *, folder: str = "operator", name: str, options: tuple[str, ...] = ()) -> list[str]:
         """How to start a container of a Deployment, up to nicplug's own arguments.
 
         Args:
@@ -147,7 +147,7 @@ def world(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
             directory=directory,
             kubeconfig=image.kubeconfig(admin=admin, account=API_ACCOUNT),
             admin=admin,
-            command=image.command(folder="api/", name="api"),
+            command=image.command(folder="api", name="api"),
         )
         stack.callback(stop_api, api)
         yield World(admin=admin, directory=directory, operator=operator, api=api)

@@ -11,13 +11,13 @@ from nicplug_sandbox.nicplug_process import BASE
 Json = dict[str, Any]
 
 
-def pod_spec(folder: str = "") -> Json:
+def pod_spec(folder: str = "operator") -> Json:
     """The pod of a Deployment of kustomize's base.
 
     Args:
-        folder: below the base, with a slash at its end: "" for the operator, "api/" for the API.
+        folder: below the base: "operator" or "api".
     """
-    document: Json = yaml.safe_load((BASE / f"{folder}deployment.yaml").read_text())
+    document: Json = yaml.safe_load((BASE / folder / "deployment.yaml").read_text())
     spec: Json = document["spec"]["template"]["spec"]
     return spec
 

@@ -14,7 +14,7 @@ from tests.integration.waiting import until
 from nicplug_sandbox.api_process import SERVICE_ACCOUNT, install_api
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import ControlPlane
-from nicplug_sandbox.operator_process import NAMESPACE, service_account_kubeconfig
+from nicplug_sandbox.operator_process import ACCOUNT, NAMESPACE, service_account_kubeconfig
 
 SCRAPER = "nicplug-metrics-scraper"
 
@@ -25,7 +25,8 @@ def scraped(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactor
     admin, base = control_plane.kubeconfig, KUSTOMIZE / "base"
     rights = [COMPONENT / "reviewer.yaml", COMPONENT / "reader.yaml"]
     scraper = ROOT / "deploy" / "monitoring-protected" / "scraper.yaml"
-    apply_manifests(kubeconfig=admin, paths=[base / "namespace.yaml", base / "serviceaccount.yaml", *rights, scraper])
+    paths = [*(base / f"{name}.yaml" for name in ACCOUNT), *rights, scraper]
+    apply_manifests(kubeconfig=admin, paths=paths)
     install_api(kubeconfig=admin)
     account = service_account_kubeconfig(admin=admin, path=folder / "config", name=SERVICE_ACCOUNT)
     authority = certificate(folder)

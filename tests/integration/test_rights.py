@@ -16,6 +16,7 @@ from tests.manifests import vm, vmi
 from nicplug_sandbox import nicplug_process, processes
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.controlplane import ControlPlane
+from nicplug_sandbox.operator_process import ACCOUNT as ACCOUNT_FILES
 from nicplug_sandbox.operator_process import BASE, NAMESPACE, spawn_operator
 
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:nicplug-operator"
@@ -26,7 +27,7 @@ REVISIONS = "controllerrevisions"
 def account(control_plane: ControlPlane) -> Iterator[User]:
     """The operator's account, where admission enforces owner references."""
     install_crds(control_plane.kubeconfig)
-    rights = [BASE / f"{name}.yaml" for name in ("namespace", "serviceaccount", "clusterrole", "clusterrolebinding")]
+    rights = [BASE / f"{name}.yaml" for name in (*ACCOUNT_FILES, "clusterrole", "operator/clusterrolebinding")]
     apply_manifests(kubeconfig=control_plane.kubeconfig, paths=rights)
     yield User(kubeconfig=control_plane.kubeconfig, namespace="default", acts_as=ACCOUNT)
     apply_manifests(kubeconfig=control_plane.kubeconfig, paths=rights)

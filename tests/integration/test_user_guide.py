@@ -54,7 +54,7 @@ def test_every_block_of_troubleshooting_runs(reader: Reader) -> None:
 @pytest.fixture
 def with_deployments(reader: Reader) -> Iterator[None]:
     """Runbooks look at them; in a sandbox operator and API are processes, and the pods of these run nothing."""
-    files = "-f deploy/kustomize/base/deployment.yaml -f deploy/kustomize/base/api/deployment.yaml"
+    files = "-f deploy/kustomize/base/operator/deployment.yaml -f deploy/kustomize/base/api/deployment.yaml"
     reader.read([Block(line=0, commands=f"kubectl apply {files}")])
     yield
     reader.read([Block(line=0, commands=f"kubectl delete --now {files}")])

@@ -54,6 +54,7 @@ QUICK_MANY_NICS = ManyNicsShape(vms=3, hotplugs=6, large=1, nics=20, size=10_000
 QUICK_MIGRATIONS = MigrationShape(vms=8, single=3)
 Scenario = Callable[[World, Shape], Awaitable[Phase]]
 Show = Callable[..., None]
+Part = Callable[..., None]
 SCENARIOS: tuple[Scenario, ...] = (starts, idle_hotplugs, burst, rest)
 # Of growth: what an event costs. A burst of 800 measures the machine.
 EVENTS: tuple[Scenario, ...] = (starts, idle_hotplugs)
@@ -154,7 +155,7 @@ def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
 @click.option(
     "--migrations/--no-migrations", "with_migrations", default=True, help="NICs that come by migration.  [default: on]"
 )
-@click.option("--only-migrations", is_flag=True, help="Nothing else.")
+@click.option("--only-migrations", "only", flag_value="migrations", help="Nothing else.")
 @click.option(
     "--large-objects/--no-large-objects",
     "with_large_objects",
@@ -171,17 +172,19 @@ def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
 @click.option(
     "--many-nics/--no-many-nics", "with_many_nics", default=True, help="What VMs with 255 NICs cost.  [default: on]"
 )
-@click.option("--only-many-nics", is_flag=True, help="Nothing else.")
+@click.option("--only-many-nics", "only", flag_value="many-nics", help="Nothing else.")
 @click.option(
     "--subresources/--no-subresources",
     "with_subresources",
     default=True,
     help="What requests to the aggregated API cost.  [default: on]",
 )
-@click.option("--only-subresources", is_flag=True, help="Nothing else.")
-@click.option("--schemas", "only_schemas", is_flag=True, help="What the CRD's schema costs, and nothing else.")
-@click.option("--apiserver-costs", "only_apiserver_costs", is_flag=True, help="What kube-apiserver spends, no more.")
-@click.option("--only-hand-over", is_flag=True, help="How long a NIC waits when the leader ends; nothing else.")
+@click.option("--only-subresources", "only", flag_value="subresources", help="Nothing else.")
+@click.option("--schemas", "only", flag_value="schemas", help="What the CRD's schema costs, and nothing else.")
+@click.option("--apiserver-costs", "only", flag_value="apiserver-costs", help="What kube-apiserver spends, no more.")
+@click.option(
+    "--only-hand-over", "only", flag_value="hand-over", help="How long a NIC waits when the leader ends; nothing else."
+)
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=command.sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
@@ -207,16 +210,11 @@ def main(
     baseline: Path,
     with_growth: bool,
     with_migrations: bool,
-    only_migrations: bool,
+    only: str | None,
     with_large_objects: bool,
     only_large_objects: str | None,
     with_many_nics: bool,
-    only_many_nics: bool,
     with_subresources: bool,
-    only_subresources: bool,
-    only_schemas: bool,
-    only_apiserver_costs: bool,
-    only_hand_over: bool,
     against: str,
     sizes: tuple[int, ...],
     picture: Path,
@@ -224,26 +222,20 @@ def main(
     **chosen: Any,
 ) -> None:
     """Measure nicplug on a fresh sandbox: latencies, a burst, migrations, writes, memory, CPU, and how they grow."""
-    parts = (
-        (only_migrations, partial(_only_migrations, picture=migrations_picture)),
-        (only_large_objects, partial(_only_large_objects, shape=only_large_objects or _MIXED)),
-        (only_many_nics, _only_many_nics),
-        (only_subresources, _only_subresources),
-        (only_schemas, partial(_only_schemas, against=against)),
-        (only_apiserver_costs, _only_apiserver_costs),
-        (only_hand_over, _only_hand_over),
-    )
-    if chosen_part := next((part for is_chosen, part in parts if is_chosen), None):
-        chosen_part(quick=quick, output=output, save=save, baseline=baseline)
+    parts: dict[str | None, Part] = {
+        "migrations": partial(_only_migrations, picture=migrations_picture),
+        "many-nics": _only_many_nics,
+        "subresources": _only_subresources,
+        "schemas": partial(_only_schemas, against=against),
+        "apiserver-costs": _only_apiserver_costs,
+        "hand-over": _only_hand_over,
+    }
+    part = partial(_only_large_objects, shape=only_large_objects) if only_large_objects else parts.get(only)
+    if part is not None:
+        part(quick=quick, output=output, save=save, baseline=baseline)
         return
     shape = replace(QUICK if quick else Shape(), **{name: value for name, value in chosen.items() if value is not None})
-    with sandbox_directory() as directory:
-        samples = directory / "samples.jsonl" if with_profile else None
-        phases = run(directory=directory, shape=shape, samples=samples, say=say)
-        profiles = {
-            name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
-        }
-    found = result(shape=shape, phases=phases)
+    found, profiles = _hotplugs(shape, with_profile=with_profile)
     if with_migrations:
         found["migrations"] = migrate(shape=QUICK_MIGRATIONS if quick else MigrationShape(), say=say)
         migration_report.save_picture(found["migrations"], path=migrations_picture)
@@ -252,9 +244,7 @@ def main(
     )
     points = []
     if with_growth:
-        sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
-        points = grow(sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), shape=sized, say=say)
-        growth.save_picture(points, path=picture)
+        points = _growth(shape, sizes=sizes or (QUICK_SIZES if quick else growth.SIZES), picture=picture)
         found["growth"] = growth.as_json(points)
     if save is not None:
         results.save(found, path=save)
@@ -263,6 +253,24 @@ def main(
         say(f"plot of the migrations: {migrations_picture}")
     if points:
         say(f"plot of the growth: {picture}")
+
+
+def _hotplugs(shape: Shape, *, with_profile: bool) -> tuple[dict[str, Any], dict[str, Profile]]:
+    """The result of the scenarios, and the profile of each."""
+    with sandbox_directory() as directory:
+        samples = directory / "samples.jsonl" if with_profile else None
+        phases = run(directory=directory, shape=shape, samples=samples, say=say)
+        profiles = {
+            name: profile(samples, window=phase.window) for name, phase in phases.items() if samples is not None
+        }
+    return result(shape=shape, phases=phases), profiles
+
+
+def _growth(shape: Shape, *, sizes: Sequence[int], picture: Path) -> list[Point]:
+    sized = replace(shape, idle_hotplugs=min(shape.idle_hotplugs, growth.IDLE_HOTPLUGS))
+    points = grow(sizes=sizes, shape=sized, say=say)
+    growth.save_picture(points, path=picture)
+    return points
 
 
 def _beside(*, quick: bool, large: bool, many_nics_too: bool, subresources_too: bool) -> dict[str, Any]:

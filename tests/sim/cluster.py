@@ -49,7 +49,7 @@ KINDS = {
     BUDGETS: "PodDisruptionBudget",
 }
 _SCATTER = 7919
-_OPERATOR = "operator"
+_MAKERS_OF_PODS = ("operator", "virt-controller")
 _BORN_WITH_STATUS = frozenset({KUBEVIRTS, NODES, CONTROLLER_PODS})
 
 
@@ -128,6 +128,8 @@ class Cluster:
         failing_networks: networks, as `<namespace>/<name>`, whose plugin fails on every node.
         phantoms: NICs that a pod's network status lists and the pod does not have: no agent can plug them.
         is_unattended: no operator runs.
+        is_kubevirts: the CRDs are KubeVirt's: VMIs have no status subresource, and each write raises their generation.
+        admit: what webhooks make of an object that is created; they may refuse it.
         log: what happened, for a person.
         on_commit: checks that run after every change.
     """
@@ -148,6 +150,8 @@ class Cluster:
         self.failing_networks: set[str] = set()
         self.phantoms: set[str] = set()
         self.is_unattended = False
+        self.is_kubevirts = False
+        self.admit: Callable[[str, Json, str], Json] = lambda _plural, body, _by: body
         self.log: list[str] = []
         self.on_commit: list[Callable[[Cluster], None]] = []
         self.last: Change | None = None
@@ -195,10 +199,10 @@ class Cluster:
 
     def create(self, plural: str, body: Mapping[str, Any], *, by: str) -> Json:
         """POST."""
-        name = body["metadata"]["name"]
+        born: Json = self.admit(plural, json.loads(json.dumps(body)), by)
+        name = born["metadata"].setdefault("name", f"{born['metadata'].pop('generateName', '')}{self._version}")
         if (plural, name) in self._objects:
             raise AlreadyExists(f"{plural} {name} exists", status=409)
-        born: Json = json.loads(json.dumps(body))
         born["metadata"] |= {
             "namespace": _NAMESPACES.get(plural, NAMESPACE),
             "uid": self.uid_of(plural, name),
@@ -207,12 +211,12 @@ class Cluster:
         }
         if plural == PODS:
             born["status"] = {"phase": "Pending"}
-            self.made |= {born["metadata"]["uid"]} if by.startswith(_OPERATOR) else set()
-            if by.startswith(_OPERATOR) and (job := (born["metadata"].get("labels") or {}).get(JOB_LABEL)):
+            self.made |= {born["metadata"]["uid"]} if by.startswith(_MAKERS_OF_PODS) else set()
+            if by.startswith(_MAKERS_OF_PODS) and (job := (born["metadata"].get("labels") or {}).get(JOB_LABEL)):
                 self.made_for[born["metadata"]["uid"]] = job
                 if job not in self._unfinished():
                     self.made_late.add(born["metadata"]["uid"])
-        elif plural not in _BORN_WITH_STATUS:
+        elif plural not in _BORN_WITH_STATUS and not (self.is_kubevirts and plural == VMIS):
             born.pop("status", None)
         return self._commit(plural, name, "ADDED", born, by=by, what="created")
 
@@ -256,11 +260,15 @@ class Cluster:
     def replace(self, plural: str, name: str, body: Json, *, by: str, subresource: str | None = None) -> Json:
         """What a PUT or a PATCH amounts to."""
         old = self._objects[plural, name]
-        new = _with_status(old, body) if subresource == "status" else _without_status(plural, old, body)
+        is_whole = self.is_kubevirts and plural == VMIS
+        if is_whole:
+            new = {**_without_status(plural, old, body), "status": body.get("status") or {}}
+        else:
+            new = _with_status(old, body) if subresource == "status" else _without_status(plural, old, body)
         added = set(new["metadata"].get("finalizers") or ()) - set(old["metadata"].get("finalizers") or ())
         if added and "deletionTimestamp" in old["metadata"]:
             raise Rejected("no new finalizers can be added if the object is being deleted", status=422)
-        if new.get("spec") != old.get("spec"):
+        if new.get("spec") != old.get("spec") or (is_whole and new["status"] != old.get("status")):
             new["metadata"]["generation"] = old["metadata"]["generation"] + 1
         if new == old:
             return copied(old)

@@ -14,9 +14,10 @@ from tests.sim.cluster import CONTROLLER_PODS, DAEMON_SETS, EVENTS, NAMESPACE, P
 from tests.sim.node_side import ROLES, Role
 from tests.sim.operators import Faults, Operator
 
-from nicplug.insight.evidence import Evidence, Target, networks_in, read_evidence
+from nicplug.insight.evidence import Evidence, Target, networks_in
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import NicForecast, VmForecast
+from nicplug.insight.reading import read_evidence
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone
 from nicplug.model.networks import Network

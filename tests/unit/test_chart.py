@@ -39,6 +39,8 @@ GOLDEN = ROOT / "tests" / "golden" / "chart"
 WRITE_GOLDEN = "NICPLUG_TEST_WRITE_GOLDEN"
 # The base names its image so; a release has a version.
 DEV = "image.tag=dev"
+COMPANION = OVERLAYS / "companion"
+BESIDE = "mode=companion"
 # Taken from kustomize as they are: the test of equality has them.
 VERBATIM = (
     *("CustomResourceDefinition", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
@@ -67,6 +69,12 @@ PAIRS = [
         (VALUES / "protected-metrics.yaml", VALUES / "monitoring.yaml"),
         NAMESPACE,
         id="protected monitoring",
+    ),
+    pytest.param(
+        (COMPANION, MONITORING.with_name("monitoring-companion")),
+        (VALUES / "companion.yaml", VALUES / "monitoring.yaml"),
+        NAMESPACE,
+        id="companion with monitoring",
     ),
 ]
 
@@ -116,6 +124,8 @@ WRONG = {
     "operator: {settings: {worker: 1}}": "at '/operator/settings': additional properties 'worker' not allowed",
     "operator: {settings: {workers: 0}}": "at '/operator/settings/workers': minimum: got 0, want 1",
     "operator: {settings: {logLevel: loud}}": "at '/operator/settings/logLevel'",
+    "mode: beside": "at '/mode': value must be one of 'standalone', 'companion'",
+    "companion: {nudges: true}": "at '/companion': additional properties 'nudges' not allowed",
     "operator: {replicas: two}": "at '/operator/replicas': got string, want integer",
     "operator: {spread: {hosts: hard}}": "at '/operator/spread/hosts': value must be one of 'Preferred'",
     "operator: {podDisruptionBudget: {maxUnavailable: 0}}": "at '/operator/podDisruptionBudget/maxUnavailable'",
@@ -182,6 +192,9 @@ def test_a_wrong_value_is_refused_by_its_name(answer: str, value: str) -> None:
             "kubevirt.create=true,kubevirt.configuration.developerConfiguration.featureGates={Sidecar}",
             "list all gates in kubevirt.featureGates",
         ),
+        ("mode=companion,kubevirt.create=true", "kubevirt.create is for mode standalone"),
+        ("mode=companion,crds.replaceKubevirt=true", "crds.replaceKubevirt is for mode standalone"),
+        ("companion.nudge=true", "companion.nudge is for mode companion"),
     ],
 )
 def test_values_that_contradict_each_other_are_refused(chart: Path, settings: str, told: str) -> None:
@@ -220,7 +233,7 @@ def test_a_key_without_a_value_is_refused_or_empty(chart: Path, tmp_path: Path, 
     file.write_text(yaml.safe_dump(values))
     if is_refused:
         told = refused(chart, "--values", file)
-        missing = dict(re.findall(r"- at '/(.+)': missing propert(?:y|ies) (.+)", told))
+        missing = dict(re.findall(r"- at '/?(.*?)': missing propert(?:y|ies) (.+)", told))
         assert [path for path in chosen if f"'{path[-1]}'" not in missing["/".join(path[:-1])]] == []
     else:
         assert of_chart(template(chart, values=(file,), settings=("nodeSide=null",)))
@@ -256,6 +269,73 @@ def test_a_part_can_be_left_out_and_nothing_else_goes_with_it(chart: Path, setti
     assert left.keys() < whole.keys()
     assert {kind for _, kind, _, _ in whole.keys() - left.keys()} == kinds
     assert all(whole[key] == item for key, item in left.items())
+
+
+class TestCompanion:
+    """Beside KubeVirt, whose virtual machines, CRDs and API are not nicplug's to touch."""
+
+    def test_nothing_that_stands_in_for_kubevirt_is_installed(self, chart: Path) -> None:
+        found = of_chart(template(chart, settings=(BESIDE, "networkPolicy.enabled=true")))
+        kinds = {kind for _, kind, _, _ in found}
+        assert not kinds & {
+            *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "APIService"),
+            *("ValidatingWebhookConfiguration", "KubeVirt"),
+        }
+        definitions = [name for _, kind, _, name in found if kind == "CustomResourceDefinition"]
+        assert definitions
+        assert [name for name in definitions if not name.endswith(".nicplug.io")] == []
+        assert [key for key in found if "nicplug-api" in key[3] or "kubevirt.io" in key[3]] == []
+
+    @pytest.mark.parametrize(
+        ("setting", "names"),
+        [
+            ("userRoles.create=false", {"nicplug.io:view", "nicplug.io:default"}),
+            ("operator.podDisruptionBudget.enabled=false", {"nicplug-operator"}),
+            (
+                "crds.install=false",
+                {path.stem + ".nicplug.io" for path in (ROOT / "crds" / "nicplug.io").glob("*.yaml")},
+            ),
+        ],
+    )
+    def test_a_part_can_be_left_out(self, chart: Path, setting: str, names: set[str]) -> None:
+        whole = of_chart(template(chart, settings=(BESIDE,)))
+        left = of_chart(template(chart, settings=(BESIDE, setting)))
+        assert {name for _, _, _, name in whole.keys() - left.keys()} == names
+        assert all(whole[key] == item for key, item in left.items())
+
+    @pytest.mark.parametrize("setting", ["fences.enabled", "admission.enabled", "api.enabled"])
+    def test_what_it_has_not_cannot_be_left_out(self, chart: Path, setting: str) -> None:
+        whole = template(chart, settings=(BESIDE,))
+        assert template(chart, settings=(BESIDE, f"{setting}=false")) == whole
+
+    def test_the_nudge_is_one_more_permission(self, chart: Path, tmp_path: Path) -> None:
+        """As kustomize's component grants it."""
+        text = "resources: [{0}/overlays/companion]\ncomponents: [{0}/components/nudge]\n"
+        folder = os.path.relpath(OVERLAYS.parent.resolve(), tmp_path.resolve())
+        (tmp_path / "kustomization.yaml").write_text(text.format(folder))
+        by_kustomize = of_kustomize(kustomize(tmp_path))
+        assert of_chart(template(chart, settings=(DEV, BESIDE, "companion.nudge=true"))) == by_kustomize
+        without = of_kustomize(kustomize(COMPANION))
+        assert {name for _, _, _, name in by_kustomize.keys() - without.keys()} == {"nicplug-nudge"}
+        (role,) = [item for key, item in by_kustomize.items() if key[1] == "ClusterRole" and key not in without]
+        assert role["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]}]
+
+    @pytest.mark.parametrize("mode", ["standalone", "companion"])
+    def test_the_process_is_told_its_mode(self, chart: Path, mode: str) -> None:
+        found = environment(of_chart(template(chart, settings=(f"mode={mode}",))), "operator")
+        assert found["NICPLUG_MODE"] == mode
+
+    def test_the_kubevirt_object_may_be_elsewhere(self, chart: Path) -> None:
+        """As on OpenShift."""
+        found = of_chart(template(chart, settings=(BESIDE, "kubevirt.namespace=openshift-cnv")))
+        assert environment(found, "operator")["NICPLUG_KUBEVIRT_NAMESPACE"] == "openshift-cnv"
+
+    def test_no_alert_about_an_api_that_is_not_there(self, chart: Path) -> None:
+        assert alert_groups(chart).keys() - alert_groups(chart, BESIDE).keys() == {"nicplug-api"}
+
+    def test_metrics_can_be_protected(self, chart: Path) -> None:
+        items = template(chart, settings=(BESIDE, "metrics.protected=true"))
+        assert environment(of_chart(items), "operator")["NICPLUG_METRICS_AUTHENTICATION"] == "token-review"
 
 
 def alert_groups(chart: Path, *settings: str) -> dict[str, set[str]]:
@@ -355,6 +435,7 @@ def test_every_setting_reaches_its_process(
     values = tmp_path / "values.yaml"
     values.write_text(yaml.safe_dump({component: {"settings": wanted}}))
     variables = environment(of_chart(template(chart, values=(values,))), component)
+    variables.pop("NICPLUG_MODE", None)  # a value of its own
     assert len(variables) == len(wanted)
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
@@ -389,7 +470,7 @@ def test_openshift_chooses_the_user_itself(chart: Path) -> None:
     assert {tuple(pod["securityContext"]) for pod in found} == {("runAsNonRoot", "seccompProfile")}
 
 
-@pytest.mark.parametrize("name", ["default", "all-options"])
+@pytest.mark.parametrize("name", ["default", "all-options", "companion"])
 def test_what_is_rendered_is_as_it_was_reviewed(chart: Path, name: str) -> None:
     """Of what the templates write themselves. To write it again: NICPLUG_TEST_WRITE_GOLDEN=1."""
     values = GOLDEN / f"{name}.values.yaml"

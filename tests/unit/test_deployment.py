@@ -21,6 +21,7 @@ from nicplug_sandbox.yaml_documents import read_documents
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = ROOT / "crds"
+OWN_CRDS = CRDS / "nicplug.io"
 BASE = ROOT / "deploy" / "kustomize" / "base"
 OVERLAYS = ROOT / "deploy" / "kustomize" / "overlays"
 FENCES = BASE / "fences"
@@ -30,7 +31,7 @@ NOBODY = cast(ServerApi, None)
 FENCE_KINDS = {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
 
 
-API, USERS = BASE / "api", BASE / "users"
+OPERATOR, API, USERS = BASE / "operator", BASE / "api", BASE / "users"
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -44,7 +45,10 @@ def base(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "kustomization",
-    [CRDS / "Kustomization", *(folder / "kustomization.yaml" for folder in (BASE, FENCES, ADMISSION, API, USERS))],
+    [
+        *(folder / "Kustomization" for folder in (CRDS, OWN_CRDS)),
+        *(folder / "kustomization.yaml" for folder in (BASE, OPERATOR, FENCES, ADMISSION, API, USERS)),
+    ],
     ids=str,
 )
 def test_kustomization_lists_every_file(kustomization: Path) -> None:
@@ -132,7 +136,7 @@ def test_the_api_can_be_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "variable"), [("deployment", "NICPLUG_NAMESPACE"), ("api/deployment", "NICPLUG_API_NAMESPACE")]
+    ("name", "variable"), [("operator/deployment", "NICPLUG_NAMESPACE"), ("api/deployment", "NICPLUG_API_NAMESPACE")]
 )
 def test_an_operator_in_another_namespace_looked_for_its_lease_in_nicplug_system(name: str, variable: str) -> None:
     (container,) = base(name)["spec"]["template"]["spec"]["containers"]
@@ -140,7 +144,7 @@ def test_an_operator_in_another_namespace_looked_for_its_lease_in_nicplug_system
     assert rows[variable]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
 
 
-@pytest.mark.parametrize("folder", ["", "api/"], ids=["operator", "api"])
+@pytest.mark.parametrize("folder", ["operator/", "api/"])
 def test_a_drain_evicts_one_replica_at_a_time_and_is_never_blocked(folder: str) -> None:
     budget = base(f"{folder}pdb")["spec"]
     assert budget["selector"] == base(f"{folder}deployment")["spec"]["selector"]
@@ -153,7 +157,7 @@ def test_the_restricted_namespace_lets_in_what_is_served_and_out_what_is_asked()
         for item in build(OVERLAYS / "restricted-namespace")
         if item["kind"] == "NetworkPolicy"
     }
-    for folder, name in (("", "nicplug-operator"), ("api/", "nicplug-api")):
+    for folder, name in (("operator/", "nicplug-operator"), ("api/", "nicplug-api")):
         deployment = base(f"{folder}deployment")["spec"]
         (container,) = deployment["template"]["spec"]["containers"]
         assert policies[name]["podSelector"] == deployment["selector"]
@@ -236,7 +240,7 @@ class TestCertManager:
         assert whole - built.keys() == {("Role", "nicplug-api"), ("RoleBinding", "nicplug-api")}
 
 
-@pytest.mark.parametrize("name", ["deployment", "api/deployment"])
+@pytest.mark.parametrize("name", ["operator/deployment", "api/deployment"])
 def test_deployment_fits_the_restricted_profile(name: str) -> None:
     """Pod Security Standards, "restricted": https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
     pod = base(name)["spec"]["template"]["spec"]
@@ -251,12 +255,12 @@ def test_deployment_fits_the_restricted_profile(name: str) -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    labels = base("namespace")["metadata"]["labels"]
+    labels = base("operator/namespace")["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_probes_and_service_reach_the_metrics_port() -> None:
-    deployment, service = base("deployment"), base("service")
+    deployment, service = base("operator/deployment"), base("operator/service")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"name": "metrics", "containerPort": 8080}]
     assert container["args"] == ["run", "--metrics-port", "8080"]
@@ -291,7 +295,7 @@ def test_both_versions_are_registered_and_the_ca_is_left_to_the_server() -> None
         assert not {"caBundle", "insecureSkipTLSVerify"} & set(spec)
 
 
-@pytest.mark.parametrize("name", ["deployment", "api/deployment"])
+@pytest.mark.parametrize("name", ["operator/deployment", "api/deployment"])
 def test_standby_runs_on_another_node(name: str) -> None:
     deployment = base(name)
     assert deployment["spec"]["replicas"] == 2
@@ -478,14 +482,14 @@ def test_of_configmaps_only_the_ledger_is_read_or_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", ALLOWED)
-@pytest.mark.parametrize("folder", ["", "api/"], ids=["operator", "api"])
-def test_rights_go_to_the_account_of_the_deployment(folder: str, kind: str) -> None:
+@pytest.mark.parametrize(("folder", "roles"), [("operator/", ""), ("api/", "api/")], ids=["operator", "api"])
+def test_rights_go_to_the_account_of_the_deployment(folder: str, roles: str, kind: str) -> None:
     account = base(f"{folder}serviceaccount")["metadata"]
     binding = base(f"{folder}{kind.lower()}binding")
     assert binding["roleRef"] == {
         "apiGroup": "rbac.authorization.k8s.io",
         "kind": kind,
-        "name": base(f"{folder}{kind.lower()}")["metadata"]["name"],
+        "name": base(f"{roles}{kind.lower()}")["metadata"]["name"],
     }
     (subject,) = binding["subjects"]
     assert subject == {"kind": "ServiceAccount", "name": account["name"], "namespace": account["namespace"]}

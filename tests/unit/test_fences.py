@@ -49,7 +49,7 @@ def policy(name: str) -> dict[str, Any]:
 
 def account() -> str:
     """The operator's, as the API server calls it."""
-    metadata = yaml.safe_load((BASE / "serviceaccount.yaml").read_text())["metadata"]
+    metadata = yaml.safe_load((BASE / "operator" / "serviceaccount.yaml").read_text())["metadata"]
     return f"system:serviceaccount:{metadata['namespace']}:{metadata['name']}"
 
 

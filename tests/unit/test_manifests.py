@@ -20,6 +20,7 @@ STATUS_ROWS = ROOT / "tests" / "golden" / "status-rows.yaml"
 Schema = dict[str, Any]
 PRESERVE = "x-kubernetes-preserve-unknown-fields"
 PLURALS = ("kubevirts", "virtualmachineinstancemigrations", "virtualmachineinstances", "virtualmachines")
+OWN_PLURALS = tuple(sorted(path.stem for path in (CRDS / "nicplug.io").glob("*.yaml")))
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
@@ -268,7 +269,7 @@ def test_server_side_apply_merges(plural: str, path: str) -> None:
     assert [schema.get(MAP_TYPE) for schema in around] == [None] * len(steps)
 
 
-@pytest.mark.parametrize("plural", [plural for plural in PLURALS if plural != "kubevirts"])
+@pytest.mark.parametrize("plural", [*(plural for plural in PLURALS if plural != "kubevirts"), "interfacereports"])
 def test_a_status_has_one_owner(plural: str) -> None:
     """An entry of managedFields for each member of each row cost a third of every write."""
     assert schema_at(plural, "status")[MAP_TYPE] == "atomic"
@@ -285,6 +286,8 @@ ROWS = (
     ("virtualmachineinstances", "phaseTransitionTimestamps"),
     ("virtualmachineinstancemigrations", "conditions"),
     ("virtualmachineinstancemigrations", "phaseTransitionTimestamps"),
+    ("interfacereports", "conditions"),
+    ("interfacereports", "interfaceOperations"),
 )
 
 
@@ -325,13 +328,13 @@ def structural_faults(schema: Schema) -> Iterator[str]:
         yield "properties exclude additionalProperties"
 
 
-@pytest.mark.parametrize("plural", PLURALS)
+@pytest.mark.parametrize("plural", [*PLURALS, *OWN_PLURALS])
 def test_schema_is_structural(plural: str) -> None:
     faults = [(path, fault) for path, schema in walk(schema_at(plural)) for fault in structural_faults(schema)]
     assert faults == []
 
 
-@pytest.mark.parametrize("plural", PLURALS)
+@pytest.mark.parametrize("plural", [*PLURALS, "interfacereports"])
 def test_null_timestamps_are_accepted(plural: str) -> None:
     times = [schema for _, schema in walk(schema_at(plural)) if schema.get("format") == "date-time"]
     assert times
@@ -373,7 +376,7 @@ def test_own_fields_are_described() -> None:
                 assert schema.get("description"), f"{field}{path}"
 
 
-@pytest.mark.parametrize("plural", PLURALS)
+@pytest.mark.parametrize("plural", [*PLURALS, *OWN_PLURALS])
 def test_crd_fits_the_annotation_of_kubectl_apply(plural: str) -> None:
     """`kubectl apply` copies the object into an annotation; all annotations together may have 256 KiB."""
     assert len(json.dumps(crd(plural))) < 262_144 / 2
@@ -433,5 +436,5 @@ def test_examples_lose_nothing(path: Path) -> None:
 def test_kubectl_apply_on_the_folder_finds_only_crds() -> None:
     """kubectl sends every .yaml file of a folder; a kustomization.yaml among them would be refused."""
     files = [path for path in CRDS.iterdir() if path.suffix in {".yaml", ".yml", ".json"}]
-    assert {path.stem for path in files} == set(PLURALS)
+    assert {path.stem for path in files} == {*PLURALS, *OWN_PLURALS}
     assert all(crd(path.stem)["kind"] == "CustomResourceDefinition" for path in files)

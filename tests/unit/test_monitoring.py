@@ -51,7 +51,7 @@ def load(path: Path) -> Any:
 def pod_templates() -> list[Json]:
     """Of the operator and the API."""
     base = ROOT / "deploy" / "kustomize" / "base"
-    return [load(base / path)["spec"]["template"] for path in ("deployment.yaml", "api/deployment.yaml")]
+    return [load(base / path)["spec"]["template"] for path in ("operator/deployment.yaml", "api/deployment.yaml")]
 
 
 def alerts() -> list[Json]:

@@ -40,7 +40,11 @@ class Release:
     @property
     def rights(self) -> list[Path]:
         """Namespace, account and roles of its operator."""
-        return [self.root / "deploy" / "kustomize" / "base" / f"{name}.yaml" for name in _RIGHTS]
+        base = self.root / "deploy" / "kustomize" / "base"
+        # The first versions have all of them in one folder.
+        folders = [folder for folder in (base / "operator", base) if folder.is_dir()]
+        found = [[folder / f"{name}.yaml" for folder in folders] for name in _RIGHTS]
+        return [next(path for path in paths if path.is_file()) for paths in found]
 
     @property
     def policies(self) -> list[Path]:

@@ -321,7 +321,7 @@ class Caches:
         """
         if self.mode is Mode.COMPANION:
             report = self.report_of(vmi)
-            status = report.read_status() if report is not None else {}
+            status = report.status.members if report is not None else {}
         rows = objects(status.get("interfaceOperations"))
         self._pending.put(vmi, rows)
         self.operations.put(vmi.key, rows)
@@ -383,7 +383,7 @@ class Caches:
     def _concerns(self, key: VmiKey, change: Change[VirtualMachine]) -> bool:
         """True if the VMI may be affected: a running VMI ignores its VM's status, one that ends waits for it."""
         before, after = change.before, change.after
-        if before is None or after is None or replace(before, status=after.status) != after:
+        if before is None or after is None or replace(before, status_text=after.status_text) != after:
             return True
         vmi = self.vmis.get(key)
         return vmi is not None and (vmi.deleting or vmi.is_final)

@@ -55,7 +55,7 @@ async def read_as_user(session: Session, target: "Target", *, networks: "Iterabl
         ApiError: any error other than a missing permission.
     """
     from nicplug.cli.machines import now
-    from nicplug.insight.evidence import read_evidence
+    from nicplug.insight.reading import read_evidence
 
     try:
         return ReadAsUser(await read_evidence(session.api, target=target, clock=now, networks=networks))

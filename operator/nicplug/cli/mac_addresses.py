@@ -40,7 +40,7 @@ async def add_with_mac(
     """
     from nicplug.cli.machines import now
     from nicplug.cli.refused import refused
-    from nicplug.insight.evidence import read_for_request
+    from nicplug.insight.reading import read_for_request
     from nicplug.insight.requests import answer_with_mac
     from nicplug.plan.nic.requested import has_nic
 

@@ -62,11 +62,15 @@ class Machine:
 
     @property
     def is_seen(self) -> bool:
-        """True if nicplug's report is about the VM as it is now, or if that cannot be known; always without KubeVirt."""
-        return not self.is_companions or self.is_report_denied or is_current(
-            parse_report(self.report) if self.report is not None else None,
-            vm=parse_vm(self.vm) if self.vm is not None else None,
-            vmi=parse_vmi(self.vmi) if self.vmi is not None else None,
+        """True if nicplug's report is about the VM as it is now, or if that is unknown; always in standalone mode."""
+        return (
+            not self.is_companions
+            or self.is_report_denied
+            or is_current(
+                parse_report(self.report) if self.report is not None else None,
+                vm=parse_vm(self.vm) if self.vm is not None else None,
+                vmi=parse_vmi(self.vmi) if self.vmi is not None else None,
+            )
         )
 
     def describe(self, *, now: datetime) -> VmNics:

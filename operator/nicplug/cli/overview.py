@@ -13,7 +13,8 @@ from nicplug.model.mode import Mode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.insight.nic_rows import NicRow
+    from nicplug.insight.nics import VmNics
     from nicplug.plan.views import Refusal
 
 REQUESTED = "Requested"

@@ -130,7 +130,7 @@ def _to_keep(session: Session, vm: str, nic: str, network: str) -> str:
 async def _note_costs(session: Session, vm: str) -> None:
     """Print what the restart removes and what may prevent the next start; nothing if the user cannot read the VM."""
     from nicplug.cli.machines import find_machine, now
-    from nicplug.insight.evidence import read_nodes
+    from nicplug.insight.reading import read_nodes
     from nicplug.insight.restart_risks import restart_risks
     from nicplug.kube.errors import ApiError
     from nicplug.model.vmi import parse_vmi

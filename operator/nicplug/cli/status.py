@@ -19,7 +19,8 @@ from nicplug.cli.plan import with_kubevirt_namespace
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nicplug.insight.nics import NicRow, RequestRow, VmNics
+    from nicplug.insight.nic_rows import NicRow
+    from nicplug.insight.nics import RequestRow, VmNics
     from nicplug.plan.views import Refusal
 
 # Widths of the labels below the table, which are names of NICs of up to 63 characters.

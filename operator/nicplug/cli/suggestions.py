@@ -21,7 +21,8 @@ from nicplug.plan.nic.attachments import CORRECT_NETWORK_NAME, CREATE_DEFINITION
 from nicplug.plan.reasons import Reason
 
 if TYPE_CHECKING:
-    from nicplug.insight.nics import NicRow, VmNics
+    from nicplug.insight.nic_rows import NicRow
+    from nicplug.insight.nics import VmNics
     from nicplug.kube.api import Resource
 
 _SIMILARITY = 0.7

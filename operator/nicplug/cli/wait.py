@@ -19,7 +19,8 @@ from nicplug.model.operations import OperationType
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
-    from nicplug.insight.nics import NicRow, RequestRow, VmNics
+    from nicplug.insight.nic_rows import NicRow
+    from nicplug.insight.nics import RequestRow, VmNics
 
 READY, GONE = "ready", "gone"
 # A NIC that is blocked only for a moment, for example until its network is created, does not end the wait.

@@ -14,7 +14,6 @@ from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.output import age, line, with_output, write, write_all
 from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_namespace
 from nicplug.cli.status import without_quotes
-from nicplug.model.metadata import mapping
 from nicplug.model.times import parse_time
 
 if TYPE_CHECKING:
@@ -57,8 +56,8 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
         stories = await _read(session, found, nic or "")
-    raw = evidence.found.vmi if evidence.found is not None else None
-    eviction = eviction_of(mapping((raw or {}).get("status")))
+    vmi = evidence.found.parsed_vmi if evidence.found is not None else None
+    eviction = eviction_of(vmi.status) if vmi is not None else ""
     if eviction and output == "table":
         click.echo(f"{vm}: {eviction}")
     note = note_of(session, await no_operator(session, namespace=target.operator_namespace))

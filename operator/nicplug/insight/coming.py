@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.insight.nics import NicRow
+from nicplug.insight.nic_rows import NicRow
 from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.model.operations import OperationPhase
 from nicplug.plan.nic.path.choice import choose_path

@@ -11,6 +11,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import plan_migration_request
 from nicplug.plan.vmi.nics import AT_ONCE, RequestMigrations
@@ -45,8 +46,12 @@ def requests_of(evidence: Evidence) -> RequestMigrations:
     """Return what decides on the migrations for NICs."""
     if evidence.mode is Mode.STANDALONE:
         return plan_migration_request
-    slots = CompanionSlots(evidence.caches, _wake_nobody)
-    return partial(plan_own_migrations, slot=slots.share_of(VmiKey(evidence.target.namespace, evidence.target.name)))
+    vmi, slots = evidence.parsed_vmi, CompanionSlots(evidence.caches, _wake_nobody)
+    share = slots.share_of(VmiKey(evidence.target.namespace, evidence.target.name))
+    records = vmi.status.records(now=evidence.clock()) if vmi is not None else {}
+    # Only nicplug has seen since when virt-controller does nothing.
+    is_silent = any(item.reason == Reason.VIRT_CONTROLLER_SILENT for item in records.values())
+    return partial(plan_own_migrations, slot=share, is_silent=is_silent)
 
 
 def _wake_nobody(_: VmiKey) -> None:

@@ -17,7 +17,7 @@ from nicplug.insight.moments import (
     place_of_event,
     place_of_phase,
 )
-from nicplug.insight.nics import NicRow
+from nicplug.insight.nic_rows import NicRow
 from nicplug.model.metadata import mapping, text
 from nicplug.model.migration import Migration
 from nicplug.model.networks_annotation import hashed_interface_name
@@ -104,9 +104,7 @@ def _of_migrations(migrations: Iterable[Migration]) -> Iterator[Moment]:
         source = f"migration {item.key.name}"
         if item.created is not None:
             yield Moment(at=item.created, source=source, what="created", place=CREATED)
-        rows = item.read_status().get("phaseTransitionTimestamps")
-        for row in rows if isinstance(rows, list) else ():
-            at, phase = parse_time(mapping(row).get("phaseTransitionTimestamp")), text(mapping(row).get("phase"))
+        for phase, at in item.status.phase_times.items():
             if at is not None and phase:
                 is_last = phase == item.phase and bool(item.progress)
                 what = f"{phase}: {item.progress}" if is_last else phase

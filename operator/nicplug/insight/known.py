@@ -55,7 +55,7 @@ def known_of(evidence: Evidence) -> Known:
 
 def pending_requests(vm: VirtualMachine | None) -> tuple[InterfaceRequest, ...]:
     """Return the readable requests of the VM's status, in order."""
-    rows = parse_interface_requests(vm.read_status().get(MEMBER)) if vm is not None else ()
+    rows = parse_interface_requests(vm.status.members.get(MEMBER)) if vm is not None else ()
     return tuple(row.request for row in rows if isinstance(row.request, AddInterface | RemoveInterface))
 
 

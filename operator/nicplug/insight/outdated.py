@@ -6,8 +6,6 @@ from datetime import datetime
 from nicplug.insight.companion import gatherer_of
 from nicplug.insight.evidence import Evidence
 from nicplug.model.keys import VmiKey
-from nicplug.model.metadata import objects
-from nicplug.model.operations import parse_operations
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.outdated_attachments import outdated_attachments
@@ -18,12 +16,11 @@ def outdated_of(evidence: Evidence, *, now: datetime) -> Mapping[str, Refusal]:
     view = gatherer_of(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     if view is None or view.vmi.phase is None:
         return {}
-    status = view.vmi.read_status()
-    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    status, records = view.vmi.status, view.vmi.status.records(now=now)
     return outdated_attachments(
         view,
         pod=active_pod(view),
         phase=view.vmi.phase,
-        interfaces=objects(status.get("interfaces")),
+        interfaces=status.interface_rows,
         operations=tuple(records.values()),
     )

@@ -3,7 +3,7 @@
 from nicplug.model.metadata import text
 from nicplug.model.requests import StateChange, StateChangeRequest, parse_requests
 from nicplug.model.vm import RunStrategy, VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 
 _MEMBER = "stateChangeRequests"
 _ON_REQUEST = frozenset({RunStrategy.HALTED, RunStrategy.MANUAL})
@@ -21,7 +21,7 @@ def power_requests(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
         return ()
     if vmi is None:
         return ("start the VM",) if _is_to_start(vm) else ()
-    if vmi.deleting or vmi.is_final or vmi.owner is None or vmi.owner.uid != vm.uid:
+    if vmi.deleting or vmi.is_final or own_vmi(vmi, vm_uid=vm.uid) is None:
         return ()
     if vm.run_strategy is RunStrategy.HALTED:
         return ("stop the VM",)
@@ -37,7 +37,7 @@ def is_off(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> boo
 
 def _is_to_start(vm: VirtualMachine) -> bool:
     is_wanted = vm.run_strategy is RunStrategy.ALWAYS or _asks_for_start(vm)
-    return is_wanted and text(vm.read_status().get("printableStatus")) in _AT_REST
+    return is_wanted and text(vm.status.members.get("printableStatus")) in _AT_REST
 
 
 def _asks_for_start(vm: VirtualMachine) -> bool:
@@ -45,4 +45,4 @@ def _asks_for_start(vm: VirtualMachine) -> bool:
 
 
 def _requests(vm: VirtualMachine) -> tuple[StateChangeRequest, ...]:
-    return parse_requests(vm.read_status().get(_MEMBER))
+    return parse_requests(vm.status.members.get(_MEMBER))

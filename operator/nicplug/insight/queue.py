@@ -11,12 +11,11 @@ from nicplug.cache.kubevirts import Kubevirts
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, KUBEVIRTS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
-from nicplug.model.conditions import PROGRESSING, find_condition
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.migration_configuration import MigrationLimits
-from nicplug.model.slot_ledger import LEDGER_NAME, Entries, parse_entries
-from nicplug.plan.migration.slots import WaitingMigration, grant_in_turn, namespaces_of, priority_of
+from nicplug.model.slot_ledger import LEDGER_NAME, Contender, Entries, parse_entries
+from nicplug.plan.migration.slots import grant_in_turn, namespaces_of, priority_of
 from nicplug.plan.reasons import Reason
 
 _PAGE = 500
@@ -124,7 +123,9 @@ def in_order(migrations: list[Migration], *, entries: Entries) -> tuple[QueuedMi
 def _turns(migrations: list[Migration], rows: list[QueuedMigration], entries: Entries) -> dict[str, int]:
     """Return the turns of those that wait for a slot, by uid, as the operator assigns them (`plan.migration.slots`)."""
     waiting = [
-        WaitingMigration(uid=item.uid, namespace=item.key.namespace, priority=priority_of(item), created=item.created)
+        Contender(
+            key=item.key, uid=item.uid, vmi=item.vmi, created=item.created, priority=priority_of(item), source_node=""
+        )
         for item, row in zip(migrations, rows, strict=True)
         if _waits(row) and not _is_under_way(item, row)
     ]
@@ -154,18 +155,16 @@ def _rank(item: Migration, row: QueuedMigration, turns: Mapping[str, int]) -> tu
 
 
 def _row(item: Migration, *, has_slot: bool) -> QueuedMigration:
-    status = item.read_status()
-    progressing: Mapping[str, Any] = find_condition(objects(status.get("conditions")), PROGRESSING) or {}
-    state = mapping(status.get("migrationState"))
+    state = item.status.migration_state
     return QueuedMigration(
         namespace=item.key.namespace,
         name=item.key.name,
         vmi=item.vmi.name,
         phase=str(item.phase) or "Pending",
-        reason=text(progressing.get("reason")),
-        message=text(progressing.get("message")),
-        source=text(state.get("sourceNode")),
-        target=text(state.get("targetNode")),
+        reason=item.progress_reason,
+        message=item.progress,
+        source=state.source_node,
+        target=state.target_node,
         created=item.created,
         is_final=item.is_final,
         has_slot=has_slot,

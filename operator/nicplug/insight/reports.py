@@ -8,6 +8,7 @@ from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import Denied, Gone
 from nicplug.kube.resources import INTERFACE_REPORTS
 from nicplug.model.conditions import INTERFACES_READY, INVALID_HOTPLUG_POLICY
+from nicplug.model.frozen_json import read_object
 from nicplug.model.interface_report import InterfaceReport, interfaces_hash, parse_report
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.vm import VirtualMachine
@@ -84,7 +85,7 @@ def is_current(
     owners = [owner for owner in (vm, vmi) if owner is not None]
     if report is None:
         return not any(network.is_secondary for owner in owners for network in owner.networks)
-    observed = report.read_status().get("observedGeneration")
+    observed = read_object(report.status_text).get("observedGeneration")
     if vm is not None and observed != vm.generation:
         return False
     return vmi is None or (report.vmi_uid == vmi.uid and report.interfaces_hash == interfaces_hash(vmi.read_spec()))

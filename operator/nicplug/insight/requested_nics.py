@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nicplug.insight.known import pending_requests
-from nicplug.insight.nics import UNSEEN, NicRow, shown_network
+from nicplug.insight.nic_rows import UNSEEN, NicRow, shown_network
 from nicplug.model.networks import Binding
 from nicplug.model.operations import OperationPhase, OperationType
 from nicplug.model.requests import AddInterface

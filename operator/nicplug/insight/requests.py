@@ -56,8 +56,8 @@ def _after(
         if vm is None:
             return found
         if isinstance(answer.write, PatchStatus):
-            status = freeze({**vm.read_status(), **mapping(read(answer.write.wanted))})
-            return replace(found, vm=replace(vm, status=status))
+            status = freeze({**vm.status.members, **mapping(read(answer.write.wanted))})
+            return replace(found, vm=replace(vm, status_text=status))
         if answer.write is None:
             return found
         nics, networks = lists_after(request, vm)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.metadata import objects
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import Node
-from nicplug.model.operations import InterfaceOperation, OperationType, parse_operations
+from nicplug.model.operations import InterfaceOperation, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.reasons import Reason
@@ -38,7 +37,7 @@ def _no_node(vmi: VirtualMachineInstance, nodes: Sequence[Node] | None) -> Itera
 
 
 def _failed_networks(vmi: VirtualMachineInstance, *, now: datetime) -> Iterator[str]:
-    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=now)
+    records = vmi.status.records(now=now)
     for record in records.values():
         if record.operation != OperationType.UNPLUG and (error := _error_at_target(record)):
             yield f'the network of NIC "{record.name}" failed at a target pod ({error}): it may not start with it'

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from nicplug.model.conditions import RESTART_REQUIRED, TRUE, find_condition
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.networks import first_by_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -11,12 +10,9 @@ from nicplug.model.vmi import VirtualMachineInstance
 
 def restart_required(vm: VirtualMachine | None) -> str:
     """Return the message of the condition RestartRequired; "" if the VM does not have it."""
-    condition = (
-        find_condition(objects(vm.read_status().get("conditions")), RESTART_REQUIRED) if vm is not None else None
-    )
-    if condition is None or condition.get("status") != TRUE:
+    if vm is None or not vm.status.is_true(RESTART_REQUIRED):
         return ""
-    return text(condition.get("message")) or "the message is empty"
+    return vm.status.condition(RESTART_REQUIRED).message or "the message is empty"
 
 
 def lost_at_restart(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> tuple[str, ...]:

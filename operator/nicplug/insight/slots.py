@@ -5,18 +5,16 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, has_source
-from nicplug.model.metadata import objects
+from nicplug.model.interface_status import DOMAIN, Rows, has_source
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
     OperationPath,
     OperationType,
     needs_person,
-    parse_operations,
 )
-from nicplug.model.pci import PciBudget, parse_total, takes_slot
-from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.model.pci import PciBudget, takes_slot
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.reasons import Reason
@@ -36,12 +34,12 @@ _WITHOUT_SLOT = frozenset(
 
 def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
     """Return the slots of the running guest as the operator counts them in its next pass."""
-    status = view.vmi.read_status()
+    status = view.vmi.status
     return count_slots(
         view.vmi,
-        total=parse_total(status),
-        rows=reported_rows(view.vmi),
-        records=parse_operations(objects(status.get("interfaceOperations")), default_time=now),
+        total=status.pci_total,
+        rows=status.interfaces,
+        records=status.records(now=now),
         kept=unattachable_networks(view),
     )
 
@@ -49,13 +47,12 @@ def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
 def reserved_for(
     vmi: VirtualMachineInstance,
     *,
-    rows: Mapping[str, Mapping[str, Any]],
+    rows: Rows,
     records: Mapping[str, InterfaceOperation],
 ) -> frozenset[str]:
     """Return the NICs that a slot is reserved for, from the VMI alone: its records say which NICs take none."""
     kept = frozenset(item.name for item in records.values() if _takes_none(item))
-    total = parse_total(vmi.read_status())
-    return frozenset(count_slots(vmi, total=total, rows=rows, records=records, kept=kept).coming)
+    return frozenset(count_slots(vmi, total=vmi.status.pci_total, rows=rows, records=records, kept=kept).coming)
 
 
 def _takes_none(record: InterfaceOperation) -> bool:
@@ -83,7 +80,7 @@ def budget_after_unplug(
     """Return the budget after the guest has released these NICs, which keep their slots until then."""
     if budget is None:
         return None
-    rows, interfaces = reported_rows(vmi), first_by_name(vmi.interfaces)
+    rows, interfaces = vmi.status.interfaces, first_by_name(vmi.interfaces)
     gone = [name for name in names if has_source(rows.get(name), DOMAIN) and takes_slot(interfaces[name])]
     return replace(budget, used=max(0, budget.used - len(gone)))
 

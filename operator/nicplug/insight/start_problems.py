@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from nicplug.model.conditions import FAILURE, FALSE, POD_SCHEDULED, SYNCHRONIZED, TRUE, Row, find_condition
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import FAILURE, FALSE, POD_SCHEDULED, SYNCHRONIZED, TRUE, Condition
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.reasons import Reason
@@ -60,25 +58,24 @@ def start_problem(vm: VirtualMachine | None, vmi: VirtualMachineInstance | None)
     `FailedCreatePodSandBox`.
     """
     if vmi is None:
-        return _problem(_condition(vm.read_status() if vm is not None else {}, FAILURE, status=TRUE), of_vm=True)
+        return _problem(_condition(vm, FAILURE, status=TRUE), of_vm=True)
     if vmi.phase not in _BEFORE_RUNNING:
         return None
-    status = vmi.read_status()
-    found = (_condition(status, type_, status=FALSE) for type_ in (POD_SCHEDULED, SYNCHRONIZED))
+    found = (_condition(vmi, type_, status=FALSE) for type_ in (POD_SCHEDULED, SYNCHRONIZED))
     return _problem(next((row for row in found if row is not None), None))
 
 
-def _condition(owner: Mapping[str, Any], type_: str, *, status: str) -> Row | None:
-    row = find_condition(objects(owner.get("conditions")), type_)
-    return row if row is not None and row.get("status") == status and row.get("reason") else None
+def _condition(owner: VirtualMachine | VirtualMachineInstance | None, type_: str, *, status: str) -> Condition | None:
+    found = owner.status.condition(type_) if owner is not None else None
+    return found if found is not None and found.status == status and found.reason else None
 
 
-def _problem(row: Row | None, *, of_vm: bool = False) -> StartProblem | None:
-    if row is None:
+def _problem(condition: Condition | None, *, of_vm: bool = False) -> StartProblem | None:
+    if condition is None:
         return None
-    reason = text(row.get("reason"))
+    reason = condition.reason
     # A failed request for a NIC does not keep a VM from starting.
     if of_vm and reason == Reason.HOTPLUG_ERROR:
         return None
     waits_for, remedy = _REMEDIES.get(reason, _OTHERS)
-    return StartProblem(reason=reason, message=text(row.get("message")), waits_for=waits_for, remedy=remedy)
+    return StartProblem(reason=reason, message=condition.message, waits_for=waits_for, remedy=remedy)

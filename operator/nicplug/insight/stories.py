@@ -17,7 +17,6 @@ from nicplug.kube.errors import Denied
 from nicplug.kube.resources import CORE_EVENTS
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import objects
-from nicplug.model.operations import parse_operations
 
 _MOST_EVENTS = 500
 _MOST_OBJECTS = 20
@@ -54,8 +53,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     # Newest migrations first: the events of old ones matter least, and the number of objects is limited.
     names = [target.name, *(pod.key.name for pod in pods), *(item.key.name for item in reversed(migrations))]
     events = await _events(api, evidence, list(dict.fromkeys(names))[:_MOST_OBJECTS])
-    status = vmi.read_status() if vmi is not None else {}
-    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    records = vmi.status.records(now=now) if vmi is not None else {}
     outdated = outdated_of(evidence, now=now)
     foreseen = forecast(evidence, changed=None, now=now)
     forecasts = foreseen.by_name

@@ -8,7 +8,7 @@ from typing import Any
 from nicplug.insight.coming import Next, coming
 from nicplug.insight.happened import happened
 from nicplug.insight.moments import Moment
-from nicplug.insight.nics import NicRow
+from nicplug.insight.nic_rows import NicRow
 from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.insight.remedies import Documented, remedies
 from nicplug.insight.start_problems import StartProblem

@@ -14,7 +14,8 @@ from nicplug.model.metadata import mapping
 from nicplug.model.operations import OperationPhase
 from nicplug.model.times import format_time
 from nicplug.plan.actions import Create
-from nicplug.plan.migration.eligibility import Obstacle, find_obstacle
+from nicplug.plan.migration.eligibility import find_obstacle
+from nicplug.plan.migration.facts import Progress
 from nicplug.plan.nic.path.messages import remedy_for
 from nicplug.reconcile.gather import Gatherer
 
@@ -31,7 +32,7 @@ def with_stuck_migrations(
         gatherer: works on the caches of the evidence.
         create: the migration that would be created; None for none.
     """
-    obstacle: Obstacle | None = None
+    obstacle: Progress | None = None
     is_known = False
     for nic in nics:
         if nic.outcome is not Outcome.BY_MIGRATION or nic.phase != OperationPhase.MIGRATING:
@@ -42,7 +43,7 @@ def with_stuck_migrations(
         yield _with_obstacle(nic, obstacle)
 
 
-def _with_obstacle(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
+def _with_obstacle(nic: NicForecast, obstacle: Progress | None) -> NicForecast:
     """Return the NIC in the words of its record once the migration reports what it waits for."""
     if nic.remedy:  # the migration reports it already
         return replace(nic, outcome=Outcome.STUCK)
@@ -51,7 +52,7 @@ def _with_obstacle(nic: NicForecast, obstacle: Obstacle | None) -> NicForecast:
     return replace(nic, outcome=Outcome.STUCK, message=f"{nic.message} ({obstacle.message})", remedy=remedy)
 
 
-def _find_obstacle(evidence: Evidence, gatherer: Gatherer, create: Create | None, *, now: datetime) -> Obstacle | None:
+def _find_obstacle(evidence: Evidence, gatherer: Gatherer, create: Create | None, *, now: datetime) -> Progress | None:
     """Run the migration controller's checks, for the migration under way or the one that would be created."""
     if create is None:
         target = VmiKey(evidence.target.namespace, evidence.target.name)
@@ -65,7 +66,7 @@ def _find_obstacle(evidence: Evidence, gatherer: Gatherer, create: Create | None
         evidence.caches.forget(CachedKind.MIGRATION, raw)
 
 
-def _obstacle_of(gatherer: Gatherer, key: MigrationKey, *, now: datetime) -> Obstacle | None:
+def _obstacle_of(gatherer: Gatherer, key: MigrationKey, *, now: datetime) -> Progress | None:
     view = gatherer.migration_view(key)
     return find_obstacle(view, now=now) if view is not None else None
 

@@ -54,7 +54,6 @@ _MOST_ENTRIES = 300
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _list = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_list_or_none = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
 _any = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
@@ -163,32 +162,6 @@ def _without_managed_fields(metadata: msgspec.Raw) -> Any:
     except msgspec.DecodeError:
         return metadata
     return msgspec.Raw(_encode(members)) if members.pop("managedFields", None) is not None else metadata
-
-
-def split_line(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return the type of a watch event, as JSON, and its object; None if the line is not a watch event.
-
-    Raises:
-        RecursionError: the line is nested too deep.
-    """
-    try:
-        event = _object(line)
-        return bytes(event["type"]), bytes(event["object"])
-    except (msgspec.DecodeError, KeyError):
-        return None
-
-
-def split_list(text: bytes) -> tuple[dict[str, Any], list[msgspec.Raw]]:
-    """Return a list without its items, and the texts of the items as views of `text`.
-
-    Raises:
-        RecursionError: the text is nested too deep.
-        ValueError: the text is not an object, or `items` is not a list.
-    """
-    members = _object(text)
-    items = _list_or_none(members["items"]) if "items" in members else None
-    head = {name: _any(value) for name, value in members.items() if name != "items"}
-    return (head, []) if items is None else ({**head, "items": []}, items)
 
 
 def fill(value: Any, contents: Mapping[str, bytes]) -> bytes:

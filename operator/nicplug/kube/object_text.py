@@ -34,6 +34,10 @@ _LINE = re.compile(rb'\{"type":("[A-Z]+"),"object":')
 # After this much text, yield to other tasks.
 _TURN_BYTES = 256 * 1024
 
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_items = msgspec.json.Decoder(list[msgspec.Raw] | None).decode
+_any = msgspec.json.Decoder().decode
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectText:
@@ -138,24 +142,35 @@ def _with_size(slimmed: bytes, size: int) -> bytes:
 
 
 def split_list(text: bytes) -> tuple[Json, Items]:
-    """Return a page without its objects, and the texts of the objects.
+    """Return a page without its objects, and the texts of the objects as views of `text`.
 
     Raises:
         ValueError: the text is not JSON, or not a list.
     """
     try:
-        return elision.split_list(text)
+        return _split_list(text)
     except RecursionError:
         outline, inner = deep_json.outline(text, level=_LEVELS_AROUND_AN_ITEM)
-        head, numbers = elision.split_list(outline)
+        head, numbers = _split_list(outline)
         return head, [inner[int(bytes(number))] for number in numbers]
 
 
+def _split_list(text: bytes) -> tuple[Json, list[msgspec.Raw]]:
+    members = _members(text)
+    items = _items(members["items"]) if "items" in members else None
+    head = {name: _any(value) for name, value in members.items() if name != "items"}
+    return (head, []) if items is None else ({**head, "items": []}, items)
+
+
 def _split_line(line: bytes) -> tuple[bytes, bytes] | None:
-    """Return the type and the object of a watch event; None if the line is not one."""
+    """Return the type of a watch event, as JSON, and its object; None if the line is not a watch event."""
     if (start := _LINE.match(line)) and line.endswith(b"}"):
         return start[1], line[start.end() : -1]
     try:
-        return elision.split_line(line)
-    except RecursionError:
-        return elision.split_line(deep_json.prune(line))
+        try:
+            event = _members(line)
+        except RecursionError:
+            event = _members(deep_json.prune(line))
+    except msgspec.DecodeError:
+        return None
+    return (bytes(event["type"]), bytes(event["object"])) if event.keys() >= {"type", "object"} else None

@@ -1,4 +1,4 @@
-"""Conditions of VMs and VMIs: parse, merge, compare.
+"""The status of an object, and its conditions: parse, merge, compare.
 
 Source: KubeVirt `pkg/controller/conditions.go` for its own types (a new message alone changes
 nothing); Kubernetes API conventions for nicplug's, which carry `observedGeneration`.
@@ -7,10 +7,11 @@ nothing); Kubernetes API conventions for nicplug's, which carry `observedGenerat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
-from nicplug.model.metadata import text
-from nicplug.model.times import format_time
+from nicplug.model.metadata import objects, text
+from nicplug.model.times import format_time, parse_time
 
 Row = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ OUTDATED_ATTACHMENTS = "OutdatedNetworkAttachments"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A condition that nicplug wants an object to have.
+    """A condition that an object has, or that nicplug wants it to have.
 
     Attributes:
         since: the transition time of the condition that this one copies; "" if the merge determines it.
@@ -52,6 +53,60 @@ class Condition:
     since: str = ""
     message_counts: bool = False
     members: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Status:
+    """The status of an object, each part parsed on first use. It never changes, so all callers share it.
+
+    Attributes:
+        members: all members as read: for writing them back, and as the guard of a write.
+    """
+
+    members: Mapping[str, Any]
+
+    @cached_property
+    def conditions(self) -> list[Row]:
+        """The conditions as read."""
+        return objects(self.members.get("conditions"))
+
+    @cached_property
+    def _by_type(self) -> Mapping[str, Condition]:
+        return {item.type: item for item in map(_parse_condition, reversed(self.conditions))}
+
+    def condition(self, type_: str) -> Condition:
+        """Return the condition of that type; one without a status if the object has none."""
+        return self._by_type.get(type_) or Condition(type=type_, status="")
+
+    def is_true(self, type_: str) -> bool:
+        """Report whether the condition exists and is True."""
+        return self.condition(type_).status == TRUE
+
+    @cached_property
+    def phase_times(self) -> Mapping[str, datetime | None]:
+        """When the object entered each of its phases; None if the timestamp cannot be read."""
+        times: dict[str, datetime | None] = {}
+        for row in objects(self.members.get("phaseTransitionTimestamps")):
+            times.setdefault(text(row.get("phase")), parse_time(row.get("phaseTransitionTimestamp")))
+        return times
+
+
+NO_STATUS = Status({})
+
+_MEMBERS = frozenset({"type", "status", "reason", "message", "observedGeneration", "lastTransitionTime"})
+
+
+def _parse_condition(row: Row) -> Condition:
+    generation = row.get("observedGeneration")
+    return Condition(
+        type=text(row.get("type")),
+        status=text(row.get("status")),
+        reason=text(row.get("reason")),
+        message=text(row.get("message")),
+        observed_generation=generation if isinstance(generation, int) else None,
+        since=text(row.get("lastTransitionTime")),
+        members={name: value for name, value in row.items() if name not in _MEMBERS},
+    )
 
 
 def find_condition(conditions: Iterable[Row], type_: str) -> Row | None:

@@ -6,9 +6,9 @@ by a `test`; a string costs a tenth of the nested dicts and compares at C speed.
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar
 
 import msgspec
 
@@ -16,6 +16,7 @@ from nicplug.any_json import parse_json
 from nicplug.model.per_pass import once_per_pass
 
 FrozenJson = NewType("FrozenJson", str)
+T = TypeVar("T")
 
 NULL = FrozenJson("null")
 
@@ -56,6 +57,21 @@ def read_object(text: FrozenJson) -> Mapping[str, Any]:
     """Return what `read` returns if that is an object; empty for `null` and any other value."""
     value = read(text)
     return value if isinstance(value, dict) else {}
+
+
+def parsed_once(parse: Callable[[Mapping[str, Any]], T]) -> Callable[[FrozenJson], T]:
+    """Make a function return what it makes of an object's text once per planning pass, or recently.
+
+    Results do not live as long as the records: of thousands of objects at rest, they would take more memory than all
+    texts, and of large objects without bound.
+    """
+    recently = lru_cache(maxsize=_RECENT)(lambda text: parse(read_object(text)))
+
+    @once_per_pass
+    def parsed(text: FrozenJson) -> T:
+        return recently(text) if len(text) <= _RECENT_CHARACTERS else parse(read_object(text))
+
+    return parsed
 
 
 def shared(text: FrozenJson) -> FrozenJson:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, read_object
+from nicplug.model.conditions import Status
+from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once
 from nicplug.model.keys import ReportKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, sequence, text
 from nicplug.model.names import MANAGED_BY, MANAGED_BY_LABEL
@@ -27,7 +28,7 @@ class InterfaceReport:
         vmi_uid: uid of the instance that the records are about; "" for none.
         interfaces_hash: `interfaces_hash` of that instance at the last write.
         interfaces_generation: how often that hash has changed, plus one.
-        status: the whole status as last seen; `null` if the object has none.
+        status_text: the whole status as last seen; `null` if the object has none.
     """
 
     key: ReportKey
@@ -39,11 +40,12 @@ class InterfaceReport:
     vmi_uid: str
     interfaces_hash: str
     interfaces_generation: int
-    status: FrozenJson
+    status_text: FrozenJson
 
-    def read_status(self) -> Mapping[str, Any]:
-        """Return the status, read-only; empty if there is none."""
-        return read_object(self.status)
+    @property
+    def status(self) -> Status:
+        """The status, parsed; empty if there is none."""
+        return _parse_status(self.status_text)
 
     def generation_of(self, *, vmi_uid: str, digest: str) -> int:
         """Return the generation of the NICs of an instance: the VMI's own also counts writes of its status.
@@ -54,6 +56,9 @@ class InterfaceReport:
         if self.vmi_uid != vmi_uid:
             return 1
         return self.interfaces_generation + (self.interfaces_hash != digest)
+
+
+_parse_status = parsed_once(Status)
 
 
 def parse_report(raw: Mapping[str, Any]) -> InterfaceReport:
@@ -71,7 +76,7 @@ def parse_report(raw: Mapping[str, Any]) -> InterfaceReport:
         vmi_uid=text(mapping(status).get("vmiUid")),
         interfaces_hash=text(mapping(status).get("interfacesHash")),
         interfaces_generation=generation if isinstance(generation, int) and not isinstance(generation, bool) else 0,
-        status=freeze(status),
+        status_text=freeze(status),
     )
 
 

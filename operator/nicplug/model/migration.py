@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import FALSE, PROGRESSING, find_condition
-from nicplug.model.frozen_json import FrozenJson, freeze, read_object
+from nicplug.model.conditions import FALSE, PROGRESSING, Status
+from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.names import (
@@ -128,7 +129,7 @@ class Migration:
         owner: the object that it was created for; None if a user created it.
         owner_vmi_uid: uid of the VMI that its ownerReferences name; "" if they name none.
         spec: the whole spec.
-        status: the whole status as last seen; `null` if the object has none.
+        status_text: the whole status as last seen; `null` if the object has none.
         target_pod: the pod that nicplug created for it; None while none is recorded.
         renewal: the pods that were created for it and replaced.
     """
@@ -145,14 +146,14 @@ class Migration:
     vmi: VmiKey
     owner_vmi_uid: str
     phase: MigrationPhase
-    status: FrozenJson
+    status_text: FrozenJson
     owner: ControllerReference | None = None
     target_pod: PodRecord | None = None
     renewal: TargetRenewal = field(default_factory=TargetRenewal)
 
     def is_for(self, *, vmi_uid: str) -> bool:
         """Report whether it was, as far as known, created or accepted for this very VMI, not an earlier namesake."""
-        known = {self.owner_vmi_uid, text(self.read_status().get(VMI_UID_MEMBER))} - {""}
+        known = {self.owner_vmi_uid, self.status.vmi_uid} - {""}
         return known <= {vmi_uid}
 
     @property
@@ -196,26 +197,24 @@ class Migration:
     @property
     def progress(self) -> str:
         """The message of its condition `Progressing`: what it waits for; "" if there is none."""
-        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
-        return text(row.get("message")) if row is not None else ""
+        return self.status.condition(PROGRESSING).message
 
     @property
     def progress_reason(self) -> str:
         """The reason of its condition `Progressing`; "" if there is none."""
-        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
-        return text(row.get("reason")) if row is not None else ""
+        return self.status.condition(PROGRESSING).reason
 
     @property
     def foreign_phase(self) -> str:
         """Its phase as written, if nicplug does not continue from it; otherwise ""."""
         is_foreign = self.phase in FOREIGN_MIGRATION_PHASES
-        return text(self.read_status().get("phase"))[:_LONGEST_PHASE] or str(self.phase) if is_foreign else ""
+        written = text(self.status.members.get("phase"))[:_LONGEST_PHASE]
+        return written or str(self.phase) if is_foreign else ""
 
     @property
     def is_stuck(self) -> bool:
         """True if its condition `Progressing` is False: it cannot proceed until something changes."""
-        row = find_condition(objects(self.read_status().get("conditions")), PROGRESSING)
-        return row is not None and row.get("status") == FALSE
+        return self.status.condition(PROGRESSING).status == FALSE
 
     def annotation(self, name: str) -> str | None:
         """Return the value of an annotation; None if there is none."""
@@ -226,20 +225,36 @@ class Migration:
         """Return the spec, read-only."""
         return read_object(self.spec)
 
-    def read_status(self) -> Mapping[str, Any]:
-        """Return the status, read-only; empty if there is none."""
-        return read_object(self.status)
+    @property
+    def status(self) -> "MigrationStatus":
+        """The status, parsed; empty if there is none."""
+        return _parse_status(self.status_text)
 
     @property
     def migration_state(self) -> "MigrationState":
         """What its own status says about the migration; all empty until it ends."""
-        return parse_migration_state(self.read_status())
+        return self.status.migration_state
 
     def entered_at(self, phase: MigrationPhase) -> datetime | None:
         """Return when it entered that phase; None if it never did, as far as its status shows."""
-        rows = objects(self.read_status().get("phaseTransitionTimestamps"))
-        found = (parse_time(row.get("phaseTransitionTimestamp")) for row in rows if row.get("phase") == phase)
-        return next(found, None)
+        return self.status.phase_times.get(phase)
+
+
+class MigrationStatus(Status):
+    """The status of a migration."""
+
+    @property
+    def vmi_uid(self) -> str:
+        """Uid of the VMI that it was accepted for; "" if none is recorded."""
+        return text(self.members.get(VMI_UID_MEMBER))
+
+    @cached_property
+    def migration_state(self) -> "MigrationState":
+        """What it says about the migration; all empty until it ends."""
+        return parse_migration_state(self.members)
+
+
+_parse_status = parsed_once(MigrationStatus)
 
 
 def parse_migration(raw: Mapping[str, Any]) -> Migration:
@@ -260,7 +275,7 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         vmi=VmiKey(key.namespace, text(spec.get("vmiName"))),
         owner_vmi_uid=_owner_vmi_uid(metadata),
         phase=_phase(mapping(status).get("phase")),
-        status=freeze(status),
+        status_text=freeze(status),
         owner=meta.controller_reference(metadata),
         target_pod=parse_target_pod(status or {}, namespace=key.namespace, migration_uid=uid),
         renewal=parse_target_renewal(status or {}, namespace=key.namespace, migration_uid=uid),

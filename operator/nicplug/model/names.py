@@ -21,7 +21,7 @@ WORKLOAD_UPDATE_PREFIX = "kubevirt-workload-update-"
 # nicplug's own, on a migration that it created: the NICs that it is for, each with what it changes
 # (`plan.nic.path.blame`).
 MIGRATION_INTERFACES_ANNOTATION = "nicplug.io/interfaces"
-# Prefix of the names of nicplug's migrations beside KubeVirt, whose updater deletes those that carry its annotation.
+# Prefix of the names of nicplug's migrations beside KubeVirt, whose workload updater deletes those like its own.
 COMPANION_PREFIX = "nicplug-"
 EVACUATION_ANNOTATION = "kubevirt.io/evacuationMigration"
 EVACUATION_PREFIX = "kubevirt-evacuation-"

@@ -1,8 +1,8 @@
 """Rows of `status.interfaceOperations`: the record of the current operation on a NIC."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -167,6 +167,19 @@ class InterfaceOperation:
         """True if nothing more happens until the spec or the environment changes."""
         return self.phase in SETTLED_PHASES
 
+    def not_after(self, now: datetime) -> "InterfaceOperation":
+        """Return the record with `now` in place of timestamps in the future: deadlines count from them."""
+        attempted, since = self.last_attempt_time, self.waiting_since
+        if max(self.start_time, self.last_transition_time, attempted or now, since or now) <= now:
+            return self
+        return replace(
+            self,
+            start_time=min(self.start_time, now),
+            last_transition_time=min(self.last_transition_time, now),
+            last_attempt_time=min(attempted, now) if attempted is not None else None,
+            waiting_since=min(since, now) if since is not None else None,
+        )
+
     def to_row(self) -> dict[str, Any]:
         """Return the row of the status."""
         attempted, since, next_attempt = self.last_attempt_time, self.waiting_since, self.next_attempt_time
@@ -198,17 +211,18 @@ class InterfaceOperation:
         }
 
 
-def parse_operations(rows: Iterable[Any], *, default_time: datetime) -> dict[str, InterfaceOperation]:
-    """Return the records by NIC name; `default_time` replaces a timestamp that was removed."""
-    parsed = (_parse(mapping(row), default_time=default_time) for row in rows)
+_LATEST = datetime.max.replace(tzinfo=UTC)
+
+
+def parse_operations(rows: Iterable[Any]) -> dict[str, InterfaceOperation]:
+    """Return the records by NIC name; a timestamp that was removed is in the future (`not_after`)."""
+    parsed = (_parse(mapping(row)) for row in rows)
     # A NIC with an invalid or even empty name has a record too: without it each pass would write a new one.
     return {operation.name: operation for operation in parsed}
 
 
-def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperation:
-    attempts, attempted = row.get("attempts"), parse_time(row.get("lastAttemptTime"))
-    since = parse_time(row.get("waitingSince"))
-    generation = row.get("observedGeneration")
+def _parse(row: Mapping[str, Any]) -> InterfaceOperation:
+    attempts, generation = row.get("attempts"), row.get("observedGeneration")
     return InterfaceOperation(
         name=text(row.get("name")),
         operation=text(row.get("operation")),
@@ -219,14 +233,13 @@ def _parse(row: Mapping[str, Any], *, default_time: datetime) -> InterfaceOperat
         remedy=text(row.get("remedy")),
         next_attempt_time=parse_time(row.get("nextAttemptTime")),
         attempts=attempts if isinstance(attempts, int) else 0,
-        # Never in the future: deadlines count from it.
-        start_time=min(parse_time(row.get("startTime")) or default_time, default_time),
-        last_transition_time=min(parse_time(row.get("lastTransitionTime")) or default_time, default_time),
+        start_time=parse_time(row.get("startTime")) or _LATEST,
+        last_transition_time=parse_time(row.get("lastTransitionTime")) or _LATEST,
         last_error=text(row.get("lastError")),
-        last_attempt_time=min(attempted, default_time) if attempted is not None else None,
+        last_attempt_time=parse_time(row.get("lastAttemptTime")),
         observed_generation=generation if isinstance(generation, int) else 0,
         migration=text(row.get("migration")),
-        waiting_since=min(since, default_time) if since is not None else None,
+        waiting_since=parse_time(row.get("waitingSince")),
         failures=_parse_failures(row.get("migrationFailures")),
         is_suspect=row.get("suspect") is True,
         lost_by_pod=text(row.get("lostByPod")),

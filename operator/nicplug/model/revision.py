@@ -73,7 +73,7 @@ def name_of_start_revision(vmi: VirtualMachineInstance) -> str:
     The status has precedence once it is written: the annotation changes when a later generation of the VM has the same
     template.
     """
-    if name := text(vmi.read_status().get("virtualMachineRevisionName")):
+    if name := vmi.status.start_revision:
         return name
     owner, generation = vmi.owner, parse_generation(vmi.started_from_generation)
     if owner is None or (owner.api_version, owner.kind) != (KUBEVIRT_API_VERSION, VM_KIND) or generation is None:

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.model.keys import MigrationKey, VmiKey
@@ -16,6 +16,7 @@ from nicplug.model.metadata import mapping, text
 from nicplug.model.times import format_micro_time, parse_time
 
 LEDGER_NAME = "nicplug-migration-slots"
+FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
 _CHECKSUM = "checksum"
 FRESH_SECONDS = 10.0
 """How long after it was read or written the ledger remains valid evidence that a slot may be used."""
@@ -89,6 +90,11 @@ class Contender:
     holds: bool = False
     is_handed_off: bool = False
     wants: bool = False
+
+    @property
+    def age_rank(self) -> tuple[datetime, str]:
+        """Sort key: oldest first; all replicas agree on the order of migrations of one moment."""
+        return (self.created or FAR_FUTURE, self.uid)
 
 
 def parse_entries(data: Mapping[str, Any]) -> dict[str, SlotEntry]:

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.frozen_json import FrozenJson, freeze, read_object, shared
+from nicplug.model.conditions import Status
+from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object, shared
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.keys import VmKey
 from nicplug.model.metadata import mapping, text
@@ -41,7 +42,7 @@ class VirtualMachine:
         interfaces: those of the template.
         networks: those of the template.
         overrides: the annotations of the VM that override the policy for hot-plug.
-        status: the whole status as last seen; `null` if the object has none.
+        status_text: the whole status as last seen; `null` if the object has none.
         placement: the members of the template's spec that determine where pods may run.
         stored_bytes: its size in the API if it is large; otherwise 0.
     """
@@ -59,7 +60,7 @@ class VirtualMachine:
     interfaces: tuple[Interface, ...]
     networks: tuple[Network, ...]
     overrides: Overrides
-    status: FrozenJson
+    status_text: FrozenJson
     placement: FrozenJson
     stored_bytes: int = field(default=0, compare=False)
 
@@ -75,9 +76,13 @@ class VirtualMachine:
         """Return the spec without the template, read-only."""
         return read_object(self.rest_of_spec)
 
-    def read_status(self) -> Mapping[str, Any]:
-        """Return the status, read-only; empty if there is none."""
-        return read_object(self.status)
+    @property
+    def status(self) -> Status:
+        """The status, parsed; empty if there is none."""
+        return _parse_status(self.status_text)
+
+
+_parse_status = parsed_once(Status)
 
 
 def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> VirtualMachine:
@@ -105,7 +110,7 @@ def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> 
         interfaces=same.interfaces if same else parse_interfaces(vmi_spec),
         networks=same.networks if same else parse_networks(vmi_spec),
         overrides=parse_overrides(mapping(metadata.get("annotations"))),
-        status=freeze(status),
+        status_text=freeze(status),
         placement=same.placement if same else parse_placement(vmi_spec),
         stored_bytes=meta.stored_bytes(raw),
     )

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from nicplug.model import metadata as meta
+from nicplug.model.conditions import Status
 from nicplug.model.eviction import EvictionStrategy, parse_strategy, reports_migratable
-from nicplug.model.frozen_json import FrozenJson, freeze, read_object
+from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
-from nicplug.model.interface_status import rows_by_name
+from nicplug.model.interface_status import InterfaceRow, rows_by_name
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.migration import MigrationState, parse_migration_state
@@ -24,8 +26,8 @@ from nicplug.model.names import (
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
 from nicplug.model.node import parse_placement
-from nicplug.model.pci import PciTopology, parse_topology
-from nicplug.model.per_pass import once_per_pass
+from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.pci import PciTopology, parse_topology, parse_total
 from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
 
 
@@ -52,13 +54,51 @@ UNPROCESSED_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING})
 FOREIGN_PHASES = frozenset({VmiPhase.WAITING_FOR_SYNC, VmiPhase.UNKNOWN})
 
 
+class VmiStatus(Status):
+    """The status of a VMI."""
+
+    @cached_property
+    def interface_rows(self) -> list[Mapping[str, Any]]:
+        """`status.interfaces` as read."""
+        return objects(self.members.get("interfaces"))
+
+    @cached_property
+    def interfaces(self) -> Mapping[str, InterfaceRow]:
+        """The rows of `status.interfaces` that have a name, by that."""
+        return rows_by_name(self.interface_rows)
+
+    @cached_property
+    def records_as_written(self) -> dict[str, InterfaceOperation]:
+        """The records of NICs by name; timestamps may be in the future, as missing ones are."""
+        return parse_operations(objects(self.members.get("interfaceOperations")))
+
+    def records(self, *, now: datetime) -> dict[str, InterfaceOperation]:
+        """Return the records of NICs by name; timestamps that are missing or in the future become `now`."""
+        return {name: record.not_after(now) for name, record in self.records_as_written.items()}
+
+    @property
+    def reason(self) -> str:
+        """Why the VMI lost its launcher pod."""
+        return text(self.members.get("reason"))
+
+    @property
+    def start_revision(self) -> str:
+        """Name of the revision of its VM that it was started from; "" if none is recorded."""
+        return text(self.members.get("virtualMachineRevisionName"))
+
+    @property
+    def pci_total(self) -> int | None:
+        """How many PCI slots NICs can have, as last reported; None if unknown."""
+        return parse_total(self.members)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualMachineInstance:
     """One VMI.
 
     Attributes:
         spec: the whole spec, from which launcher pods are rendered.
-        status: the whole status as last seen; `null` if the object has none.
+        status_text: the whole status as last seen; `null` if the object has none.
         started_from_generation: generation of the VM at its start, from the annotation; "" for a bare VMI.
         template_interfaces: names of the NICs that came from the VM's template; None if unknown.
         rolled_back: the NICs that were rolled back, and what their owner had written then.
@@ -98,7 +138,7 @@ class VirtualMachineInstance:
     networks: tuple[Network, ...]
     phase: VmiPhase
     node_name: str
-    status: FrozenJson
+    status_text: FrozenJson
     launcher_pods: tuple[PodRecord, ...] | None = None
     active_pods: frozenset[str] = frozenset()
     migration_state: MigrationState
@@ -123,19 +163,22 @@ class VirtualMachineInstance:
         """Return the spec, read-only."""
         return read_object(self.spec)
 
-    def read_status(self) -> Mapping[str, Any]:
-        """Return the status, read-only; empty if there is none."""
-        return read_object(self.status)
+    @property
+    def status(self) -> VmiStatus:
+        """The status, parsed; empty if there is none."""
+        return _parse_status(self.status_text)
 
     def read_annotations(self) -> Mapping[str, Any]:
         """Return the annotations, read-only."""
         return read_object(self.annotations)
 
 
-@once_per_pass
-def reported_rows(vmi: VirtualMachineInstance) -> Mapping[str, Mapping[str, Any]]:
-    """Return `status.interfaces` by name, as last reported; rows without a name are left out."""
-    return rows_by_name(objects(vmi.read_status().get("interfaces")))
+_parse_status = parsed_once(VmiStatus)
+
+
+def own_vmi(vmi: VirtualMachineInstance | None, *, vm_uid: str) -> VirtualMachineInstance | None:
+    """Return the VMI if that very VM controls it: one of the VM's name may belong to another."""
+    return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm_uid else None
 
 
 def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
@@ -170,7 +213,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         networks=same.networks if same else parse_networks(spec),
         phase=_phase(mapping(status).get("phase")),
         node_name=text(mapping(status).get("nodeName")),
-        status=freeze(status),
+        status_text=freeze(status),
         launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
         active_pods=parse_active_pods(status or {}),
         migration_state=parse_migration_state(mapping(status)),

@@ -105,6 +105,12 @@ class Reason(StrEnum):
     VMI_FINAL = "VmiFinal"
     VMI_NOT_RUNNING = "VmiNotRunning"
 
+    # Beside KubeVirt.
+    VIRT_CONTROLLER_SILENT = "VirtControllerSilent"
+    UPDATER_REPEATS = "WorkloadUpdaterRepeats"
+    UPDATERS_TURN = "WorkloadUpdatersTurn"
+    EVACUATION_FIRST = "EvacuationFirst"
+
     # The launcher pod's annotations.
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
     POD_INTERFACE_NAME_TAKEN = "PodInterfaceNameTaken"

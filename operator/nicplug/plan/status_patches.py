@@ -10,23 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.frozen_json import FrozenJson, freeze, read
-from nicplug.model.interface_report import InterfaceReport
+from nicplug.model.frozen_json import FrozenJson, read
 from nicplug.model.metadata import objects
-from nicplug.model.migration import Migration
-from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Kind, PatchStatus
-
-ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration | InterfaceReport
-"""The objects whose status nicplug writes."""
-
-_KINDS: dict[type[ObjectWithStatus], Kind] = {
-    VirtualMachine: Kind.VM,
-    VirtualMachineInstance: Kind.VMI,
-    Migration: Kind.MIGRATION,
-    InterfaceReport: Kind.REPORT,
-}
+from nicplug.plan.actions import PatchStatus, ReportedObject, patch_status
 
 # Only the wording differs, such as a place in a queue: people read it, scripts use reasons.
 _WORDING_DELAY = timedelta(seconds=1)
@@ -67,7 +53,7 @@ def _without_words(rows: Any) -> list[dict[str, Any]]:
 
 
 def decide_status(
-    subject: ObjectWithStatus,
+    subject: ReportedObject,
     *,
     changes: Mapping[str, Any],
     urgent: bool,
@@ -85,16 +71,4 @@ def decide_status(
     due = (pending_since or now) + delay
     if not urgent and now < due:
         return StatusDecision(due=due)
-    old = read(subject.status)
-    before = freeze(None if old is None else {member: old.get(member) for member in changes})
-    wanted = freeze(dict(changes))
-    return StatusDecision(
-        patch=PatchStatus(
-            kind=_KINDS[type(subject)],
-            key=subject.key,
-            uid=subject.uid,
-            version=subject.resource_version,
-            seen=before,
-            wanted=wanted,
-        )
-    )
+    return StatusDecision(patch=patch_status(subject, changes))

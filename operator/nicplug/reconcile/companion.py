@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from nicplug.kube.errors import ApiError
-from nicplug.model.frozen_json import freeze
+from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey, WorkKey
 from nicplug.model.pod_record import PodRecord
@@ -110,10 +110,10 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, report_only: 
 def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, digest: str) -> VirtualMachineInstance:
     if report is None or report.vmi_uid != vmi.uid:
         return replace(vmi, generation=1)
-    status, known = dict(vmi.read_status()), report.read_status()
+    known = report.status.members
     members = {name: known[name] for name in ("interfaceOperations", "pciBudget") if name in known}
     generation = report.generation_of(vmi_uid=vmi.uid, digest=digest)
-    return replace(vmi, generation=generation, status=freeze({**status, **members}))
+    return replace(vmi, generation=generation, status_text=freeze({**read_object(vmi.status_text), **members}))
 
 
 @dataclass(frozen=True, slots=True)

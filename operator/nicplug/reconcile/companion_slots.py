@@ -31,19 +31,14 @@ class CompanionSlots:
     def share_of(self, key: VmiKey) -> SlotShare:
         """Return whether a migration of this VMI may be created now."""
         in_cluster, by_node = self._used()
-        limits = self.caches.limits()
+        limits, node = self.caches.limits(), self._node_of(key)
         if in_cluster >= limits.per_cluster:
-            reached = f"{in_cluster} of {limits.per_cluster} migrations exist in the cluster ({CLUSTER_LIMIT})"
-            return SlotShare(is_free=False, blocked_by=reached, ahead=self._ahead(key))
-        node = self._node_of(key)
+            return SlotShare(is_free=False, blocked_by=f"{CLUSTER_LIMIT} is {limits.per_cluster}")
         if by_node[node] >= limits.outbound_per_node:
-            reached = f"{by_node[node]} of {limits.outbound_per_node} leave node {node} ({OUTBOUND_LIMIT})"
-            return SlotShare(is_free=False, blocked_by=reached, ahead=self._ahead(key))
-        if key in self._waiting and key in self._next():
-            return SlotShare()
-        if len(self._next()) < limits.per_cluster - in_cluster and key not in self._waiting:
-            return SlotShare()
-        return SlotShare(is_free=False, blocked_by="others wait for a slot before it", ahead=self._ahead(key))
+            return SlotShare(is_free=False, blocked_by=f"{OUTBOUND_LIMIT} of {node} is {limits.outbound_per_node}")
+        granted = set(self._granted())
+        is_next = key in granted if key in self._waiting else len(granted) < limits.per_cluster - in_cluster
+        return SlotShare() if is_next else SlotShare(is_free=False, blocked_by="others wait before this VM")
 
     def take(self, key: VmiKey) -> None:
         """Take a slot for a migration whose creation is being sent."""
@@ -67,14 +62,13 @@ class CompanionSlots:
 
     def offer(self) -> None:
         """Wake the VMIs that have a slot now."""
-        for key in list(self._next()):
+        for key in list(self._granted()):
             self.wake(key)
 
     def _used(self) -> tuple[int, Counter[str]]:
         """Return how many migrations exist or are being created, in the cluster and by the node that they leave."""
-        moving = {item.vmi for item in self.caches.unfinished_migrations()}
-        unfinished = [item.vmi for item in self.caches.unfinished_migrations()]
-        leaving = [*unfinished, *(key for key in self._taken if key not in moving)]
+        moving = [item.vmi for item in self.caches.unfinished_migrations()]
+        leaving = [*moving, *(self._taken - set(moving))]
         return len(leaving), Counter(self._node_of(key) for key in leaving)
 
     def _node_of(self, key: VmiKey) -> str:
@@ -85,13 +79,6 @@ class CompanionSlots:
         """Return the queue: namespaces with the fewest migrations first, then by age."""
         running = Counter(item.key.namespace for item in self.caches.unfinished_migrations())
         return sorted(self._waiting, key=lambda key: (running[key.namespace], self._waiting[key], key))
-
-    def _ahead(self, key: VmiKey) -> int:
-        order = self._in_order()
-        return order.index(key) if key in self._waiting else len(order)
-
-    def _next(self) -> set[VmiKey]:
-        return set(self._granted())
 
     def _granted(self) -> Iterator[VmiKey]:
         """Yield the VMIs of the queue that have a slot now."""

@@ -72,7 +72,7 @@ def _has_only_to_report(key: VmKey, caches: Caches) -> bool:
     vm = caches.vms.get(key)
     if vm is None or vm.deleting or not _is_steady(VmiKey(key.namespace, key.name), caches):
         return False
-    status = vm.read_status()
+    status = vm.status.members
     return status.get("ready") is True and not any(status.get(member) for member in _REQUESTS)
 
 

@@ -42,7 +42,6 @@ from nicplug.plan.actions import (
     PatchMigrationState,
     PatchNetworksAnnotation,
     PatchSpec,
-    TurnVm,
 )
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.large_objects import Expander, needs_expansion
@@ -290,13 +289,12 @@ def _log_effect(key: WorkKey, action: Action) -> None:
             log.info("networks annotation patched", vmi=str(key), pod=str(action.key))
         case PatchInterfaces():
             log.info("interfaces patched", kind=action.kind.value, object=str(action.key))
+        case PatchSpec(kind=Kind.VM):
+            log.info("run strategy set as requested", vm=str(action.key), wanted=action.wanted)
         case PatchSpec():
             log.info("placement patched", vmi=str(key))
         case ConfirmPod():
             log.info("launcher pod looked for", vmi=str(key), pod=str(action.key))
-        case TurnVm():
-            wanted = "Always" if action.is_on else "Halted"
-            log.info(f"run strategy set to {wanted} as requested", vm=str(action.key))
         case PatchMigrationState():
             log.info(f"migration: {action.step.value}", vmi=str(action.key), migration=str(key))
         case PatchLabels() | PatchAnnotations():

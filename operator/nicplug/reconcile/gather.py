@@ -14,7 +14,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
@@ -53,14 +53,14 @@ class Gatherer:
         if vm is None:
             return None
         vmi = self.caches.vmis.get(VmiKey(key.namespace, key.name))
-        is_own = vmi is not None and vmi.owner is not None and vmi.owner.uid == vm.uid
+        own = own_vmi(vmi, vm_uid=vm.uid)
         return VmView(
             vm=vm,
             vmi=vmi,
-            revision=self.caches.revisions.start_of(vmi) if vmi is not None and is_own else None,
+            revision=self.caches.revisions.start_of(own) if own is not None else None,
             revisions=self.caches.revisions.of(vm),
             config=self.caches.config(),
-            policy=self._policy(vm, vmi if is_own else None),
+            policy=self._policy(vm, own),
             settings=self._present_settings(_BUSY_VM_FACTOR),
             refusal=self.memory.refusal(key, generation=vm.generation),
             report_pending_since=self.memory.pending_since(key),

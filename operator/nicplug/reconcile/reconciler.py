@@ -27,8 +27,8 @@ from nicplug.plan.actions import (
     PatchLabels,
     PatchMigrationState,
     PatchPodCondition,
+    PatchSpec,
     PatchStatus,
-    TurnVm,
 )
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.outcome import Announcement, Measure, Plan, Severity, Subject, pass_rest
@@ -338,7 +338,7 @@ def _reason_of(action: Action, *, by: WorkKey) -> Reason:
             return Reason.FAILED_POD_PATCH
         case PatchAnnotations() if VM_GENERATION_ANNOTATION in thaw(action.wanted):
             return Reason.FAILED_UPDATE
-        case TurnVm() | AdoptVmi() | PatchBudget():
+        case PatchSpec(kind=Kind.VM) | AdoptVmi() | PatchBudget():
             return Reason.FAILED_UPDATE
         case PatchMigrationState():
             return Reason.FAILED_HAND_OVER if action.step is HandOffStep.HAND_OFF else Reason.FAILED_ABORT

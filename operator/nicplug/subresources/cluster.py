@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from nicplug.insight.evidence import Unknown, read_node_side
+from nicplug.insight.evidence import Unknown
+from nicplug.insight.reading import read_node_side
 from nicplug.kube.api import WatchingApi
 from nicplug.subresources.knowledge import Knowledge
 

@@ -224,7 +224,7 @@ def _networks(
     requests: Sequence[InterfaceRequest], *, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None
 ) -> Iterator[Network]:
     """Yield the networks of these requests, of pending ones, and of VM and VMI."""
-    pending = parse_interface_requests(vm.read_status().get("interfaceRequests")) if vm is not None else ()
+    pending = parse_interface_requests(vm.status.members.get("interfaceRequests")) if vm is not None else ()
     asked = (*requests, *(item.request for item in pending))
     yield from (item.to_network() for item in asked if isinstance(item, AddInterface))
     for owner in (vm, vmi):

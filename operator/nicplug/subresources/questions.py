@@ -17,10 +17,11 @@ from nicplug.apiserver.bodies import BadBody, decode
 from nicplug.apiserver.calls import READ, UPDATE, Call, Found, Handler, Handlers, Subresource
 from nicplug.apiserver.calls import Answer as Reply
 from nicplug.apiserver.statuses import Status
-from nicplug.insight.evidence import Evidence, Target, read_machine
+from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.forecast_json import forecast_json
 from nicplug.insight.planning import NothingToChange, foresee_question
 from nicplug.insight.question import BadQuestion, PlanQuestion, parse_question
+from nicplug.insight.reading import read_machine
 from nicplug.insight.stories import NoSuchNic, read_stories
 from nicplug.insight.story_json import story_json
 from nicplug.insight.trimmed import trimmed_plan, trimmed_unknown

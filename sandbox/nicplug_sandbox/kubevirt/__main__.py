@@ -5,12 +5,13 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nicplug_sandbox.kubevirt.serve import run_api, run_controller
+from nicplug_sandbox.kubevirt.serve import VERSION, run_api, run_controller
 from nicplug_sandbox.node.api import ConfigurationError
 
 _kubeconfig = click.option("--kubeconfig", type=click.Path(path_type=Path), required=True, help="Of a cluster admin.")
@@ -39,15 +40,16 @@ def main(**_: Any) -> None:
 @main.command()
 @_kubeconfig
 def controller(*, kubeconfig: Path) -> None:
-    """Play virt-controller: VMs, VMIs, migrations, and the workload updater."""
+    """Play virt-controller: VMs, VMIs, migrations, evacuation, and the workload updater."""
     _until_stopped(run_controller, kubeconfig)
 
 
 @main.command()
 @_kubeconfig
-def api(*, kubeconfig: Path) -> None:
+@click.option("--version", default=VERSION, show_default=True, help="Which KubeVirt to be; the controller follows it.")
+def api(*, kubeconfig: Path, version: str) -> None:
     """Play the webhooks of virt-api; the API server must run on this host."""
-    _until_stopped(run_api, kubeconfig)
+    _until_stopped(partial(run_api, version=version), kubeconfig)
 
 
 if __name__ == "__main__":

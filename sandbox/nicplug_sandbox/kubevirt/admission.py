@@ -1,18 +1,23 @@
-"""What virt-api's webhooks do to migrations and refuse of them and of VMIs (sections 5.7 and 7.1). Pure."""
+"""What virt-api's webhooks do to migrations, and refuse of them, VMIs and evictions (sections 5.7 and 7.1). Pure."""
 
 from dataclasses import dataclass
 
+from nicplug_sandbox.kubevirt.evacuation import eviction_strategy
 from nicplug_sandbox.kubevirt.objects import (
     MIGRATION_FINALIZER,
     VMI_NAME,
     Json,
+    annotations_of,
     condition_of,
+    is_condition,
     is_final,
     labels_of,
     name_of,
     namespace_of,
+    status_of,
     uid_of,
 )
+from nicplug_sandbox.kubevirt.settings import ClusterSettings
 
 VIRT_CONTROLLER = "system:serviceaccount:kubevirt:kubevirt-controller"
 OWN_ACCOUNTS = frozenset(
@@ -34,10 +39,12 @@ class Refusal:
 
     Attributes:
         field: of a cause; "" for a refusal without causes.
+        code: the HTTP status.
     """
 
     message: str
     field: str = ""
+    code: int = 422
 
 
 def admitted_migration(migration: Json) -> Json:
@@ -106,3 +113,44 @@ def refused_vmi_update(new: Json, old: Json, *, user: str) -> Refusal | None:
         text = "modification of the following reserved kubevirt.io/ labels on a VMI object is prohibited"
         return Refusal(message=text)
     return None
+
+
+def guest_of(pod: Json) -> str:
+    """The name of the VMI whose launcher a pod is; "" for other pods and for launchers that have ended."""
+    if labels_of(pod).get("kubevirt.io") != "virt-launcher" or is_final(pod):
+        return ""
+    return str(annotations_of(pod).get("kubevirt.io/domain", ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eviction:
+    """What becomes of the eviction of a launcher pod.
+
+    Attributes:
+        refusal: None: it goes on.
+        node: the node that the VMI is marked to leave, before the refusal; "" for no mark.
+    """
+
+    refusal: Refusal | None = None
+    node: str = ""
+
+
+def judged_eviction(pod: Json, vmi: Json, *, settings: ClusterSettings) -> Eviction:
+    """The eviction of a VMI's launcher: granted, or turned into an evacuation, by the VMI's eviction strategy."""
+    strategy, is_migratable = eviction_strategy(vmi, settings), is_condition(vmi, "LiveMigratable")
+    if strategy == "LiveMigrate" and not is_migratable:
+        return _no(f"VMI {name_of(vmi)} is configured with an eviction strategy but is not live-migratable")
+    is_moved = strategy in ("LiveMigrate", "External") or (strategy == "LiveMigrateIfPossible" and is_migratable)
+    if not is_moved:
+        return Eviction()
+    text = f'Eviction triggered evacuation of VMI "{namespace_of(vmi)}/{name_of(vmi)}"'
+    if status_of(vmi).get("evacuationNodeName"):
+        return _no(f"Evacuation in progress: {text}")
+    node = str(pod["spec"].get("nodeName", ""))
+    if status_of(vmi).get("nodeName") != node:
+        return _no("Eviction request for target Pod")
+    return _no(text, node=node)
+
+
+def _no(message: str, *, node: str = "") -> Eviction:
+    return Eviction(refusal=Refusal(message=message, code=429), node=node)

@@ -3,6 +3,7 @@
 from nicplug_sandbox.kubevirt.objects import (
     CREATED_BY,
     JOB_UID,
+    NETWORKS,
     Json,
     annotations_of,
     controller_uid,
@@ -23,7 +24,7 @@ DEFAULT_GRACE_SECONDS = 30
 _NOT_INHERITED = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 
-def launcher_pod(vmi: Json) -> Json:
+def launcher_pod(vmi: Json, *, image: str = IMAGE) -> Json:
     """The pod that a VMI starts in."""
     name, spec = name_of(vmi), vmi["spec"]
     grace = spec.get("terminationGracePeriodSeconds")
@@ -60,7 +61,7 @@ def launcher_pod(vmi: Json) -> Json:
             "containers": [
                 {
                     "name": "compute",
-                    "image": IMAGE,
+                    "image": image,
                     "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
                 }
             ],
@@ -69,10 +70,18 @@ def launcher_pod(vmi: Json) -> Json:
     }
 
 
-def target_pod(vmi: Json, migration: Json) -> Json:
-    """The pod that a guest migrates to: as the VMI is now, on another node."""
-    pod = launcher_pod(vmi)
+def target_pod(vmi: Json, migration: Json, *, image: str = IMAGE, networks: str = "") -> Json:
+    """The pod that a guest migrates to: as the VMI is now, on another node.
+
+    Args:
+        vmi: the guest's.
+        migration: for which it is made.
+        image: of the launcher.
+        networks: instead of the annotation with hashed names.
+    """
+    pod = launcher_pod(vmi, image=image)
     metadata, spec = pod["metadata"], pod["spec"]
+    metadata["annotations"] |= {NETWORKS: networks} if networks else {}
     metadata["labels"] |= {JOB_UID: uid_of(migration)}
     metadata["annotations"] |= {"kubevirt.io/migrationJobName": name_of(migration)}
     affinity = dict(spec.get("affinity") or {})
@@ -88,6 +97,12 @@ def target_pod(vmi: Json, migration: Json) -> Json:
     if selector:
         spec["nodeSelector"] = selector
     return pod
+
+
+def image_of(pod: Json) -> str:
+    """The image of the launcher; "" for a pod without one."""
+    containers = pod["spec"].get("containers") or ()
+    return next((str(item.get("image", "")) for item in containers if item["name"] == "compute"), "")
 
 
 def pods_of(vmi: Json, pods: list[Json]) -> list[Json]:

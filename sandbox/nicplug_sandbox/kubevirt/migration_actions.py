@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Final
 
+from nicplug_sandbox.kubevirt.interface_names import has_ordinal_names
 from nicplug_sandbox.kubevirt.launcher_pod import current_pod, target_pod
 from nicplug_sandbox.kubevirt.migration_rules import (
     View,
@@ -32,7 +33,12 @@ from nicplug_sandbox.kubevirt.objects import (
     uid_of,
     with_observed_versions,
 )
-from nicplug_sandbox.kubevirt.pod_networks import live_annotation
+from nicplug_sandbox.kubevirt.pod_networks import (
+    live_annotation,
+    missing_network,
+    network_status,
+    ordinal_annotation,
+)
 from nicplug_sandbox.kubevirt.vmi import annotation_patch
 from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Event, Write, change, create, pointer, write
 
@@ -102,10 +108,18 @@ def _pending(view: View, vmi: Json, *, now: datetime) -> Decision:
         return Decision(again=wait_again)
     if phase_of(vmi) != "Running":
         return NOTHING
+    if missing := missing_network(vmi, view.networks):
+        # No pod, and so no deadline: it is tried again and again.
+        return Decision(error=f"failed to render launch manifest: {missing}")
     return Decision(writes=(_create_target(view, vmi),))
 
 
 def _create_target(view: View, vmi: Json) -> Write:
+    source = current_pod(vmi, view.pods)
+    is_ordinal = source is not None and has_ordinal_names(network_status(source))
+    keeps_names = is_ordinal and not view.settings.is_on("PodSecondaryInterfaceNamingUpgrade")
+    networks = ordinal_annotation(vmi) if keeps_names else ""
+    body = target_pod(vmi, view.migration, image=view.settings.launcher_image, networks=networks)
     made = Event(
         about=view.migration, kind=KIND, reason="SuccessfulCreate",
         message="Created migration target pod {name}",
@@ -114,7 +128,7 @@ def _create_target(view: View, vmi: Json) -> Write:
         about=vmi, kind=VMI, reason="FailedCreate",
         message="Error creating pod: {error}", type="Warning",
     )  # fmt: skip
-    return create("Pod", target_pod(vmi, view.migration), said=made, failed=refused)
+    return create("Pod", body, said=made, failed=refused)
 
 
 def _timeouts(view: View, vmi: Json, *, now: datetime) -> Decision:

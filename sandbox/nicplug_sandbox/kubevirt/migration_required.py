@@ -29,9 +29,9 @@ class Need(Enum):
     IMMEDIATE = auto()
 
 
-def wanted_status(vmi: Json, pod: Json, *, now: datetime) -> str:
+def wanted_status(vmi: Json, pod: Json, *, now: datetime, renames: bool = True) -> str:
     """True, False or Unknown, as the evaluator says; what the condition becomes is `wanted_condition`."""
-    need = next((need for need in _needs(vmi, pod) if need is not Need.NO), Need.NO)
+    need = next((need for need in _needs(vmi, pod, renames=renames) if need is not Need.NO), Need.NO)
     if need is Need.NO:
         return "Unknown"
     if need is Need.IMMEDIATE:
@@ -42,9 +42,9 @@ def wanted_status(vmi: Json, pod: Json, *, now: datetime) -> str:
     return "True" if now - moment_of(present["lastTransitionTime"]) > PATIENCE else "False"
 
 
-def wanted_condition(vmi: Json, pod: Json, *, now: datetime) -> Json | None:
+def wanted_condition(vmi: Json, pod: Json, *, now: datetime, renames: bool = True) -> Json | None:
     """The condition as it must be: None when it goes, or does not come. Once True it stays True while a NIC waits."""
-    status = wanted_status(vmi, pod, now=now)
+    status = wanted_status(vmi, pod, now=now, renames=renames)
     if status == "Unknown":
         return None
     present = condition_of(vmi, TYPE)
@@ -54,10 +54,10 @@ def wanted_condition(vmi: Json, pod: Json, *, now: datetime) -> Json | None:
     return {"type": TYPE, "status": status, "reason": reason}
 
 
-def _needs(vmi: Json, pod: Json) -> list[Need]:
+def _needs(vmi: Json, pod: Json, *, renames: bool) -> list[Need]:
     interfaces = {interface["name"]: interface for interface in interfaces_of(vmi["spec"])}
     rows = {row.get("name"): row for row in rows_of(vmi)}
-    entries = {entry.get("interface"): entry for entry in network_status(pod)}
+    entries = {entry.get("interface"): entry for entry in network_status(pod)} if renames else {}
     return [
         _need(network, interfaces[network["name"]], rows.get(network["name"]), entries, namespace=namespace_of(vmi))
         for network in networks_of(vmi["spec"])

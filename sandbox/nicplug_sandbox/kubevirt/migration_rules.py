@@ -39,6 +39,7 @@ class View:
         vmis: all of the cluster, as the parallel limits count.
         migrations: all of the cluster.
         pods: all launcher pods.
+        networks: namespace and name of the attachment definitions, where KubeVirt looks them up.
     """
 
     migration: Json
@@ -47,6 +48,7 @@ class View:
     migrations: list[Json] = field(default_factory=list)
     pods: list[Json] = field(default_factory=list)
     settings: ClusterSettings = field(default_factory=ClusterSettings)
+    networks: frozenset[tuple[str, str]] | None = None
 
     @property
     def state(self) -> Json:

@@ -93,6 +93,14 @@ def merged(
     return result
 
 
+def run_strategy(vm: Json) -> str:
+    """The effective run strategy of a VM (1.1)."""
+    spec = vm["spec"]
+    if "running" in spec:
+        return "Always" if spec["running"] else "Halted"
+    return str(spec.get("runStrategy") or "Halted")
+
+
 def interfaces_of(spec: Json) -> list[Json]:
     """The interfaces of a VMI spec."""
     devices = (spec.get("domain") or {}).get("devices") or {}

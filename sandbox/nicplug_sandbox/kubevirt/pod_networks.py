@@ -70,6 +70,31 @@ def new_pod_annotations(vmi: Json) -> dict[str, str]:
     return result
 
 
+def missing_network(vmi: Json, known: frozenset[tuple[str, str]] | None) -> str:
+    """Why the pod of a VMI is not made, where KubeVirt looks its networks up; "" when they are there.
+
+    Args:
+        vmi: whose pod is to be made.
+        known: namespace and name of the attachment definitions; None where nobody looks them up.
+    """
+    for network in networks_of(vmi["spec"]) if known is not None else ():
+        if "multus" in network:
+            where, name = nad_of(network["multus"]["networkName"], namespace_of(vmi))
+            if (where, name) not in (known or ()):
+                return f"failed to locate network attachment definition {where}/{name}"
+    return ""
+
+
+def ordinal_annotation(vmi: Json) -> str:
+    """The networks of a target pod that keeps the ordinal names of its source: of all networks of the spec (5.4)."""
+    spec = vmi["spec"]
+    networks = networks_of(spec)
+    names = {network["name"]: f"net{index}" for index, network in enumerate(filter(is_secondary, networks), start=1)}
+    return networks_annotation(
+        interfaces=interfaces_of(spec), networks=networks, names=names, namespace=namespace_of(vmi)
+    )
+
+
 def live_annotation(vmi: Json, pod: Json) -> str | None:
     """The active pod rule: what the annotation of a live pod must become; None when the pod is left alone."""
     told = {row.get("name") for row in rows_of(vmi)}

@@ -8,15 +8,24 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 import aiohttp
 
 from nicplug_sandbox.kubevirt.objects import Json, text_of, uid_of
-from nicplug_sandbox.kubevirt.writes import Decision, Event, Kind, Write
-from nicplug_sandbox.node.api import EVENTS, JSON_PATCH, PODS, VIRTUAL_MACHINE_INSTANCES, Api, ApiError, Resource
+from nicplug_sandbox.kubevirt.writes import Decision, Event, Kind, Write, WriteRefused
+from nicplug_sandbox.node.api import (
+    EVENTS,
+    JSON_PATCH,
+    NETWORK_ATTACHMENT_DEFINITIONS,
+    NODES,
+    PODS,
+    VIRTUAL_MACHINE_INSTANCES,
+    Api,
+    ApiError,
+    Resource,
+)
 from nicplug_sandbox.node.mirror import Key, Mirror, key_of
 
 log = logging.getLogger(__name__)
@@ -28,16 +37,19 @@ RESOURCES: Mapping[Kind, Resource] = {
     "VirtualMachineInstanceMigration": Resource(prefix=GROUP, plural="virtualmachineinstancemigrations"),
     "KubeVirt": Resource(prefix=GROUP, plural="kubevirts"),
     "Pod": PODS,
+    "ControllerRevision": Resource(prefix="/apis/apps/v1", plural="controllerrevisions"),
+    "Node": NODES,
+    "NetworkAttachmentDefinition": NETWORK_ATTACHMENT_DEFINITIONS,
 }
 SHOWN_SECONDS = 5.0
 POLL_SECONDS = 0.005
 
 
-class Refused(ApiError):
+class PassFailed(ApiError):
     """A pass has failed; it is repeated with back-off. The message is the API server's, or the controller's own."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(status=HTTPStatus.BAD_REQUEST, reason="Refused", message=message, request="virt-controller")
+        super().__init__(status=HTTPStatus.BAD_REQUEST, reason="PassFailed", message=message, request="virt-controller")
 
 
 class Sender:
@@ -52,21 +64,20 @@ class Sender:
         """Carry a decision out; returns when to look again.
 
         Raises:
-            Refused: the API server refused a write, or the pass has an error of its own.
-            ApiError: the object changed under us, or is gone.
+            WriteRefused: the API server refused a write, or the pass has an error of its own.
+            ApiError: the object is gone.
         """
         for event in decision.events:
             self.say(event)
         for item in decision.writes:
             await self._write(item)
         if decision.error:
-            raise Refused(decision.error)
+            raise WriteRefused(decision.error, reason=decision.reason)
         return decision.again
 
     def say(self, event: Event, *, name: str = "", error: str = "") -> None:
         """Post an event beside the work; it may get lost, as any event."""
-        text = event.message.replace("{name}", name).replace("{error}", error)
-        task = asyncio.create_task(self._post(replace(event, message=text)))
+        task = asyncio.create_task(self._post(event.told(name=name, error=error)))
         self._said.add(task)
         task.add_done_callback(self._said.discard)
 
@@ -82,8 +93,11 @@ class Sender:
                 self.say(item.failed, name=item.name, error=error.message)
             if error.is_gone or (error.is_stale and item.verb != "create"):
                 await self._refresh(item)
+            if error.is_gone and item.verb not in ("create", "delete"):
                 raise
-            raise Refused(error.message) from error
+            if error.is_gone and item.verb == "delete":
+                return
+            raise item.refused(error.message) from error
         if item.said is not None:
             self.say(item.said, name=answer["metadata"]["name"] if item.verb == "create" else item.name)
         await self._shown(item, answer)
@@ -103,6 +117,11 @@ class Sender:
                 # With the grace of the object: virt-controller never deletes at once.
                 body = {"preconditions": {"uid": item.uid}}
                 return await self._api.request("DELETE", path, body=body)
+            case "evict":
+                path = resource.path(namespace=where, name=item.name, subresource="eviction")
+                metadata = {"name": item.name, "namespace": where}
+                eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata, "deleteOptions": {}}
+                return await self._api.request("POST", path, body=eviction)
 
     def _typed(self, item: Write) -> Json:
         """Objects of a list carry neither kind nor apiVersion."""

@@ -39,15 +39,15 @@ async def run_controller(kubeconfig: Path, *, stop: asyncio.Event) -> None:
         await stop.wait()
 
 
-async def run_api(kubeconfig: Path, *, stop: asyncio.Event) -> None:
-    """Play virt-api's webhooks, after virt-operator's last word: KubeVirt is deployed.
+async def run_api(kubeconfig: Path, *, stop: asyncio.Event, version: str = VERSION) -> None:
+    """Play virt-api's webhooks, after virt-operator's last word: KubeVirt is deployed, in this version.
 
     Raises:
         ConfigurationError: the kubeconfig cannot be used.
     """
     async with AsyncExitStack() as stack:
         admin = await _connect(stack, kubeconfig, agent="virt-api")
-        await _tell_deployed(admin)
+        await _tell_deployed(admin, version=version)
         port = await stack.enter_async_context(serve(admin))
         _say_ready(port=port)
         await stop.wait()
@@ -58,16 +58,16 @@ async def _connect(stack: AsyncExitStack, kubeconfig: Path, *, agent: str) -> Ap
     return await stack.enter_async_context(Api(configuration=configuration, connections=CONNECTIONS, user_agent=agent))
 
 
-async def _tell_deployed(admin: Api) -> None:
+async def _tell_deployed(admin: Api, *, version: str) -> None:
     """What virt-operator writes into each KubeVirt CR at the end of an installation."""
     resource = RESOURCES["KubeVirt"]
     status = {
         "phase": "Deployed",
         "observedDeploymentID": DEPLOYMENT,
         "targetDeploymentID": DEPLOYMENT,
-        "observedKubeVirtVersion": VERSION,
-        "targetKubeVirtVersion": VERSION,
-        "operatorVersion": VERSION,
+        "observedKubeVirtVersion": version,
+        "targetKubeVirtVersion": version,
+        "operatorVersion": version,
     }
     for item in (await admin.list(resource, params={}))["items"]:
         await admin.patch(

@@ -23,8 +23,8 @@ def with_nics(spec: Json, *, interfaces: list[Json], networks: list[Json]) -> Js
     return {**spec, "domain": {**domain, "devices": devices}, "networks": networks}
 
 
-def synced_spec(template: Json, vmi: Json) -> Json:
-    """The VMI's spec with what the template's NICs ask of it."""
+def synced_spec(template: Json, vmi: Json, *, renames: bool = True) -> Json:
+    """The VMI's spec with what the template's NICs ask of it; `renames`: NICs may go to other networks."""
     spec = vmi["spec"]
     interfaces, networks = interfaces_of(spec), networks_of(spec)
     present = {interface["name"]: index for index, interface in enumerate(interfaces)}
@@ -40,7 +40,7 @@ def synced_spec(template: Json, vmi: Json) -> Json:
     told = {row.get("name") for row in rows_of(vmi)}
     interfaces = [interface for interface in interfaces if not is_absent(interface) or interface["name"] in told]
     networks = in_order_of(interfaces, networks)
-    if is_condition(vmi, "LiveMigratable"):
+    if renames and is_condition(vmi, "LiveMigratable"):
         networks = _with_network_names(networks, template)
     return with_nics(spec, interfaces=interfaces, networks=networks)
 

@@ -1,189 +1,109 @@
-"""The VM controller: starts and stops the VMI, and syncs NICs (sections 3.2, 3.5 and 3.6). Pure."""
+"""The VM controller: starts and stops the VMI, and syncs NICs (sections 3.2 and 3.5). Pure."""
 
 from datetime import datetime
 
+from nicplug_sandbox.kubevirt import run_strategy
 from nicplug_sandbox.kubevirt.objects import (
     VM_FINALIZER,
-    VMI_FINALIZER,
     Json,
-    condition_of,
-    interfaces_of,
+    annotations_of,
     is_being_deleted,
-    is_condition,
     is_final,
-    is_migrating,
-    merged,
-    name_of,
-    namespace_of,
-    networks_of,
-    owner_reference,
-    phase_of,
     status_of,
     with_observed_versions,
 )
-from nicplug_sandbox.kubevirt.template_sync import cleared_template, synced_spec, vmi_patch, with_nics
-from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Event, Write, create, write
+from nicplug_sandbox.kubevirt.revisions import generation_of, named
+from nicplug_sandbox.kubevirt.run_strategy import GENERATION, View
+from nicplug_sandbox.kubevirt.template_sync import cleared_template, synced_spec, vmi_patch
+from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Write, change, write
 
-GENERATION = "kubevirt.io/vm-generation"
 HOTPLUG_ERROR = "HotPlugNetworkInterfaceError"
-OWN_CONDITIONS = ("Ready", "Failure", "RestartRequired")
+UPDATE_ERROR = "FailedUpdateError"
+PATCH_COMPLAINT = "error encountered when trying to patch vmi: {error}"
+UPDATE_COMPLAINT = (
+    "Error encountered when trying to update vm according to add volume and/or memory dump requests: {error}"
+)
 
 
-def sync(vm: Json, vmi: Json | None, *, default_binding: str = "bridge") -> Decision:
-    """Start or stop the VMI, then bring NICs to it and out of the template."""
+def first_writes(view: View) -> Decision:
+    """What comes before anything else: the API version, the VM's finalizer, the VMI's generation."""
+    vm = view.vm
     if (first := with_observed_versions(vm)) is not None:
         return Decision(writes=(write("update", "VirtualMachine", first),))
     if is_being_deleted(vm):
+        return NOTHING
+    return Decision(writes=(*_add_finalizer(vm), *_raise_generation(view)))
+
+
+def _add_finalizer(vm: Json) -> tuple[Write, ...]:
+    finalizers = vm["metadata"].get("finalizers")
+    if VM_FINALIZER in (finalizers or ()):
+        return ()
+    wanted = [*(finalizers or ()), VM_FINALIZER]
+    return (write("patch", "VirtualMachine", vm, body=change("/metadata/finalizers", old=finalizers, new=wanted)),)
+
+
+def _raise_generation(view: View) -> tuple[Write, ...]:
+    """The guest counts as of the VM's present generation while the template is still that of its start."""
+    vm, vmi = view.vm, view.vmi
+    if vmi is None or annotations_of(vmi).get(GENERATION) == str(generation_of(vm)):
+        return ()
+    revision = named(status_of(vmi).get("virtualMachineRevisionName", ""), view.revisions)
+    if revision is None or revision["data"]["spec"].get("template") != vm["spec"]["template"]:
+        return ()
+    old = vmi["metadata"].get("annotations")
+    new = {**annotations_of(vmi), GENERATION: str(generation_of(vm))}
+    return (write("patch", "VirtualMachineInstance", vmi, body=change("/metadata/annotations", old=old, new=new)),)
+
+
+def sync(view: View, *, now: datetime) -> Decision:
+    """Start or stop the VMI, or bring NICs to it and out of the template."""
+    vm, vmi = view.vm, view.vmi
+    if is_being_deleted(vm):
         return Decision(writes=_release(vm, vmi))
-    if (started := _run_strategy_step(vm, vmi, default_binding=default_binding)) is not NOTHING:
-        return started
+    step = run_strategy.step(view, now=now)
+    if step.writes:
+        return step
     if vmi is not None and is_being_deleted(vmi):
         return NOTHING
-    return Decision(writes=_sync_nics(vm, vmi))
-
-
-def run_strategy(vm: Json) -> str:
-    """The effective run strategy (1.1)."""
-    spec = vm["spec"]
-    if "running" in spec:
-        return "Always" if spec["running"] else "Halted"
-    return str(spec.get("runStrategy") or "Halted")
+    return Decision(writes=_sync_nics(view), again=step.again)
 
 
 def _release(vm: Json, vmi: Json | None) -> tuple[Write, ...]:
     """A VM that is being deleted: its VMI goes first."""
     if vmi is not None:
-        return () if is_being_deleted(vmi) else (_stop(vm, vmi),)
+        return () if is_being_deleted(vmi) else (run_strategy.stop(vm, vmi),)
     finalizers = vm["metadata"].get("finalizers") or []
     if VM_FINALIZER not in finalizers:
         return ()
     kept = [item for item in finalizers if item != VM_FINALIZER]
-    return (write("update", "VirtualMachine", {**vm, "metadata": {**vm["metadata"], "finalizers": kept}}),)
+    return (write("patch", "VirtualMachine", vm, body=change("/metadata/finalizers", old=finalizers, new=kept)),)
 
 
-def _run_strategy_step(vm: Json, vmi: Json | None, *, default_binding: str) -> Decision:
-    strategy = run_strategy(vm)
-    if vmi is None:
-        begins = strategy in ("Always", "RerunOnFailure") or (strategy == "Once" and not status_of(vm).get("created"))
-        return Decision(writes=(_start(vm, default_binding=default_binding),)) if begins else NOTHING
-    if is_being_deleted(vmi):
-        return NOTHING
-    again = {"Always": is_final(vmi), "RerunOnFailure": phase_of(vmi) == "Failed", "Halted": True}
-    return Decision(writes=(_stop(vm, vmi),)) if again.get(strategy, False) else NOTHING
-
-
-def _start(vm: Json, *, default_binding: str) -> Write:
-    body = new_vmi(vm, default_binding=default_binding)
-    started = "Started the virtual machine by creating the new virtual machine instance {name}"
-    failed = "Error creating virtual machine instance: {error}"
-    return create(
-        "VirtualMachineInstance", body,
-        said=Event(about=vm, kind="VirtualMachine", reason="SuccessfulCreate", message=started),
-        failed=Event(about=vm, kind="VirtualMachine", reason="FailedCreate", message=failed, type="Warning"),
-    )  # fmt: skip
-
-
-def _stop(vm: Json, vmi: Json) -> Write:
-    stopped = "Stopped the virtual machine by deleting the virtual machine instance {name}"
-    failed = "Error deleting virtual machine instance {name}: {error}"
-    return write(
-        "delete", "VirtualMachineInstance", vmi,
-        said=Event(about=vm, kind="VirtualMachine", reason="SuccessfulDelete", message=stopped),
-        failed=Event(about=vm, kind="VirtualMachine", reason="FailedDelete", message=failed, type="Warning"),
-    )  # fmt: skip
-
-
-def new_vmi(vm: Json, *, default_binding: str = "bridge") -> Json:
-    """The VMI of a VM (3.5); the pod network comes to the VMI alone, not to the template (1.2)."""
-    template = vm["spec"]["template"]
-    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
-    devices = (spec.get("domain") or {}).get("devices") or {}
-    if not interfaces_of(spec) and not networks_of(spec) and devices.get("autoattachPodInterface") is not False:
-        nic = {"name": "default", default_binding: {}}
-        spec = with_nics(spec, interfaces=[nic], networks=[{"name": "default", "pod": {}}])
-    generation = str(vm["metadata"].get("generation", 1))
-    return {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstance",
-        "metadata": {
-            "name": name_of(vm),
-            "namespace": namespace_of(vm),
-            "labels": dict(metadata.get("labels") or {}),
-            "annotations": {**(metadata.get("annotations") or {}), GENERATION: generation},
-            "ownerReferences": [owner_reference(vm, "VirtualMachine")],
-            "finalizers": [VM_FINALIZER, VMI_FINALIZER],
-        },
-        "spec": spec,
-    }
-
-
-def _sync_nics(vm: Json, vmi: Json | None) -> tuple[Write, ...]:
-    template = vm["spec"]["template"]
-    spec = synced_spec(template["spec"], vmi) if vmi is not None else None
+def _sync_nics(view: View) -> tuple[Write, ...]:
+    vm, vmi, template = view.vm, view.vmi, view.vm["spec"]["template"]
+    renames = view.settings.is_on("LiveUpdateNADRef")
+    spec = synced_spec(template["spec"], vmi, renames=renames) if vmi is not None else None
     writes: list[Write] = []
     if vmi is not None and spec is not None and (patch := vmi_patch(vmi, spec)):
-        writes.append(write("patch", "VirtualMachineInstance", vmi, body=patch))
+        writes.append(
+            write(
+                "patch", "VirtualMachineInstance", vmi, body=patch,
+                reason=HOTPLUG_ERROR, complaint=PATCH_COMPLAINT,
+            )
+        )  # fmt: skip
     cleared = cleared_template(template["spec"], spec=spec, vmi=vmi)
     if cleared is not template["spec"]:
         wanted = {**vm, "spec": {**vm["spec"], "template": {**template, "spec": cleared}}}
-        writes.append(write("update", "VirtualMachine", wanted))
+        writes.append(write("update", "VirtualMachine", wanted, reason=UPDATE_ERROR, complaint=UPDATE_COMPLAINT))
     return tuple(writes)
 
 
-def status(vm: Json, vmi: Json | None, *, now: datetime, error: str = "") -> Decision:
-    """Write the VM's status when it differs; `error` is that of the sync before."""
-    present = status_of(vm)
-    wanted = {
-        **{key: value for key, value in present.items() if key not in ("created", "ready")},
-        **({"created": True} if vmi is not None else {}),
-        **({"ready": True} if vmi is not None and is_condition(vmi, "Ready") else {}),
-        "printableStatus": printable_status(vm, vmi, now=now),
-        "conditions": _conditions(vm, vmi, now=now, error=error),
-        "desiredGeneration": vm["metadata"].get("generation", 1),
-    }
-    if vmi is not None and (generation := (vmi["metadata"].get("annotations") or {}).get(GENERATION)):
-        wanted["observedGeneration"] = int(generation)
-    if wanted == present:
+def let_go(vmi: Json | None) -> Decision:
+    """A guest that has ended is given free, once the VM's status has what there was to record of it."""
+    finalizers = (vmi["metadata"].get("finalizers") or []) if vmi is not None else []
+    if vmi is None or not is_final(vmi) or VM_FINALIZER not in finalizers:
         return NOTHING
-    return Decision(writes=(write("update-status", "VirtualMachine", {**vm, "status": wanted}),))
-
-
-def _conditions(vm: Json, vmi: Json | None, *, now: datetime, error: str) -> list[Json]:
-    present = list(status_of(vm).get("conditions") or ())
-    wanted, gone = [_ready(vmi)], set()
-    if error:
-        message = f"error encountered when trying to patch vmi: {error}"
-        wanted.append({"type": "Failure", "status": "True", "reason": HOTPLUG_ERROR, "message": message})
-    else:
-        gone.add("Failure")
-    if vmi is not None:
-        mirrored = [item for item in status_of(vmi).get("conditions") or () if item["type"] not in OWN_CONDITIONS]
-        wanted += mirrored
-        gone |= {item["type"] for item in present} - {item["type"] for item in mirrored} - set(OWN_CONDITIONS)
-    return merged(present, wanted, gone=gone, now=now)
-
-
-def _ready(vmi: Json | None) -> Json:
-    if vmi is None:
-        return {"type": "Ready", "status": "False", "reason": "VMINotExists", "message": "VMI does not exist"}
-    missing = "VMI is missing the Ready condition"
-    found = condition_of(vmi, "Ready")
-    return found or {"type": "Ready", "status": "False", "reason": "VMIConditionMissing", "message": missing}
-
-
-def printable_status(vm: Json, vmi: Json | None, *, now: datetime) -> str:
-    """The word for people (3.6), as far as these controllers can tell it; the first match wins."""
-    if is_being_deleted(vm):
-        return "Terminating"
-    if vmi is None:
-        return "Starting" if run_strategy(vm) in ("Always", "RerunOnFailure") else "Stopped"
-    if not is_final(vmi) and is_being_deleted(vmi):
-        return "Stopping"
-    if is_migrating(vmi, now=now):
-        return "Migrating"
-    if phase_of(vmi) == "Running":
-        return "Paused" if is_condition(vmi, "Paused") else "Running"
-    scheduled = condition_of(vmi, "PodScheduled")
-    if scheduled is not None and scheduled["status"] == "False" and scheduled.get("reason") == "Unschedulable":
-        return "ErrorUnschedulable"
-    return "Stopped" if is_final(vmi) else "Starting"
+    kept = [item for item in finalizers if item != VM_FINALIZER]
+    body = change("/metadata/finalizers", old=finalizers, new=kept)
+    return Decision(writes=(write("patch", "VirtualMachineInstance", vmi, body=body),))

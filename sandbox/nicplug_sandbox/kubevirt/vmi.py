@@ -1,11 +1,11 @@
 """The VMI controller: the launcher pod, its networks annotation, and the VMI's status (sections 4.2 to 4.7). Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from nicplug_sandbox.kubevirt import migration_required
-from nicplug_sandbox.kubevirt.launcher_pod import UNPAUSED, current_pod, launcher_pod, pods_of
+from nicplug_sandbox.kubevirt.launcher_pod import UNPAUSED, current_pod, image_of, launcher_pod, pods_of
 from nicplug_sandbox.kubevirt.objects import (
     NETWORKS,
     NODE_NAME,
@@ -29,11 +29,25 @@ from nicplug_sandbox.kubevirt.objects import (
     uid_of,
     with_observed_versions,
 )
-from nicplug_sandbox.kubevirt.pod_networks import is_same, live_annotation, status_rows
-from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Event, Write, change, create, pointer, write
+from nicplug_sandbox.kubevirt.pod_networks import is_same, live_annotation, missing_network, status_rows
+from nicplug_sandbox.kubevirt.settings import ClusterSettings
+from nicplug_sandbox.kubevirt.writes import (
+    NOTHING,
+    Decision,
+    Event,
+    Write,
+    WriteRefused,
+    change,
+    create,
+    pointer,
+    write,
+)
 
 DESCHEDULER = "descheduler.alpha.kubernetes.io/request-evict-only"
 KIND: Final = "VirtualMachineInstance"
+OUTDATED_LABEL = "kubevirt.io/outdatedLauncherImage"
+EVICTION = "EvictionRequested"
+FAILED_CREATE, FAILED_PATCH = "FailedCreate", "FailedPodPatch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +58,15 @@ class View:
         pods: those that the VMI controls.
         is_owned: the VM that controls it exists.
         has_running_migration: a migration of it is in a running phase.
+        networks: namespace and name of the attachment definitions, where KubeVirt looks them up.
     """
 
     vmi: Json
     pods: list[Json]
     is_owned: bool = False
     has_running_migration: bool = False
+    settings: ClusterSettings = field(default_factory=ClusterSettings)
+    networks: frozenset[tuple[str, str]] | None = None
 
 
 def sync(view: View) -> Decision:
@@ -64,13 +81,15 @@ def sync(view: View) -> Decision:
         if phase_of(vmi) not in ("", "Pending"):
             return NOTHING
         if view.has_running_migration:
-            return Decision(error="active migration exists")
-        return Decision(writes=(_create(vmi),))
+            return Decision(error="active migration exists", reason=FAILED_CREATE)
+        if missing := missing_network(vmi, view.networks):
+            return Decision(error=f"failed to render launch manifest: {missing}", reason=FAILED_CREATE)
+        return Decision(writes=(_create(vmi, view.settings),))
     writes = []
     if is_pod_ready(pod) and (text := live_annotation(vmi, pod)) is not None:
-        writes.append(write("patch", "Pod", pod, body=annotation_patch(pod, text)))
+        writes.append(write("patch", "Pod", pod, body=annotation_patch(pod, text), reason=FAILED_PATCH))
     if phase_of(vmi) == "Running" and (gate := _gate(vmi, pod)) is not None:
-        writes.append(write("patch-status", "Pod", pod, body=gate))
+        writes.append(write("patch-status", "Pod", pod, body=gate, reason=FAILED_PATCH))
     return Decision(writes=tuple(writes))
 
 
@@ -95,9 +114,9 @@ def _gate(vmi: Json, pod: Json) -> list[Json] | None:
     return change("/status/conditions", old=old, new=[*(item for item in old if item["type"] != UNPAUSED), fresh])
 
 
-def _create(vmi: Json) -> Write:
+def _create(vmi: Json, settings: ClusterSettings) -> Write:
     return create(
-        "Pod", launcher_pod(vmi),
+        "Pod", launcher_pod(vmi, image=settings.launcher_image), reason=FAILED_CREATE,
         said=Event(about=vmi, kind=KIND, reason="SuccessfulCreate", message="Created virtual machine pod {name}"),
         failed=Event(
             about=vmi, kind=KIND, reason="FailedCreate", message="Error creating pod: {error}", type="Warning"
@@ -110,13 +129,13 @@ def _delete(vmi: Json, pod: Json) -> Write:
     return write("delete", "Pod", pod, said=said)
 
 
-def status(view: View, *, now: datetime, error: str = "") -> Decision:
+def status(view: View, *, now: datetime, error: WriteRefused | None = None) -> Decision:
     """The VMI: a full update while the controller owns it, JSON patches while the node agent does (1.3.1).
 
     Args:
         view: after the sync.
         now: current time.
-        error: why the pod could not be made in this pass.
+        error: of the sync in this pass.
     """
     vmi = view.vmi
     match phase_of(vmi):
@@ -132,7 +151,7 @@ def _update(vmi: Json, wanted: Json) -> Decision:
     return NOTHING if wanted == vmi else Decision(writes=(write("update", "VirtualMachineInstance", wanted),))
 
 
-def _owned(view: View, *, now: datetime, error: str) -> Json:
+def _owned(view: View, *, now: datetime, error: WriteRefused | None) -> Json:
     """The VMI as it must be while the controller owns it."""
     vmi, pod = view.vmi, current_pod(view.vmi, view.pods)
     conditions = _with_synchronized(_conditions(view, pod, now=now), now=now, error=error)
@@ -153,13 +172,11 @@ def _owned(view: View, *, now: datetime, error: str) -> Json:
 
 
 def _final(view: View) -> Json:
-    """A VMI that has ended gives its finalizers back when its pods are gone."""
+    """A VMI that has ended gives its finalizers back when its pods are gone; the VM controller's if that VM is."""
     vmi = view.vmi
     if pods_of(vmi, view.pods):
         return vmi
     gone = {VMI_FINALIZER} if view.is_owned else {VMI_FINALIZER, VM_FINALIZER}
-    if is_being_deleted(vmi):
-        gone.add(VM_FINALIZER)
     finalizers = vmi["metadata"].get("finalizers") or []
     kept = [item for item in finalizers if item not in gone]
     return vmi if kept == finalizers else {**vmi, "metadata": {**vmi["metadata"], "finalizers": kept}}
@@ -176,15 +193,28 @@ def _patch(view: View, *, now: datetime) -> Decision:
         rows = status_rows(vmi, pod)
         if not is_same(rows_of(vmi), rows):
             new["interfaces"] = rows
+        if image := image_of(pod):
+            new["launcherContainerImageVersion"] = image
         required = next((item for item in new["conditions"] if item["type"] == migration_required.TYPE), None)
         if required is not None and required["status"] == "False":
             again = migration_required.LOOK_AGAIN_SECONDS
     changed = [
         change(f"/status/{key}", old=old.get(key), new=value) for key, value in new.items() if value != old.get(key)
     ]
+    if phase_of(vmi) == "Running" and pod is not None:
+        changed += _labels(vmi, is_outdated=image_of(pod) not in ("", view.settings.launcher_image))
     body = [operation for pair in changed for operation in pair]
     writes = (write("patch", "VirtualMachineInstance", vmi, body=body),) if body else ()
     return Decision(writes=writes, again=again)
+
+
+def _labels(vmi: Json, *, is_outdated: bool) -> list[list[Json]]:
+    """The change of the VMI's labels that tells whether an older KubeVirt has made its pod."""
+    old = labels_of(vmi)
+    if (OUTDATED_LABEL in old) == is_outdated:
+        return []
+    kept = {key: value for key, value in old.items() if key != OUTDATED_LABEL}
+    return [change("/metadata/labels", old=old, new={**kept, **({OUTDATED_LABEL: ""} if is_outdated else {})})]
 
 
 def active(view: View) -> Json:
@@ -194,27 +224,32 @@ def active(view: View) -> Json:
 
 def _conditions(view: View, pod: Json | None, *, now: datetime) -> list[Json]:
     vmi = view.vmi
-    present = list(status_of(vmi).get("conditions") or ())
-    wanted, gone = [_ready(vmi, pod)], []
+    told = {"Ready": _ready(vmi, pod), EVICTION: _eviction(vmi)}
     if pod is not None and phase_of(vmi) in ("", "Pending", "Scheduling"):
         scheduled = condition_of(pod, "PodScheduled")
-        if scheduled is not None and scheduled["status"] == "False":
-            wanted.append(scheduled)
-        else:
-            gone.append("PodScheduled")
-    if phase_of(vmi) == "Running" and pod is not None and not is_migrating(vmi, now=now):
-        required = migration_required.wanted_condition(vmi, pod, now=now)
-        if required is None:
-            gone.append(migration_required.TYPE)
-        else:
-            wanted.append(required)
-    return merged(present, wanted, gone=gone, now=now)
+        told["PodScheduled"] = scheduled if scheduled is not None and scheduled["status"] == "False" else None
+    is_evaluated = view.settings.migrates_for_nics and phase_of(vmi) == "Running"
+    if is_evaluated and pod is not None and not is_migrating(vmi, now=now):
+        renames = view.settings.is_on("LiveUpdateNADRef")
+        told[migration_required.TYPE] = migration_required.wanted_condition(vmi, pod, now=now, renames=renames)
+    wanted = [item for item in told.values() if item is not None]
+    gone = [kind for kind, item in told.items() if item is None]
+    return merged(status_of(vmi).get("conditions") or (), wanted, gone=gone, now=now)
 
 
-def _with_synchronized(conditions: list[Json], *, now: datetime, error: str) -> list[Json]:
+def _eviction(vmi: Json) -> Json | None:
+    if not status_of(vmi).get("evacuationNodeName"):
+        return None
+    return {"type": EVICTION, "status": "True", "reason": EVICTION, "message": "VMI is marked for eviction"}
+
+
+def _with_synchronized(conditions: list[Json], *, now: datetime, error: WriteRefused | None) -> list[Json]:
     """Tell of a failed sync, while the controller owns the VMI."""
-    failed = {"type": "Synchronized", "status": "False", "reason": "FailedCreate", "message": error}
-    return merged(conditions, [failed] if error else [], gone=() if error else ("Synchronized",), now=now)
+    if error is None:
+        return merged(conditions, [], gone=("Synchronized",), now=now)
+    reason = error.reason or FAILED_CREATE
+    failed = {"type": "Synchronized", "status": "False", "reason": reason, "message": error.message}
+    return merged(conditions, [failed], now=now)
 
 
 def _ready(vmi: Json, pod: Json | None) -> Json:

@@ -1,10 +1,13 @@
-"""The workload updater: migrates what a change waits for, and aborts what no change waits for (section 4.6). Pure."""
+"""The workload updater: migrates or evicts what a change waits for, and aborts what none waits for (4.6). Pure."""
 
 import random
 from collections.abc import Callable
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from nicplug_sandbox.kubevirt.migration_rules import is_running, vmi_of
+from nicplug_sandbox.kubevirt.launcher_pod import current_pod
+from nicplug_sandbox.kubevirt.migration_rules import is_running
 from nicplug_sandbox.kubevirt.objects import (
     WORKLOAD_UPDATE,
     Json,
@@ -18,48 +21,98 @@ from nicplug_sandbox.kubevirt.objects import (
     namespace_of,
     phase_of,
     status_of,
-    uid_of,
 )
 from nicplug_sandbox.kubevirt.settings import ClusterSettings
-from nicplug_sandbox.kubevirt.writes import NOTHING, Decision, Event, Write, create, write
+from nicplug_sandbox.kubevirt.writes import Event, Write, create, write
 
 FORCED_ABORTION = "kubevirt.io/testWorkloadUpdateMigrationAbortion"
-THROTTLE_SECONDS = 5.0
-"""From a change in the cluster to the pass that sees it, as measured beside virt-controller 1.9.0."""
+THROTTLE = timedelta(seconds=5)
+"""From a change in the cluster to the pass that sees it."""
+LONGEST_BACKOFF = timedelta(seconds=300)
 BUSY_SECONDS = 0.1
-"""KubeVirt looks again after 30 ns while something waits, by a slip; this often is enough to act alike."""
+"""KubeVirt looks again after 30 ns while something is to be done, by a slip; this often is enough to act alike."""
+VMI: Final = "VirtualMachineInstance"
 
 Shuffle = Callable[[list[Json]], None]
 
 
-def sync(
-    *,
-    vmis: list[Json],
-    migrations: list[Json],
-    settings: ClusterSettings,
-    now: datetime,
-    shuffle: Shuffle = random.shuffle,
-) -> Decision:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Updates:
+    """What one pass found.
+
+    Attributes:
+        outdated: all that wait for an update, also those that are on the move for it.
+        writes: each stands for itself: a refused one does not keep the others back.
+        evicts: pods are evicted; the next batch waits.
+        again: whether to look again soon.
+    """
+
+    outdated: int
+    writes: tuple[Write, ...]
+    evicts: bool
+    again: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What the updater sees.
+
+    Attributes:
+        pods: all launcher pods.
+        last_eviction: when this virt-controller evicted the last batch.
+    """
+
+    vmis: list[Json]
+    migrations: list[Json]
+    settings: ClusterSettings
+    pods: list[Json]
+    last_eviction: datetime | None = None
+
+
+def sync(view: View, *, now: datetime, shuffle: Shuffle = random.shuffle) -> Updates:
     """One pass over all VMIs."""
-    if not settings.is_deployed:
-        return NOTHING
-    running = [vmi for vmi in vmis if phase_of(vmi) == "Running" and not is_being_deleted(vmi)]
-    aborted = [item for vmi in running for item in to_abort(vmi, migrations, now=now)]
-    waiting = [vmi for vmi in running if needs_migration(vmi, now=now)]
-    free = settings.parallel_per_cluster - sum(1 for item in migrations if is_running(item) and not is_final(item))
-    chosen = [
-        vmi
-        for vmi in waiting
-        if not in_flight(vmi, migrations)
-        and "LiveMigrate" in settings.update_methods
-        and is_condition(vmi, "LiveMigratable")
-    ]
-    shuffle(chosen)
-    writes = [
-        *(_abort(vmi_of(item, running) or item, item) for item in aborted),
-        *map(_migrate, chosen[: max(0, free)]),
-    ]
-    return Decision(writes=tuple(writes), again=BUSY_SECONDS if waiting else None)
+    settings = view.settings
+    aborted, outdated, migrates, evicts = [], 0, [], []
+    for vmi in view.vmis:
+        if phase_of(vmi) != "Running" or is_being_deleted(vmi):
+            continue
+        is_old = is_outdated(vmi, settings)
+        if not is_old and (marked := to_abort(vmi, view.migrations)):
+            aborted += [(vmi, item) for item in marked]
+            continue
+        if not is_old and not needs_migration(vmi, now=now):
+            continue
+        outdated += 1
+        if is_migrating(vmi, now=now) or in_flight(vmi, view.migrations):
+            continue
+        if "LiveMigrate" in settings.update_methods and is_condition(vmi, "LiveMigratable"):
+            migrates.append(vmi)
+        elif "Evict" in settings.update_methods:
+            evicts.append(vmi)
+    shuffle(migrates)
+    free = settings.parallel_per_cluster - sum(is_running(item) for item in view.migrations)
+    chosen, batch = migrates[: max(0, free)], _batch(evicts, view, now=now)
+    pods = [(vmi, pod) for vmi in batch if (pod := current_pod(vmi, view.pods)) is not None]
+    return Updates(
+        outdated=outdated,
+        writes=(*map(_migrate, chosen), *(_evict(*pair) for pair in pods), *(_abort(*pair) for pair in aborted)),
+        evicts=bool(batch),
+        again=bool(migrates or evicts or aborted),
+    )
+
+
+def _batch(vmis: list[Json], view: View, *, now: datetime) -> list[Json]:
+    """At most so many at once, and the next ones only after the interval."""
+    last = view.last_eviction
+    if last is not None and now <= last + view.settings.eviction_interval:
+        return []
+    return vmis[: view.settings.eviction_batch]
+
+
+def is_outdated(vmi: Json, settings: ClusterSettings) -> bool:
+    """Whether an older KubeVirt has made the launcher."""
+    image = status_of(vmi).get("launcherContainerImageVersion")
+    return bool(image) and image != settings.launcher_image
 
 
 def has_change(vmi: Json) -> bool:
@@ -73,7 +126,7 @@ def has_change(vmi: Json) -> bool:
 
 
 def needs_migration(vmi: Json, *, now: datetime) -> bool:
-    """Whether the updater wants to migrate the VMI."""
+    """Whether the updater wants to migrate the VMI for a change."""
     return not is_migrating(vmi, now=now) and FORCED_ABORTION not in annotations_of(vmi) and has_change(vmi)
 
 
@@ -82,24 +135,21 @@ def in_flight(vmi: Json, migrations: list[Json]) -> bool:
     return any(not is_final(item) and _is_of(item, vmi) for item in migrations)
 
 
-def to_abort(vmi: Json, migrations: list[Json], *, now: datetime) -> list[Json]:
-    """The marked, unfinished migrations of a VMI that nothing waits for; none once the target has the guest."""
-    state = status_of(vmi).get("migrationState") or {}
-    wants = has_change(vmi) and FORCED_ABORTION not in annotations_of(vmi)
+def to_abort(vmi: Json, migrations: list[Json]) -> list[Json]:
+    """The marked, unfinished migrations of a VMI that nothing waits for.
+
+    None once the target has the guest; KubeVirt does not ask which migration has brought it there, and so spares also
+    one that has not been handed off yet after one that has succeeded.
+    """
     marked = [
         item
         for item in migrations
-        if _is_of(item, vmi)
-        and not is_final(item)
-        and not is_being_deleted(item)
-        and WORKLOAD_UPDATE in annotations_of(item)
+        if _is_of(item, vmi) and not is_final(item) and WORKLOAD_UPDATE in annotations_of(item)
     ]
-    if wants or not marked:
-        return []
-    is_there = state.get("targetNodeDomainReadyTimestamp") and state.get("migrationUid") in {
-        uid_of(item) for item in marked
-    }
-    return [] if is_there else marked
+    if FORCED_ABORTION in annotations_of(vmi):
+        return marked
+    state = status_of(vmi).get("migrationState") or {}
+    return [] if has_change(vmi) or state.get("targetNodeDomainReadyTimestamp") else marked
 
 
 def _is_of(migration: Json, vmi: Json) -> bool:
@@ -107,6 +157,7 @@ def _is_of(migration: Json, vmi: Json) -> bool:
 
 
 def _migrate(vmi: Json) -> Write:
+    priority = "user-triggered" if has_change(vmi) else "system-critical"
     body: Json = {
         "apiVersion": "kubevirt.io/v1",
         "kind": "VirtualMachineInstanceMigration",
@@ -115,14 +166,25 @@ def _migrate(vmi: Json) -> Write:
             "namespace": namespace_of(vmi),
             "annotations": {WORKLOAD_UPDATE: ""},
         },
-        "spec": {"vmiName": name_of(vmi), "priority": "user-triggered"},
+        "spec": {"vmiName": name_of(vmi), "priority": priority},
     }
     made = "Created Migration {name} for automated workload update"
     failed = "Error creating a Migration for automated workload update: {error}"
     return create(
         "VirtualMachineInstanceMigration", body,
-        said=Event(about=vmi, kind="VirtualMachineInstance", reason="SuccessfulCreate", message=made),
-        failed=Event(about=vmi, kind="VirtualMachineInstance", reason="FailedCreate", message=failed, type="Warning"),
+        said=Event(about=vmi, kind=VMI, reason="SuccessfulCreate", message=made),
+        failed=Event(about=vmi, kind=VMI, reason="FailedCreate", message=failed, type="Warning"),
+    )  # fmt: skip
+
+
+def _evict(vmi: Json, pod: Json) -> Write:
+    # The empty error that KubeVirt prints into its success is part of the text.
+    done = "Initiated eviction of VMI as part of automated workload update: <nil>"
+    failed = "Error deleting VMI during automated workload update: {error}"
+    return write(
+        "evict", "Pod", pod,
+        said=Event(about=vmi, kind=VMI, reason="SuccessfulEvict", message=done),
+        failed=Event(about=vmi, kind=VMI, reason="FailedEvict", message=failed, type="Warning"),
     )  # fmt: skip
 
 
@@ -131,8 +193,6 @@ def _abort(vmi: Json, migration: Json) -> Write:
     done, failed = f"Aborted change for vmi: {name}", f"Failed to abort change for vmi: {name}: {{error}}"
     return write(
         "delete", "VirtualMachineInstanceMigration", migration,
-        said=Event(about=vmi, kind="VirtualMachineInstance", reason="SuccessfulChangeAbortion", message=done),
-        failed=Event(
-            about=vmi, kind="VirtualMachineInstance", reason="FailedChangeAbortion", message=failed, type="Warning"
-        ),
+        said=Event(about=vmi, kind=VMI, reason="SuccessfulChangeAbortion", message=done),
+        failed=Event(about=vmi, kind=VMI, reason="FailedChangeAbortion", message=failed),
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """What a controller decides, as values: writes in order, what is said about each, and when to look again. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nicplug_sandbox.kubevirt.objects import Json, name_of, namespace_of, uid_of
@@ -11,8 +11,25 @@ Kind = Literal[
     "VirtualMachineInstanceMigration",
     "KubeVirt",
     "Pod",
+    "ControllerRevision",
+    "Node",
+    "NetworkAttachmentDefinition",
 ]
-Verb = Literal["create", "update", "update-status", "patch", "patch-status", "delete"]
+Verb = Literal["create", "update", "update-status", "patch", "patch-status", "delete", "evict"]
+
+
+class WriteRefused(Exception):
+    """A write was refused, or a pass failed for a reason of its own; it is repeated with back-off.
+
+    Attributes:
+        message: the API server's, within the words of the write.
+        reason: of the condition that tells of it.
+    """
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +46,10 @@ class Event:
     message: str
     type: Literal["Normal", "Warning"] = "Normal"
 
+    def told(self, *, name: str = "", error: str = "") -> "Event":
+        """The event with its message complete."""
+        return replace(self, message=self.message.replace("{name}", name).replace("{error}", error))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
@@ -39,6 +60,8 @@ class Write:
         body: the object, or the JSON patch; an update carries the resourceVersion that was read.
         said: the event when it succeeds.
         failed: the event when it is refused.
+        reason: of the condition that tells of a refusal.
+        complaint: what that condition says, with `{error}`.
     """
 
     verb: Verb
@@ -49,6 +72,12 @@ class Write:
     body: Json | list[Json] | None = None
     said: Event | None = None
     failed: Event | None = None
+    reason: str = ""
+    complaint: str = "{error}"
+
+    def refused(self, error: str) -> WriteRefused:
+        """What the refusal of this write is to the pass."""
+        return WriteRefused(self.complaint.replace("{error}", error), reason=self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +89,14 @@ class Decision:
         events: that no write stands behind.
         again: after how many seconds to look again, besides at every change.
         error: why the pass failed; it is repeated with back-off.
+        reason: of the condition that tells of it.
     """
 
     writes: tuple[Write, ...] = ()
     events: tuple[Event, ...] = ()
     again: float | None = None
     error: str = ""
+    reason: str = ""
 
 
 NOTHING = Decision()
@@ -79,22 +110,33 @@ def write(
     body: Json | list[Json] | None = None,
     said: Event | None = None,
     failed: Event | None = None,
+    reason: str = "",
+    complaint: str = "{error}",
 ) -> Write:
     """A write of an object that exists; an update sends the object itself unless a body is given."""
     wanted = obj if body is None and verb.startswith("update") else body
     return Write(
         verb=verb, kind=kind, namespace=namespace_of(obj), name=name_of(obj), uid=uid_of(obj),
-        body=wanted, said=said, failed=failed,
+        body=wanted, said=said, failed=failed, reason=reason, complaint=complaint,
     )  # fmt: skip
 
 
-def create(kind: Kind, obj: Json, *, said: Event | None = None, failed: Event | None = None) -> Write:
+def create(
+    kind: Kind,
+    obj: Json,
+    *,
+    said: Event | None = None,
+    failed: Event | None = None,
+    reason: str = "",
+    complaint: str = "{error}",
+) -> Write:
     """A write of a new object."""
     metadata = obj["metadata"]
     name = metadata.get("name") or metadata["generateName"]
     return Write(
-        verb="create", kind=kind, namespace=metadata["namespace"], name=name, body=obj, said=said, failed=failed
-    )
+        verb="create", kind=kind, namespace=metadata["namespace"], name=name, body=obj,
+        said=said, failed=failed, reason=reason, complaint=complaint,
+    )  # fmt: skip
 
 
 def change(path: str, *, old: object, new: object) -> list[Json]:

@@ -24,7 +24,19 @@ Work = Callable[[Key], Awaitable[float | None]]
 class WorkQueue:
     """Coalesces by key, bounds the concurrency, repeats with back-off what failed."""
 
-    def __init__(self, *, name: str, work: Work, concurrency: int) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        work: Work,
+        concurrency: int,
+        first_backoff: float = FIRST_BACKOFF_SECONDS,
+        longest_backoff: float = LONGEST_BACKOFF_SECONDS,
+        is_patient: bool = True,
+    ) -> None:
+        """`is_patient`: a change that arrives during a failed attempt waits for the back-off, too."""
+        self._is_patient = is_patient
+        self._first_backoff, self._longest_backoff = first_backoff, longest_backoff
         self._name = name
         self._work = work
         self._free = concurrency
@@ -34,9 +46,12 @@ class WorkQueue:
         self._dirty: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._is_closed = False
 
     def add(self, key: Key, *, after: float = 0.0) -> None:
         """Work on `key` now, or in `after` seconds; an earlier appointment of the same key stays."""
+        if self._is_closed:
+            return
         if after > 0:
             self._add_later(key, after=after)
         elif key in self._running:
@@ -48,7 +63,8 @@ class WorkQueue:
             self._start()
 
     async def close(self) -> None:
-        """Cancel everything."""
+        """Cancel everything; nothing begins any more, whatever is added."""
+        self._is_closed = True
         for timer in self._timers.values():
             timer.cancel()
         tasks = list(self._running.values())
@@ -109,7 +125,8 @@ class WorkQueue:
             if key in self._dirty:
                 self._dirty.discard(key)
                 # What arrived during a failed attempt must not cut the back-off short for ever.
-                self.add(key, after=again if key in self._failures and again else 0.0)
+                waits = self._is_patient and key in self._failures and again
+                self.add(key, after=again if waits and again else 0.0)
             elif again is not None:
                 self.add(key, after=max(again, 0.001))
             self._start()
@@ -117,4 +134,4 @@ class WorkQueue:
     def _back_off(self, key: Key) -> float:
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
-        return float(min(FIRST_BACKOFF_SECONDS * 2**count, LONGEST_BACKOFF_SECONDS))
+        return float(min(self._first_backoff * 2 ** min(count, 32), self._longest_backoff))

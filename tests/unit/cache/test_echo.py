@@ -27,7 +27,7 @@ def test_same_or_older_version_is_not_read(caches: Caches, version: str) -> None
     assert caches.observe(CachedKind.VM, vm(version=version, status="Stopped")) == []
     kept = caches.vms.get(VmKey("default", "vm"))
     assert kept is not None
-    assert kept.read_status() == {"printableStatus": "Running"}
+    assert kept.status.members == {"printableStatus": "Running"}
 
 
 def test_newer_version_is_read(caches: Caches) -> None:

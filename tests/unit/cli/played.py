@@ -73,7 +73,7 @@ def played_server() -> Iterator[PlayedServer]:
             self.end_headers()
             self.wfile.write(text)
 
-        do_GET = do_PUT = do_PATCH = do_POST = _serve
+        do_GET = do_PUT = do_PATCH = do_POST = do_DELETE = _serve
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

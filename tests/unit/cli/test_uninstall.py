@@ -10,7 +10,7 @@ import pytest
 from tests.build import Json
 from tests.unit.cli.played import CommandLine, PlayedServer, collection
 
-from nicplug.cli.uninstall.parts import DEFINITIONS, GUARD, IN_ORDER, OF_USERS
+from nicplug.cli.uninstall.parts import DEFINITIONS, GUARD, IN_ORDER, OF_USERS, OWN_DEFINITIONS
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, KUBEVIRTS, NAMESPACES
 from nicplug.model.names import INSTALLED_SELECTOR
 from nicplug_sandbox.yaml_documents import read_documents
@@ -53,8 +53,10 @@ def test_without_yes_it_only_says_what_would_go_and_keeps_the_guard(
 
 
 def test_a_purge_takes_the_guard_and_the_crds_along(nicplug: CommandLine, installed: PlayedServer) -> None:
-    found = removed(nicplug, "--purge")
-    assert set(found) == {"nicplug-operator", "nicplug-instances", GUARD, *DEFINITIONS}
+    crds = (*DEFINITIONS, *OWN_DEFINITIONS)
+    installed.answers[path(CUSTOM_RESOURCE_DEFINITIONS)] = collection(*map(item, crds), item("other.nicplug.io"))
+    assert set(removed(nicplug, "--purge")) == {"nicplug-operator", "nicplug-instances", GUARD, *crds}
+    assert removed(nicplug) == ["nicplug-operator", "nicplug-instances"]
 
 
 def test_a_purge_did_not_say_that_kubevirt_objects_go(nicplug: CommandLine, installed: PlayedServer) -> None:
@@ -108,7 +110,7 @@ def test_everything_that_is_installed_has_the_label_and_a_place_in_the_order() -
     """What kustomize installs and no kind of the order has would be left behind."""
     root = Path(__file__).resolve().parents[3]
     kubectl = Path(sys.executable).parent / "kubectl"
-    folders = ("base", "overlays/restricted-namespace", "overlays/high-availability")
+    folders = ("base", "overlays/restricted-namespace", "overlays/high-availability", "overlays/companion")
     for folder in folders:
         built = subprocess.run(
             [kubectl, "kustomize", root / "deploy" / "kustomize" / folder], check=True, capture_output=True, text=True

@@ -9,7 +9,7 @@ from tests.build import NOW, later
 from tests.unit.plan.nic.path.evidence import evidence
 
 from nicplug.insight.coming import coming
-from nicplug.insight.nics import NicRow
+from nicplug.insight.nic_rows import NicRow
 from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.waiting import waits_for
 from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure, OverridingObject, cluster_policy, overridden

@@ -14,7 +14,7 @@ from nicplug.plan.outcome import Severity
 @pytest.mark.parametrize("transition", [item.name for item in fields(Transitions)])
 def test_each_event_about_progress_of_a_nic_has_a_place(transition: str) -> None:
     """The planner's reasons and the places are in two lists."""
-    [record] = parse_operations([operation("blue")], default_time=NOW).values()
+    [record] = parse_operations([operation("blue")]).values()
     [event] = announce(Transitions(**{transition: (record,)}), why_moved={}, now=NOW)
     is_progress = event.severity is Severity.NORMAL
     assert is_progress is (transition != "stuck")

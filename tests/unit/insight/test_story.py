@@ -40,7 +40,7 @@ def story(*, record=WAITING, migrations=(), events=(), forecast=None, again=None
     raw = vmi(primary(), nic("blue"), operations=[record])
     parsed = a_vmi(raw)
     described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
-    records = parse_operations(objects(raw["status"]["interfaceOperations"]), default_time=NOW)
+    records = parse_operations(objects(raw["status"]["interfaceOperations"]))
     return compose_story(
         nic=next(item for item in described.nics if item.name == "blue"),
         record=records["blue"],

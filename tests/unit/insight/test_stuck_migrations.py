@@ -109,7 +109,7 @@ def story(name: str, job: Json) -> Story:
     described = describe(namespace="default", name="vmi-fedora", vm=None, vmi=parsed, now=NOW)
     return compose_story(
         nic=next(item for item in described.nics if item.name == name),
-        record=parse_operations(objects(raw["status"]["interfaceOperations"]), default_time=NOW).get(name),
+        record=parse_operations(objects(raw["status"]["interfaceOperations"])).get(name),
         vmi=parsed,
         pod="virt-launcher-a",
         migrations=[a_migration(job)],

@@ -10,8 +10,8 @@ from kubernetes.aio.config import ConfigException
 from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.faults import Fault
 
-from nicplug.kube import aio
-from nicplug.kube.aio import AioApi
+from nicplug.kube import transport
+from nicplug.kube.aio import CONNECTIONS_PER_HOST, AioApi
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
 from nicplug.kube.resources import PODS, VIRTUAL_MACHINE_INSTANCES
@@ -164,7 +164,7 @@ async def test_somebody_else_is_faster(api: AioApi, server: FakeApiServer) -> No
 
 
 async def test_no_answer_in_time(api: AioApi, server: FakeApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aio, "_TOTAL_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "_TOTAL_SECONDS", 0.1)
     server.inject(Fault(verb="get", delay_seconds=2))
     with pytest.raises(Unavailable):
         await api.get(PODS, name="p", namespace="default")
@@ -245,7 +245,7 @@ async def test_connections_are_limited_and_reused(api: AioApi, server: FakeApiSe
     await server.stop()
     await server.start()
     await asyncio.gather(*(api.get(PODS, name="p", namespace="default") for _ in range(300)))
-    assert 1 < len(peers) <= aio.CONNECTIONS_PER_HOST
+    assert 1 < len(peers) <= CONNECTIONS_PER_HOST
 
 
 async def test_an_unreadable_token_is_denied(server: FakeApiServer) -> None:

@@ -176,7 +176,7 @@ async def test_a_renewal_goes_out_beside_one_that_hangs(
 
 async def test_tokens_that_are_renewed_are_renewed_for_all(connection: Connection) -> None:
     """The pools have limits of their own, and credentials in common."""
-    configurations = [api._configuration for api in (connection.api, connection.lease, connection.watching)]  # type: ignore[attr-defined]
+    configurations = [api._transport.configuration for api in (connection.api, connection.lease, connection.watching)]  # type: ignore[attr-defined]
     configurations[0].api_key["BearerToken"] = "fresh"
     assert [item.api_key["BearerToken"] for item in configurations] == ["fresh"] * 3
     assert len({item.tcp_connector_limit_per_host for item in configurations}) == 3

@@ -46,6 +46,7 @@ def vm(*nics: Json, networks: list[Json] | None = None, **more: Any) -> Json:
             "uid": uid("vm"),
             "generation": 2,
             "annotations": dict.fromkeys(OBSERVED_VERSIONS, "v1"),
+            "finalizers": ["kubevirt.io/virtualMachineControllerFinalize"],
         },
         "spec": {"runStrategy": "Always", "template": {"spec": spec(*nics, networks=networks)}, **more},
     }

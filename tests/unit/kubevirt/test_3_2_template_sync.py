@@ -1,9 +1,10 @@
 """Section 3.2: NICs from the template to the VMI, and back out of both."""
 
 import pytest
-from tests.unit.kubevirt.build import LIVE, net, nic, spec, vm, vmi
+from tests.unit.kubevirt.build import LIVE, NOW, net, nic, spec, vm, vmi
 
 from nicplug_sandbox.kubevirt.objects import interfaces_of, networks_of
+from nicplug_sandbox.kubevirt.run_strategy import View
 from nicplug_sandbox.kubevirt.template_sync import cleared_template, synced_spec, vmi_patch
 from nicplug_sandbox.kubevirt.vm import sync
 
@@ -75,7 +76,7 @@ def test_a_template_in_another_order_is_rewritten_in_both() -> None:
     machine["spec"]["template"]["spec"]["networks"] = turned
     running = vmi(nic("blue"), rows=[HASHED])
     running["spec"]["networks"] = turned
-    writes = sync(machine, running).writes
+    writes = sync(View(vm=machine, vmi=running), now=NOW).writes
     assert [(item.verb, item.kind) for item in writes] == [
         ("patch", "VirtualMachineInstance"),
         ("update", "VirtualMachine"),
@@ -83,4 +84,4 @@ def test_a_template_in_another_order_is_rewritten_in_both() -> None:
 
 
 def test_nothing_is_written_where_nothing_differs() -> None:
-    assert sync(vm(nic("blue")), vmi(nic("blue"), rows=[HASHED])).writes == ()
+    assert sync(View(vm=vm(nic("blue")), vmi=vmi(nic("blue"), rows=[HASHED])), now=NOW).writes == ()

@@ -7,6 +7,7 @@ from tests.unit.kubevirt.build import NOW, condition, pod, uid, vmi
 
 from nicplug_sandbox.kubevirt.objects import condition_of, phase_of
 from nicplug_sandbox.kubevirt.vmi import View, status, sync
+from nicplug_sandbox.kubevirt.writes import WriteRefused
 
 DELETED: dict[str, Any] = {"deletionTimestamp": "2026-06-01T11:59:59Z"}
 ENTRIES = [{"interface": "eth0", "default": True}]
@@ -14,7 +15,8 @@ ENTRIES = [{"interface": "eth0", "default": True}]
 
 def updated(machine: Any, *pods: Any, error: str = "", is_owned: bool = False) -> Any:
     """The VMI after one pass of the controller that owns it."""
-    found = status(View(vmi=machine, pods=list(pods), is_owned=is_owned), now=NOW, error=error)
+    refused = WriteRefused(error, reason="FailedCreate") if error else None
+    found = status(View(vmi=machine, pods=list(pods), is_owned=is_owned), now=NOW, error=refused)
     assert [item.verb for item in found.writes] in ([], ["update"])
     return found.writes[0].body if found.writes else machine
 

@@ -24,7 +24,7 @@ def test_the_template_of_the_record_is_taken_over_with_a_new_status() -> None:
     known = parse_vm(vm(version=10))
     found = parse_vm(vm(*OTHER, version=11, status={"ready": True}), known=known)
     assert (found.template, found.interfaces, found.networks) == (known.template, known.interfaces, known.networks)
-    assert found.read_status() == {"ready": True}
+    assert found.status.members == {"ready": True}
 
 
 @pytest.mark.parametrize(

@@ -172,3 +172,23 @@ async def test_close_cancels_what_runs() -> None:
     await asyncio.sleep(0.01)
     assert work.done == []
     assert work.running == 0
+
+
+async def test_after_close_nothing_begins() -> None:
+    """Also not what came while the work was under way, nor what still comes."""
+    begun: list[Key] = []
+
+    async def work(key: Key) -> float | None:
+        begun.append(key)
+        await asyncio.sleep(10)
+        return None
+
+    queue = WorkQueue(name="test", work=work, concurrency=2)
+    queue.add(A)
+    await until(lambda: begun == [A])
+    queue.add(A)
+    await queue.close()
+    queue.add(B)
+    queue.add(C, after=0.001)
+    await asyncio.sleep(0.01)
+    assert begun == [A]

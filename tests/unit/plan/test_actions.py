@@ -172,7 +172,7 @@ class TestCheckOfTheNics:
 
     def _check(self) -> CheckNics:
         record = a_vmi(vmi(rows=self.ROWS, generation=3))
-        seen = freeze(record.read_status()["interfaces"])
+        seen = freeze(record.status.members["interfaces"])
         return CheckNics(
             key=record.key, uid=record.uid, version=record.resource_version, generation=record.generation, seen=seen
         )

@@ -39,7 +39,7 @@ DELAY = timedelta(milliseconds=300)
 
 def _decide(changes: Json, *, seen: Any = NULL, urgent: bool = False, since: Any = None) -> StatusDecision:
     return decide_status(
-        replace(a_vmi(vmi()), status=seen),
+        replace(a_vmi(vmi()), status_text=seen),
         changes=changes,
         urgent=urgent,
         pending_since=since,

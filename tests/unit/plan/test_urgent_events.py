@@ -8,7 +8,7 @@ from tests.build import NOW, later, pod, start_failure, vmi, vmi_view
 from nicplug.kube.recorder import ObjectReference
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod_conditions import Explanation
-from nicplug.plan.migration.actions import announce_failure
+from nicplug.plan.migration.actions import failed_migration
 from nicplug.plan.nic.transitions import Transitions, announce
 from nicplug.plan.outcome import Announcement, Severity, Subject, normal, warning
 from nicplug.plan.reasons import Reason
@@ -43,8 +43,8 @@ def _start_failure() -> Announcement:
 FAILURE = start_failure("Failed to create pod sandbox: plugin failed")
 EVENTS = [
     (announce_end(Explanation(Reason.LAUNCHER_POD_LOST, "evicted"), pod=None), True),
-    (announce_failure(Subject.MIGRATION, "x"), True),
-    (announce_failure(Subject.VMI, "x"), True),
+    (failed_migration(Subject.MIGRATION, "x"), True),
+    (failed_migration(Subject.VMI, "x"), True),
     (_stuck(Reason.ROLLED_BACK), True),
     (_stuck(Reason.ATTACH_FAILED), False),
     (_stuck(Reason.NO_PCI_SLOT, "Blocked"), False),

@@ -176,7 +176,7 @@ async def test_a_status_whose_rows_are_large_is_written_whole(cluster: Cluster) 
     cluster.see(CachedKind.VM, "virtualmachines", "v")
     record = cluster.caches.vms.get(VmKey(NAMESPACE, "v"))
     assert record is not None
-    seen = record.read_status()["conditions"]
+    seen = record.status.members["conditions"]
     action = PatchStatus(
         kind=Kind.VM, key=record.key, uid=record.uid, version=record.resource_version,
         seen=freeze({"conditions": seen}), wanted=freeze({"conditions": [*seen, {"type": "Ours"}]}),

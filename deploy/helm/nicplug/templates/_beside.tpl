@@ -22,7 +22,7 @@
 {{- range $name := list "virt-operator" "virt-controller" }}
 {{- $found := lookup "apps/v1" "Deployment" $namespace $name }}
 {{- if and $found (gt (int (dig "spec" "replicas" 1 $found)) 0) }}
-{{- fail (printf "KubeVirt runs in this cluster: Deployment %s/%s. nicplug takes the place of virt-controller, and both would act on the same virtual machines. Use another cluster, or remove KubeVirt first: docs/install.md, \"Beside KubeVirt\"." $namespace $name) }}
+{{- fail (printf "KubeVirt runs in this cluster: Deployment %s/%s. nicplug takes the place of virt-controller, and both would act on the same virtual machines. To have nicplug help beside it, set mode to companion: docs/beside-kubevirt.md." $namespace $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -33,6 +33,20 @@
 {{- $kubevirts := or (hasKey $labels "kubevirt.io") (hasKey $labels "operator.kubevirt.io") (eq (get $labels "app.kubernetes.io/managed-by") "virt-operator") }}
 {{- if and $kubevirts (not $ours) (not (and $.Values.crds.install $.Values.crds.replaceKubevirt)) }}
 {{- fail (printf "CRD %s is KubeVirt's own, and nicplug does not work with it. If KubeVirt has been removed for good, replace its CRDs by --set crds.replaceKubevirt=true --take-ownership: docs/install.md, \"Beside KubeVirt\"." $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What mode companion needs: KubeVirt's own CRDs. Helm finds nothing at all where it does not ask the cluster. */}}
+{{- define "nicplug.requireKubevirt" -}}
+{{- if lookup "v1" "Namespace" "" "kube-system" }}
+{{- $name := "virtualmachineinstances.kubevirt.io" }}
+{{- $found := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" $name }}
+{{- if not $found }}
+{{- fail (printf "mode companion needs KubeVirt, and CRD %s is not installed. Install KubeVirt first, or set mode to standalone: docs/beside-kubevirt.md." $name) }}
+{{- end }}
+{{- if eq (dig "metadata" "labels" "app.kubernetes.io/name" "" $found) "nicplug" }}
+{{- fail (printf "CRD %s is nicplug's own: nicplug runs the virtual machines of this cluster, and mode companion is for KubeVirt's. Set mode to standalone: docs/beside-kubevirt.md." $name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -49,7 +63,7 @@
 {{- if and $release (ne $release .Release.Name) }}
 {{- fail (printf "nicplug is installed in namespace %s already, as Helm release %s; a cluster has one. Upgrade that release, or uninstall it first: virtual machines stay." .Release.Namespace $release) }}
 {{- end }}
-{{- if .Values.api.enabled }}
+{{- if include "nicplug.hasApi" . }}
 {{- range $version := list "v1" "v1alpha3" }}
 {{- $name := printf "%s.subresources.kubevirt.io" $version }}
 {{- $service := dig "spec" "service" (dict) (lookup "apiregistration.k8s.io/v1" "APIService" "" $name) }}

@@ -47,6 +47,11 @@ Takes a list: the root context, then paths below files/.
 {{- include "nicplug.manifests" (concat (list $root) $paths) }}
 {{- end }}
 
+{{/* Whether the aggregated API is installed: beside KubeVirt its group is virt-api's. */}}
+{{- define "nicplug.hasApi" -}}
+{{- if and .Values.api.enabled (ne .Values.mode "companion") }}true{{ end }}
+{{- end }}
+
 {{/* Labels of every object; without the component. */}}
 {{- define "nicplug.labels" -}}
 app.kubernetes.io/name: nicplug

@@ -87,7 +87,8 @@ async def _check_cluster(session: Session, kubevirt_namespace: str, operator_nam
     from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
     from nicplug.cli.doctor.reported import check_status
     from nicplug.cli.machines import now
-    from nicplug.insight.evidence import Target, read_cluster
+    from nicplug.insight.evidence import Target
+    from nicplug.insight.reading import read_cluster
 
     target = Target(
         namespace=session.namespace,

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 
 from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
-from nicplug.insight.nics import NicRow, describe
+from nicplug.insight.nic_rows import NicRow
+from nicplug.insight.nics import describe
 from nicplug.insight.queue import read_all
 from nicplug.kube.errors import Denied
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES

@@ -66,6 +66,8 @@ OF_USERS: tuple[Resource, ...] = (
     VIRTUAL_MACHINE_INSTANCES,
 )
 DEFINITIONS: tuple[str, ...] = tuple(f"{item.plural}.{item.group}" for item in (*OF_USERS, KUBEVIRTS))
+OWN_DEFINITIONS = ("interfacereports.nicplug.io", "hotplugpolicies.nicplug.io")
+"""The kinds of nicplug's own group. Deleting them deletes reports and policy, and stops nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -114,18 +116,19 @@ async def find(api: KubeApi, resource: Resource, *, selector: str | None = None)
             return
 
 
-async def installed(api: KubeApi, *, purge: bool) -> list[Part]:
+async def installed(api: KubeApi, *, purge: bool, is_beside: bool = False) -> list[Part]:
     """Return what nicplug has installed, in the order of deletion.
 
     Without `purge`, the policy that protects the CRDs stays, and so does a namespace with a KubeVirt object, which is
-    the admin's.
+    the admin's. Beside KubeVirt that namespace always stays, and the policy, which would protect CRDs of KubeVirt's,
+    never does.
     """
     found = []
-    kept = set() if purge else {part.namespace async for part, _ in find(api, KUBEVIRTS)}
+    kept = {part.namespace async for part, _ in find(api, KUBEVIRTS)} if is_beside or not purge else set()
     for resource in IN_ORDER:
         async for part, _ in find(api, resource, selector=INSTALLED_SELECTOR):
-            is_kept = part.name == GUARD or (resource is NAMESPACES and part.name in kept)
-            if purge or not is_kept:
+            is_guard_kept = part.name == GUARD and not (purge or is_beside)
+            if not is_guard_kept and not (resource is NAMESPACES and part.name in kept):
                 found.append(part)
     return found
 
@@ -138,7 +141,12 @@ async def of_users(api: KubeApi) -> list[Part]:
 async def definitions(api: KubeApi) -> list[Part]:
     """Return the CRDs that nicplug has installed; those of another KubeVirt stay."""
     found = [part async for part, _ in find(api, CUSTOM_RESOURCE_DEFINITIONS, selector=INSTALLED_SELECTOR)]
-    return [part for part in found if part.name in DEFINITIONS]
+    return [part for part in found if part.name in (*DEFINITIONS, *OWN_DEFINITIONS)]
+
+
+async def is_beside_kubevirt(api: KubeApi) -> bool:
+    """Report whether the virtual machines of the cluster, if there are any, are KubeVirt's and not nicplug's."""
+    return not any(part.name in DEFINITIONS for part in await definitions(api))
 
 
 async def with_definitions(api: KubeApi) -> list[Part]:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nicplug.cli.uninstall.parts import ALLOW_DELETION, Part, definitions, find, of_users, with_definitions
+from nicplug.cli.uninstall.parts import (
+    ALLOW_DELETION,
+    OWN_DEFINITIONS,
+    Part,
+    definitions,
+    find,
+    of_users,
+    with_definitions,
+)
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, PODS
@@ -84,12 +92,30 @@ class Uninstaller:
         await self.remove(objects)
         for part in found:
             await self._allow_deletion(part)
+        await self._delete_definitions(found)
+        return [*objects, *found]
+
+    async def remove_own_definitions(self) -> list[Part]:
+        """Delete the CRDs of nicplug's own group, with all reports and policies, and wait until they are gone.
+
+        Raises:
+            StillThere: a CRD is not deleted in time.
+        """
+        found = [part for part in await definitions(self.api) if part.name in OWN_DEFINITIONS]
+        await self._delete_definitions(found)
+        return found
+
+    async def wait_for_end(self, pods: Sequence[Part]) -> None:
+        """Wait until these pods are gone. A pod that stays has no permission any more, and can write nothing."""
+        if left := await self._wait_for(pods):
+            self.report(f"{len(left)} pods still exist: {_some(left)}")
+
+    async def _delete_definitions(self, found: Sequence[Part]) -> None:
         for part in found:
             await self._delete_definition(part)
             self.report(f"deleted {part}")
         if left := await self._wait_for(found):
             raise StillThere(f"not deleted in time: {_some(left)}; see kubectl describe crd")
-        return [*objects, *found]
 
     async def _delete(self, part: Part) -> None:
         try:

@@ -5,10 +5,11 @@ status, of a spec, of labels, annotations or metadata, each replaced only if it 
 """
 
 from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
-from nicplug.plan.actions.machines import AdoptVmi, PatchBudget, PatchInterfaces, TurnVm, turn_vm
+from nicplug.plan.actions.machines import AdoptVmi, PatchBudget, PatchInterfaces
 from nicplug.plan.actions.members import (
     CheckGuest,
     HandOffStep,
+    ObjectWithStatus,
     PatchAnnotations,
     PatchFinalizers,
     PatchLabels,
@@ -16,9 +17,13 @@ from nicplug.plan.actions.members import (
     PatchMigrationState,
     PatchSpec,
     PatchStatus,
+    ReportedObject,
+    check_unchanged,
     patch_annotation,
     patch_finalizers,
     patch_label,
+    patch_status,
+    turn_vm,
 )
 from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind
 from nicplug.plan.actions.pods import ConfirmPod, FindPod, PatchNetworksAnnotation, PatchPodCondition
@@ -32,7 +37,6 @@ Patch = (
     | CheckUnchanged
     | CheckNics
     | AdoptVmi
-    | TurnVm
 )
 Action = Create | Delete | ConfirmPod | FindPod | Patch
 
@@ -49,6 +53,7 @@ __all__ = [
     "HandOffStep",
     "JsonPatch",
     "Kind",
+    "ObjectWithStatus",
     "Patch",
     "PatchAnnotations",
     "PatchBudget",
@@ -61,10 +66,12 @@ __all__ = [
     "PatchPodCondition",
     "PatchSpec",
     "PatchStatus",
-    "TurnVm",
+    "ReportedObject",
+    "check_unchanged",
     "escape_pointer",
     "patch_annotation",
     "patch_finalizers",
     "patch_label",
+    "patch_status",
     "turn_vm",
 ]

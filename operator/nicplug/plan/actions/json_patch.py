@@ -53,12 +53,3 @@ def replace_members(root: str, *, seen: Mapping[str, Any], wanted: Mapping[str, 
         if value != seen[member]:
             operations.append({"op": "remove", "path": path} if value is None else add(path, value))
     return operations
-
-
-def annotate(name: str, wanted: str | None, *, seen: str | None, has_annotations: bool) -> JsonPatch:
-    """Set an annotation if it is unchanged; `test` with null passes only while it is missing. None removes it."""
-    if not has_annotations:
-        path = "/metadata/annotations"
-        return [test(path, None), add(path, {name: wanted})]
-    path = f"/metadata/annotations/{escape_pointer(name)}"
-    return [test(path, seen), {"op": "remove", "path": path} if wanted is None else add(path, wanted)]

@@ -9,49 +9,11 @@ from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import DisruptionBudgetKey, VmiKey, VmKey
 from nicplug.model.metadata import ControllerReference
 from nicplug.model.names import MIGRATION_JOB_LABEL
-from nicplug.model.vm import VirtualMachine
 from nicplug.plan.actions.json_patch import JsonPatch, add, escape_pointer, guard, test
 from nicplug.plan.actions.members import PatchAnnotations
 from nicplug.plan.actions.objects import Kind
 
 _JOB = f"/metadata/labels/{escape_pointer(MIGRATION_JOB_LABEL)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TurnVm:
-    """Set a VM to run always, or to be halted, if it is unchanged, in the field that its owner uses.
-
-    Attributes:
-        run_strategy: `spec.runStrategy` as seen; None if the VM has `running`, or neither.
-        running: `spec.running` as seen.
-    """
-
-    key: VmKey
-    uid: str
-    run_strategy: str | None
-    running: bool | None
-    is_on: bool
-
-    kind = Kind.VM
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """Return a `test` of both fields, and an `add` of one."""
-        by_strategy = add("/spec/runStrategy", "Always" if self.is_on else "Halted")
-        return [
-            test("/metadata/uid", self.uid),
-            test("/spec/runStrategy", self.run_strategy),
-            test("/spec/running", self.running),
-            by_strategy if self.run_strategy is not None else add("/spec/running", self.is_on),
-        ]
-
-
-def turn_vm(vm: VirtualMachine, *, is_on: bool) -> TurnVm:
-    """Return the action that makes this VM run or not."""
-    spec = vm.read_rest_of_spec()
-    return TurnVm(
-        key=vm.key, uid=vm.uid, run_strategy=spec.get("runStrategy"), running=spec.get("running"), is_on=is_on
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,18 @@
 """Patches that replace members of one part of an object: a status, a spec, labels, annotations, finalizers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, ClassVar
 
-from nicplug.model.frozen_json import NULL, FrozenJson, freeze, read_object, thaw
+from nicplug.model.frozen_json import NULL, FrozenJson, freeze, read, read_object, thaw
+from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ObjectKey
 from nicplug.model.migration import Migration
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
-from nicplug.plan.actions.objects import Kind
+from nicplug.plan.actions.objects import CheckUnchanged, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,7 @@ class CheckGuest(PatchMembers):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSpec(PatchMembers):
-    """Replace members of a VMI's spec: where its next pod may run, how long it has to shut down."""
+    """Replace members of a spec: where a VMI's next pod may run, how long it has to shut down, whether a VM runs."""
 
     root = "/spec"
 
@@ -126,12 +128,47 @@ class PatchFinalizers(PatchMembers):
     root = "/metadata"
 
 
-_KINDS: dict[type, Kind] = {VirtualMachine: Kind.VM, VirtualMachineInstance: Kind.VMI, Migration: Kind.MIGRATION}
+ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration
+"""The objects of KubeVirt's whose status nicplug writes, in standalone mode."""
+ReportedObject = ObjectWithStatus | InterfaceReport
+"""The objects whose status nicplug writes, in any mode."""
+
+_KINDS: Mapping[type[ReportedObject], Kind] = {
+    VirtualMachine: Kind.VM,
+    VirtualMachineInstance: Kind.VMI,
+    Migration: Kind.MIGRATION,
+    InterfaceReport: Kind.REPORT,
+}
 
 
-def patch_finalizers(
-    item: VirtualMachine | VirtualMachineInstance | Migration, wanted: tuple[str, ...]
-) -> PatchFinalizers:
+def check_unchanged(item: ObjectWithStatus) -> CheckUnchanged:
+    """Return the check that the object has not changed since it was seen."""
+    return CheckUnchanged(kind=_KINDS[type(item)], key=item.key, uid=item.uid, version=item.resource_version)
+
+
+def patch_status(item: ReportedObject, wanted: Mapping[str, Any]) -> PatchStatus:
+    """Return a patch that sets these members of the object's status; None removes one."""
+    seen = read(item.status_text)
+    return PatchStatus(
+        kind=_KINDS[type(item)],
+        key=item.key,
+        uid=item.uid,
+        version=item.resource_version,
+        seen=freeze(None if seen is None else {member: seen.get(member) for member in wanted}),
+        wanted=freeze(dict(wanted)),
+    )
+
+
+def turn_vm(vm: VirtualMachine, *, is_on: bool) -> PatchSpec:
+    """Return a patch that sets the VM to run always, or to be halted, in the field that its owner uses."""
+    spec = vm.read_rest_of_spec()
+    seen = {"runStrategy": spec.get("runStrategy"), "running": spec.get("running")}
+    by_strategy = {"runStrategy": "Always" if is_on else "Halted"}
+    wanted = {**seen, **(by_strategy if seen["runStrategy"] is not None else {"running": is_on})}
+    return PatchSpec(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=freeze(seen), wanted=freeze(wanted))
+
+
+def patch_finalizers(item: ObjectWithStatus, wanted: tuple[str, ...]) -> PatchFinalizers:
     """Return a patch that replaces the object's finalizers with these."""
     return PatchFinalizers(
         kind=_KINDS[type(item)],

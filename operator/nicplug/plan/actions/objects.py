@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.keys import MigrationKey, ObjectKey, VmiKey, VmKey
+from nicplug.model.keys import ObjectKey, VmiKey
 from nicplug.model.metadata import mapping
 from nicplug.plan.actions.json_patch import JsonPatch, guard, test
 
@@ -64,10 +64,10 @@ class CheckUnchanged:
     or which another leader may have recorded since; and the adoption of a VMI by a VM that may be being deleted.
     """
 
-    key: VmKey | VmiKey | MigrationKey
+    key: ObjectKey
     uid: str
     version: int = field(compare=False)
-    kind: Kind = Kind.VMI
+    kind: Kind
 
     subresource = None
 

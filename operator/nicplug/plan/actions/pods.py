@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from nicplug.model.frozen_json import FrozenJson, thaw
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
 from nicplug.model.names import NETWORK_STATUS_ANNOTATION, NETWORKS_ANNOTATION
-from nicplug.plan.actions.json_patch import JsonPatch, add, annotate, escape_pointer, test
+from nicplug.plan.actions.json_patch import JsonPatch, add, escape_pointer, replace_members, test
 from nicplug.plan.actions.objects import Kind
 
 
@@ -115,7 +115,10 @@ class PatchNetworksAnnotation:
 
     def json_patch(self) -> JsonPatch:
         """Return the guarded patch."""
-        change = annotate(NETWORKS_ANNOTATION, self.wanted, seen=self.seen, has_annotations=self.has_annotations)
-        path = f"/metadata/annotations/{escape_pointer(NETWORK_STATUS_ANNOTATION)}"
-        attached = [test(path, self.seen_status)] if self.takes_out else []
-        return [test("/metadata/uid", self.uid), *attached, *change]
+        root, wanted = "/metadata/annotations", {NETWORKS_ANNOTATION: self.wanted}
+        if self.has_annotations:
+            change = replace_members(root, seen={NETWORKS_ANNOTATION: self.seen}, wanted=wanted, version=None)
+        else:
+            change = [test(root, None), add(root, wanted)]
+        attached = [test(f"{root}/{escape_pointer(NETWORK_STATUS_ANNOTATION)}", self.seen_status)]
+        return [test("/metadata/uid", self.uid), *(attached if self.takes_out else ()), *change]

@@ -6,13 +6,16 @@ virt-controller may set. Source: KubeVirt 1.9 `pkg/virt-controller/watch/workloa
 """
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from nicplug.model.conditions import MIGRATION_REQUIRED, TRUE
 from nicplug.model.frozen_json import thaw
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import COMPANION_PREFIX, MIGRATION_INTERFACES_ANNOTATION
+from nicplug.model.times import parse_time
 from nicplug.plan.actions import Create
 from nicplug.plan.companion.view import SlotShare
+from nicplug.plan.companion.virt_controller import LIVE_MIGRATE
 from nicplug.plan.nic.path.blame import format_changes
 from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
 from nicplug.plan.nic.records import NicReport
@@ -30,9 +33,18 @@ from nicplug.plan.vmi.migration_request import (
 )
 from nicplug.plan.vmi.moving import is_moving
 
+# Seconds after `MigrationRequired` has become True in which the updater creates a migration, if it has a slot for it.
+_UPDATERS_TURN = timedelta(seconds=10)
 
-def plan_own_migrations(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationRequest:
-    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them."""
+
+def plan_own_migrations(
+    view: VmiView, report: NicReport, *, slot: SlotShare, is_silent: bool, now: datetime
+) -> MigrationRequest:
+    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them.
+
+    Args:
+        is_silent: virt-controller does not act: it would serve a migration as late as the request itself.
+    """
     under_way = [item for item in view.migrations if not item.is_final]
     own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     others = [item for item in under_way if item not in own]
@@ -41,9 +53,12 @@ def plan_own_migrations(view: VmiView, report: NicReport, *, slot: SlotShare, no
         return withdraw(view, own)
     if view.vmi.evacuation_node:
         # A migration that waits blocks the evacuation, which brings the NICs.
-        hold = Hold(reason=Reason.EVACUATION_BLOCKED, message=f"the VM is to leave node {view.vmi.evacuation_node}")
+        hold = Hold(
+            reason=Reason.EVACUATION_FIRST,
+            message=f"the VM is to leave node {view.vmi.evacuation_node}, which brings it",
+        )
         return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
-    if under_way or is_moving(view):
+    if under_way or is_moving(view) or is_silent:
         return MigrationRequest()
     return _create(view, report, slot=slot, now=now)
 
@@ -54,9 +69,10 @@ def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime)
         return MigrationRequest(again_at=due)
     if (hold := _backs_off(view, create, now=now)) is not None:
         return _held(MigrationRequest(again_at=hold.until), report, hold)
+    if (hold := _updater_migrates(view, now=now)) is not None:
+        return _held(MigrationRequest(again_at=hold.until), report, hold)
     if not slot.is_free:
-        ahead = f"; {slot.ahead} VMs wait before this one" if slot.ahead else ""
-        message = f"it waits for a migration slot, as {slot.blocked_by}{ahead}"
+        message = f"it waits for a migration slot: {slot.blocked_by}"
         return _held(MigrationRequest(), report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
     name, nics = create.key.name, ", ".join(sorted(report.wanting))
     return MigrationRequest(
@@ -87,6 +103,20 @@ def _backs_off(view: VmiView, create: Create, *, now: datetime) -> Hold | None:
     until, reason, count = max(due)
     what = "have failed" if reason is Reason.MIGRATION_BACKOFF else "have moved the VM within ten minutes"
     return Hold(reason=reason, message=f"{count} migrations {what}; the next one waits", until=until)
+
+
+def _updater_migrates(view: VmiView, *, now: datetime) -> Hold | None:
+    """Return why KubeVirt's workload updater is left to it: once it may, both would create one at the same moment.
+
+    Not for long: it does nothing while KubeVirt is being installed or updated.
+    """
+    required = view.vmi.status.condition(MIGRATION_REQUIRED)
+    since = parse_time(required.since) if required.status == TRUE else None
+    methods = view.config.workload_update_methods if view.config is not None else ()
+    if since is None or LIVE_MIGRATE not in methods or now >= since + _UPDATERS_TURN:
+        return None
+    message = "KubeVirt's workload updater is about to create the migration"
+    return Hold(reason=Reason.UPDATERS_TURN, message=message, until=since + _UPDATERS_TURN)
 
 
 def _held(request: MigrationRequest, report: NicReport, hold: Hold) -> MigrationRequest:

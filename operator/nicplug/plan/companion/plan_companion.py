@@ -1,19 +1,26 @@
 """Plans one pass beside KubeVirt: the migrations that a VM's NICs need, and the report on them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from nicplug.model.metadata import objects
-from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.conditions import find_condition
+from nicplug.model.interface_report import InterfaceReport
+from nicplug.model.metadata import objects, text
+from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
+from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.silence import Silence, find_silence
+from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, measure_nics, staying_nics
-from nicplug.plan.outcome import Plan
+from nicplug.plan.outcome import Announcement, Plan, Subject, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
@@ -32,11 +39,13 @@ class _Nics:
         before: the stored records.
         operations: the desired ones.
         plan: None while the guest does not run.
+        again_at: when virt-controller has been silent for too long.
     """
 
     before: _Records
     operations: tuple[InterfaceOperation, ...] = ()
     plan: NicPlan | None = None
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +73,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
     is_refused = view.refusal is not None
-    moments = [item for item in (report.again_at, *nics.plan.moments) if item is not None]
+    moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
         actions=(*(() if is_refused else request.actions), *report.actions),
@@ -77,21 +86,33 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
-    report = view.report
-    is_of_guest = report is not None and report.vmi_uid == guest.vmi.uid
-    rows = objects(report.read_status().get("interfaceOperations")) if report is not None and is_of_guest else ()
-    before = parse_operations(rows, default_time=now)
+    before = guest.vmi.status.records(now=now)
     if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
         return _Nics(before=before)
+    silence = find_silence(guest, records=before)
     plan = plan_nics(
         guest,
         pod=active_pod(guest),
         phase=guest.vmi.phase,
         records=before,
         now=now,
-        request_migrations=partial(plan_own_migrations, slot=view.slot),
+        request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    return _Nics(before=before, operations=with_holds(plan.operations, plan.migration_request), plan=plan)
+    operations = with_holds(plan.operations, plan.migration_request)
+    if silence.lasts(now):
+        operations = tuple(_wait(item, silence) for item in operations)
+    return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
+
+
+def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:
+    """The record of a NIC that virt-controller has not acted on."""
+    is_concerned = operation.name in silence.nics or operation.migration in silence.migrations
+    if operation.is_settled or not is_concerned or silence.since is None:
+        return operation
+    what = f"migration {operation.migration}" if operation.migration in silence.migrations else "it"
+    message = f"KubeVirt's virt-controller has not acted on {what} since {format_time(silence.since)}"
+    remedy = "See whether virt-controller runs: kubectl get deployments -A -l kubevirt.io=virt-controller"
+    return replace(operation, reason=Reason.VIRT_CONTROLLER_SILENT, message=message, remedy=remedy)
 
 
 def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
@@ -124,7 +145,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         return Plan()
     budget = nics.plan.budget if nics.plan is not None else None
     wanted = report_status(view, operations=nics.operations, budget=budget, now=now)
-    changes = changed_members(seen=report.status, wanted=wanted)
+    changes = changed_members(seen=report.status_text, wanted=wanted)
     changes = {} if changes.keys() <= {"pciBudget"} else changes
     transitions = _transitions(nics, view.guest)
     delay = _delay(view, nics)
@@ -133,7 +154,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         changes=changes,
         urgent=nics.plan is None or is_awaited(transitions, stored_bytes=0),
         pending_since=view.report_pending_since,
-        delay=patience(seen=report.status, changes=changes, delay=delay),
+        delay=patience(seen=report.status_text, changes=changes, delay=delay),
         now=now,
     )
     if status.patch is None:
@@ -141,7 +162,10 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
         actions=(status.patch,),
-        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+        announcements=(
+            *announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+            *_announce_repeats(report, changes),
+        ),
         measures=measure_nics(
             transitions,
             before=nics.before,
@@ -150,6 +174,15 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
             now=now,
         ),
     )
+
+
+def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event about the workload updater's failing migrations, once."""
+    after = find_condition(objects(changes.get("conditions")), MIGRATIONS_IN_VAIN)
+    before = find_condition(report.status.conditions, MIGRATIONS_IN_VAIN)
+    if after is None or before is not None:
+        return ()
+    return (warning(Subject.VMI, Reason.UPDATER_REPEATS, text(after.get("message"))),)
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:

@@ -5,11 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.conditions import FALSE, INTERFACES_READY, Condition, merge_condition
+from nicplug.model.conditions import FALSE, INTERFACES_READY, Condition, drop_condition, merge_condition
 from nicplug.model.frozen_json import freeze
 from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND
 from nicplug.model.keys import ReportKey
-from nicplug.model.metadata import objects
 from nicplug.model.names import KUBEVIRT_API_VERSION, MANAGED_BY, MANAGED_BY_LABEL, VM_KIND, VMI_KIND
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pci import PciBudget
@@ -17,6 +16,13 @@ from nicplug.model.times import format_time
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create, Kind
+from nicplug.plan.companion.updater import (
+    MIGRATIONS_IN_VAIN,
+    UPDATER_MEMBER,
+    UpdaterMigrations,
+    count_updater_migrations,
+    in_vain_condition,
+)
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.nic.records import unsettled
 from nicplug.plan.nic.transitions import summarise
@@ -63,6 +69,12 @@ def report_status(
     guest, vm = view.guest, view.vm
     waiting = unsettled(operations)
     first = waiting[0] if waiting else None
+    known = view.report.status.members if view.report is not None else {}
+    repeats = (
+        count_updater_migrations(guest, known=known, operations=operations)
+        if guest is not None
+        else UpdaterMigrations()
+    )
     attempts = [item.next_attempt_time for item in operations if item.next_attempt_time is not None]
     status: dict[str, Any] = {
         "vmUid": vm.uid if vm is not None else None,
@@ -71,7 +83,8 @@ def report_status(
         "message": f'NIC "{first.name}": {first.sentence}' if first is not None else None,
         "nextAttemptTime": format_time(min(attempts)) if attempts else None,
         "interfaceOperations": [item.to_row() for item in operations],
-        "conditions": _conditions(view, operations=operations, now=now),
+        UPDATER_MEMBER: repeats.to_row(),
+        "conditions": _conditions(view, operations=operations, repeats=repeats, now=now),
         "pciBudget": budget.to_row() if budget is not None else None,
     }
     if guest is None or guest.vmi.phase is not VmiPhase.RUNNING:
@@ -87,9 +100,9 @@ def report_status(
 
 
 def _conditions(
-    view: CompanionView, *, operations: Sequence[InterfaceOperation], now: datetime
+    view: CompanionView, *, operations: Sequence[InterfaceOperation], repeats: UpdaterMigrations, now: datetime
 ) -> list[dict[str, Any]]:
-    rows = objects(view.report.read_status().get("conditions")) if view.report is not None else ()
+    rows = view.report.status.conditions if view.report is not None else ()
     guest = view.guest
     if guest is None:
         message = "the guest is not running"
@@ -99,4 +112,8 @@ def _conditions(
     if view.vm is not None:
         condition = replace(condition, observed_generation=view.vm.generation)
     merged = merge_condition(rows, condition, now=now)
+    in_vain = in_vain_condition(repeats)
+    merged = (
+        merge_condition(merged, in_vain, now=now) if in_vain is not None else drop_condition(merged, MIGRATIONS_IN_VAIN)
+    )
     return with_policy_problems(merged, view=guest, now=now) if guest is not None else merged

@@ -16,13 +16,12 @@ class SlotShare:
 
     Attributes:
         is_free: True if a migration that is created now does not have to wait for another one.
-        blocked_by: the limit that is reached, for a sentence; "" if `is_free`.
-        ahead: how many VMIs wait before this one.
+        blocked_by: the limit that is reached, as a clause; "" if `is_free`. Without numbers that change often, as each
+            change is a write for each VMI that waits.
     """
 
     is_free: bool = True
     blocked_by: str = ""
-    ahead: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

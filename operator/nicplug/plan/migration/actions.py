@@ -11,7 +11,16 @@ from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNO
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import vmi_id
-from nicplug.plan.actions import Action, CheckUnchanged, Delete, Kind, PatchAnnotations, patch_finalizers, patch_label
+from nicplug.plan.actions import (
+    Action,
+    CheckUnchanged,
+    Delete,
+    Kind,
+    PatchAnnotations,
+    check_unchanged,
+    patch_finalizers,
+    patch_label,
+)
 from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
 from nicplug.plan.migration.target import create_target_pod
@@ -31,8 +40,6 @@ from nicplug.plan.vmi.own_pods import (
     waits_for_record,
 )
 from nicplug.plan.vmi.state_patches import mark_failed
-
-"""Event of a failed migration, as KubeVirt names it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +104,7 @@ def give_up_leftover_targets(view: MigrationView, facts: MigrationFacts) -> Effe
 
 def _check_unrecorded(facts: MigrationFacts, deletions: tuple[Delete, ...]) -> tuple[CheckUnchanged, ...]:
     """Check that the migration is unchanged: one more request, sent only if there is something to delete."""
-    migration = facts.migration
-    check = CheckUnchanged(
-        kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
-    )
-    return (check,) if deletions else ()
+    return (check_unchanged(facts.migration),) if deletions else ()
 
 
 def delete_replaced_targets(view: MigrationView, facts: MigrationFacts) -> tuple[Action, ...]:
@@ -216,6 +219,6 @@ def _announce_abort() -> Announcement:
     return normal(Subject.MIGRATION, "SuccessfulAbortMigration", "Migration is ready to be canceled by virt-handler.")
 
 
-def announce_failure(about: Subject, message: str) -> Announcement:
+def failed_migration(about: Subject, message: str) -> Announcement:
     """KubeVirt's event of a failed migration."""
     return warning(about, "FailedMigration", message, is_urgent=True)

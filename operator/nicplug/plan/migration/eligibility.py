@@ -1,16 +1,13 @@
 """Checks before a migration gets a target pod: what admission refuses, and what it waits for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
-from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.checks import first_result
-from nicplug.plan.migration.facts import Ending, MigrationFacts, first_in_line, gather_migration_facts
+from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, first_in_line, gather_migration_facts
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
@@ -59,10 +56,8 @@ def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | Non
 
 def _refusal_by_condition(vmi: VirtualMachineInstance) -> str:
     """Reason and message of a False LiveMigratable condition; "" when it is absent, Unknown or True."""
-    row = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE) or {}
-    if row.get("status") != FALSE:
-        return ""
-    return f"Reason: {text(row.get('reason'))}, Message: {text(row.get('message'))}"
+    condition = vmi.status.condition(LIVE_MIGRATABLE)
+    return f"Reason: {condition.reason}, Message: {condition.message}" if condition.status == FALSE else ""
 
 
 def refuse_second(view: MigrationView) -> Ending | None:
@@ -89,88 +84,62 @@ POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
 """The API server refused to create the target pod."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obstacle:
-    """Obstacle, other than the limits, to creating a target pod; the migration takes no slot meanwhile.
-
-    Attributes:
-        message: for users, with names and numbers.
-        again_at: when it passes without any other event; None when only a change can remove it.
-        gives_up_at: when the migration fails because of it; None when it waits indefinitely.
-    """
-
-    reason: Reason
-    message: str
-    again_at: datetime | None = None
-    gives_up_at: datetime | None = None
-
-    @property
-    def is_stuck(self) -> bool:
-        """True if neither time nor nicplug removes it."""
-        return self.gives_up_at is not None
+def find_obstacle(view: MigrationView, *, now: datetime) -> Progress | None:
+    """Find what keeps this migration from a target pod, other than the limits; it takes no slot meanwhile."""
+    return first_result(_CHECKS, view, gather_migration_facts(view), now)
 
 
-def find_obstacle(view: MigrationView, *, now: datetime) -> Obstacle | None:
-    """Find the obstacle to this migration; None if it could start now.
-
-    Args:
-        now: current time, UTC.
-    """
-    facts = gather_migration_facts(view)
-    return first_result(_CHECKS, view, facts, now)
-
-
-def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
+def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
     if facts.vmi is not None:
         return None
-    return Obstacle(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
+    return Progress(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
 
 
-def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
+def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
     if not facts.migration.deleting:
         return None
-    return Obstacle(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
+    return Progress(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
 
 
-def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Obstacle | None:
+def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Progress | None:
     second = refuse_second(view)
-    return Obstacle(reason=second.reason, message=second.explanation) if second is not None else None
+    return Progress(reason=second.reason, message=second.explanation) if second is not None else None
 
 
-def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Obstacle | None:
+def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
     """Wait for a guest that has not started yet."""
     if facts.vmi is None or facts.can_move:
         return None
     state = "is being deleted" if facts.vmi.deleting else f"is in phase {facts.vmi.phase or 'Pending'}, not Running"
-    return Obstacle(reason=Reason.VMI_NOT_RUNNING, message=f"VMI {facts.vmi.key.name} {state}")
+    return Progress(reason=Reason.VMI_NOT_RUNNING, message=f"VMI {facts.vmi.key.name} {state}")
 
 
-def _is_migratable(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _is_migratable(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     why = _refusal_by_condition(facts.vmi) if facts.vmi is not None else ""
     return _stuck(view, now, Reason.NOT_LIVE_MIGRATABLE, f"Cannot migrate VMI, {why}") if why else None
 
 
-def _has_waited(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _has_waited(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Progress | None:
     backoff = backoff_until(view.migration, migrations=view.migrations, vmi=view.vmi, known=view.attachments)
     if backoff is None or now >= backoff[0]:
         return None
     until, failures = backoff
     earlier = "1 migration" if failures == 1 else f"{failures} migrations in a row"
     message = f"{earlier} of {view.migration.vmi.name} failed: next try at {format_time(until)}"
-    return Obstacle(reason=Reason.MIGRATION_BACKOFF, message=message, again_at=until)
+    return Progress(reason=Reason.MIGRATION_BACKOFF, message=message, again_at=until)
 
 
-def _is_spaced(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _is_spaced(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Progress | None:
     spacing = spaced_until(view.migration, migrations=view.migrations, vmi=view.vmi)
     if spacing is None or now >= spacing[0]:
         return None
     until, count = spacing
     within = f"{RECENT.total_seconds() / 60:.0f} minutes"
     message = f"{count} automatic migrations of {view.migration.vmi.name} in {within}: next one at {format_time(until)}"
-    return Obstacle(reason=Reason.MIGRATION_RATE_LIMITED, message=message, again_at=until)
+    return Progress(reason=Reason.MIGRATION_RATE_LIMITED, message=message, again_at=until)
 
 
-def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     if facts.target is not None or facts.source is not None:
         return None
     names = ", ".join(sorted(pod.key.name for pod in facts.others)) or "none"
@@ -178,7 +147,7 @@ def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> O
     return _stuck(view, now, Reason.SEVERAL_LAUNCHER_PODS, message)
 
 
-def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     """Require on the target every network that the guest uses; NICs that cannot be plugged now follow later."""
     if facts.vmi is None:
         return None
@@ -195,7 +164,7 @@ def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> 
     return _stuck(view, now, Reason.FAILED_CREATE, f"failed to render launch manifest: {refusal.message}")
 
 
-def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     if facts.vmi is None or facts.target is not None:
         return None
     needs = node_needs(
@@ -210,7 +179,7 @@ def _has_candidates(view: MigrationView, facts: MigrationFacts, now: datetime) -
     return _stuck(view, now, Reason.NO_CANDIDATE_NODE, candidates.message)
 
 
-def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Obstacle | None:
+def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     """Wait before retrying a target pod that the API server refused."""
     refusal, before = view.refusal, view.migration.progress_reason
     if facts.target is not None:
@@ -220,20 +189,15 @@ def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -
         # The first refusal counts between two retries; else the migration would be retried indefinitely.
         if before not in POD_REFUSED or now < due:
             return None
-        return Obstacle(reason=Reason(before), message=view.migration.progress, gives_up_at=due)
-    if is_quota(refusal.message):
+        return Progress(reason=Reason(before), message=view.migration.progress, is_stuck=True, gives_up_at=due)
+    if "exceeded quota" in refusal.message:  # as KubeVirt recognises it
         message = f"the target pod is asked for again: {refusal.message}"
-        return Obstacle(reason=Reason.REJECTED_BY_QUOTA, message=message)
+        return Progress(reason=Reason.REJECTED_BY_QUOTA, message=message)
     message = f"Error creating pod: {refusal.message}"
-    return Obstacle(reason=Reason(refusal.reason), message=message, gives_up_at=due)
+    return Progress(reason=Reason(refusal.reason), message=message, is_stuck=True, gives_up_at=due)
 
 
-def is_quota(message: str) -> bool:
-    """True if a quota refused the pod, recognised by the API server's message as in KubeVirt."""
-    return "exceeded quota" in message
-
-
-_CHECKS: tuple[Callable[[MigrationView, MigrationFacts, datetime], Obstacle | None], ...] = (
+_CHECKS = (
     _has_vmi,
     _goes_on,
     _is_first,
@@ -248,7 +212,7 @@ _CHECKS: tuple[Callable[[MigrationView, MigrationFacts, datetime], Obstacle | No
 )
 
 
-def _stuck(view: MigrationView, now: datetime, reason: Reason, message: str) -> Obstacle:
+def _stuck(view: MigrationView, now: datetime, reason: Reason, message: str) -> Progress:
     """Wait as long as an unschedulable target pod may: something may change, and the obstacle is reported."""
     due = stuck_since(view.migration, now=now) + unschedulable_timeout(view.migration)
-    return Obstacle(reason=reason, message=message, gives_up_at=due)
+    return Progress(reason=reason, message=message, is_stuck=True, gives_up_at=due)

@@ -5,6 +5,7 @@ Also the results of its decisions: `Ending`, why it fails, and `Progress`, what 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
 from nicplug.model.conditions import FALSE, TRUE
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState
@@ -182,11 +183,15 @@ class Progress:
 
     Attributes:
         is_stuck: nicplug can do nothing until something changes.
+        again_at: for an obstacle, when it passes without any other event; None if only a change can remove it.
+        gives_up_at: for an obstacle, when the migration fails because of it; None if it waits indefinitely.
     """
 
-    reason: str
+    reason: Reason | str
     message: str
     is_stuck: bool = False
+    again_at: datetime | None = None
+    gives_up_at: datetime | None = None
 
     @property
     def status(self) -> str:

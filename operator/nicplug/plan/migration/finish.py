@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
-from nicplug.plan.actions import Action, Delete, Kind, PatchStatus, patch_finalizers
+from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, patch_status
 from nicplug.plan.migration.actions import (
     Effects,
-    announce_failure,
     delete_replaced_targets,
+    failed_migration,
     leftover_targets,
 )
 from nicplug.plan.migration.facts import MigrationFacts
@@ -124,7 +123,7 @@ def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: date
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
     return Effects(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
-        announcements=(announce_failure(Subject.VMI, message),),
+        announcements=(failed_migration(Subject.VMI, message),),
     )
 
 
@@ -203,17 +202,10 @@ def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
 def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Iterator[Action]:
     """Copy the node agents' last report into the migration's status, then remove the finalizer."""
     migration = facts.migration
-    seen = migration.read_status().get("migrationState")
+    seen = migration.status.members.get("migrationState")
     for member, wanted in copied_state(facts).items():
         if wanted != seen:
-            yield PatchStatus(
-                kind=Kind.MIGRATION,
-                key=migration.key,
-                uid=migration.uid,
-                version=migration.resource_version,
-                seen=freeze({member: seen}),
-                wanted=freeze({member: wanted}),
-            )
+            yield patch_status(migration, {member: wanted})
     if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield patch_finalizers(migration, kept)

@@ -17,12 +17,12 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
     CheckGuest,
-    CheckUnchanged,
     Delete,
     HandOffStep,
     Kind,
     PatchLabels,
     PatchMigrationState,
+    check_unchanged,
     patch_label,
 )
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
@@ -68,7 +68,7 @@ def hand_off(
     }
     # The node is only a guard: the guest is still where the source pod is. Virt-handler needs the uid of its pod to
     # find the launcher's socket before the VMI's own report arrives.
-    status = vmi.read_status()
+    status = vmi.status.members
     pods = status.get(_PODS)
     records = {record.uid: record.to_row() for record in (*(vmi.launcher_pods or ()), *made)}
     wanted = {
@@ -87,15 +87,12 @@ def hand_off(
         generation=vmi.generation,
     )
     label = label_target_node(vmi, target.node_name)
-    check = CheckUnchanged(
-        kind=Kind.MIGRATION, key=migration.key, uid=migration.uid, version=migration.resource_version
-    )
-    return (*([label] if label is not None else ()), check, patch)
+    return (*([label] if label is not None else ()), check_unchanged(migration), patch)
 
 
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
     """Check that the guest and its migration are still as cached; another watch may be ahead."""
-    status = vmi.read_status()
+    status = vmi.status.members
     seen = freeze({name: status.get(name) for name in _GUEST})
     return CheckGuest(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=seen, wanted=seen)
 
@@ -104,7 +101,7 @@ def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | Pa
     """Check the guest and remove the target's label: no leader can then hand off an ended migration to that node."""
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
         return check_guest(vmi)
-    status = vmi.read_status()
+    status = vmi.status.members
     return PatchLabels(
         kind=Kind.VMI,
         key=vmi.key,

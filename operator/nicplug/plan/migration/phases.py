@@ -11,7 +11,6 @@ from nicplug.model.conditions import (
     Row,
     drop_condition,
     find_condition,
-    is_true,
     merge_condition,
 )
 from nicplug.model.metadata import objects
@@ -167,10 +166,11 @@ def still_wanted(facts: MigrationFacts) -> str:
     Not MigrationRequired, which KubeVirt checks too: the target's node agent removes it before `completed`. If it is
     True again, a NIC needs the next migration, which cannot be created before this one ends.
     """
-    rows = objects(facts.vmi.read_status().get("conditions")) if facts.vmi is not None else []
-    if find_condition(rows, "HotVCPUChange") is not None:
+    if facts.vmi is None:
+        return ""
+    if find_condition(facts.vmi.status.conditions, "HotVCPUChange") is not None:
         return "HotVCPUChange"
-    return "HotMemoryChange" if is_true(rows, "HotMemoryChange") else ""
+    return "HotMemoryChange" if facts.vmi.status.is_true("HotMemoryChange") else ""
 
 
 REJECTED_BY_QUOTA = "migrationRejectedByResourceQuota"
@@ -183,7 +183,7 @@ def with_conditions(
     migration: Migration, progress: Progress, *, phase: MigrationPhase, is_aborted: bool, now: datetime
 ) -> list[dict[str, Any]]:
     """nicplug's condition, and the two of KubeVirt's that it uses."""
-    rows: Sequence[Row] = objects(migration.read_status().get("conditions"))
+    rows: Sequence[Row] = migration.status.conditions
     rows = merge_condition(
         rows,
         Condition(
@@ -206,7 +206,7 @@ def with_phases(migration: Migration, entered: Sequence[MigrationPhase], *, now:
     """The last of the phases entered, and when each was first entered."""
     if not entered:
         return {}
-    rows = [dict(row) for row in objects(migration.read_status().get("phaseTransitionTimestamps"))]
+    rows = [dict(row) for row in objects(migration.status.members.get("phaseTransitionTimestamps"))]
     known = {row.get("phase") for row in rows}
     new = [phase for phase in entered if phase not in known]
     rows += [{"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in new]
@@ -217,4 +217,4 @@ def copied_state(facts: MigrationFacts) -> Mapping[str, Any]:
     """The VMI's migration state, while it is about this migration."""
     if facts.vmi is None or not facts.is_ours:
         return {}
-    return {"migrationState": facts.vmi.read_status().get("migrationState")}
+    return {"migrationState": facts.vmi.status.members.get("migrationState")}

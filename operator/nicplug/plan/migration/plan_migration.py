@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.metadata import text
+from nicplug.model.conditions import PROGRESSING
 from nicplug.model.migration import (
     FOREIGN_MIGRATION_PHASES,
     TARGET_RENEWAL_MEMBER,
@@ -29,16 +29,15 @@ from nicplug.plan.migration.actions import (
     Effects,
     act,
     adopt,
-    announce_failure,
     delete_leftover_targets,
     delete_replaced_targets,
+    failed_migration,
     give_up_leftover_targets,
     leftover_targets,
     make_target_pod,
 )
 from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
-    Obstacle,
     find_obstacle,
     refuse_invalid,
     refuse_missing,
@@ -52,7 +51,7 @@ from nicplug.plan.migration.progress import describe
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
-from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline, progressing_condition
+from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline
 from nicplug.plan.nic.path.blame import blame_nics
 from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
 from nicplug.plan.reasons import Reason
@@ -165,7 +164,7 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
     obstacle = find_obstacle(view, now=now) if is_waiting else None
     if obstacle is not None and obstacle.gives_up_at is not None and now >= obstacle.gives_up_at:
         event = f"Migration failed because it could not begin: {obstacle.message}"
-        return _fail(view, facts, Ending(reason=obstacle.reason, event=event), now=now)
+        return _fail(view, facts, Ending(reason=Reason(obstacle.reason), event=event), now=now)
     if is_waiting:
         make = make_target_pod if obstacle is None else delete_leftover_targets
         effects = make(view, facts, now=now)
@@ -178,7 +177,10 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
         entered=entered,
         progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
         effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
-        moments=(*_moments(facts, obstacle, now=now), _record_due(view, facts, now=now) if is_waiting else None),
+        moments=(
+            *_moments(facts, obstacle, now=now),
+            waits_for_record(view, leftover_targets(view, facts), now=now) if is_waiting else None,
+        ),
         wants_slot=is_waiting and obstacle is None,
     )
     return _assemble(view, facts, outcome, now=now)
@@ -200,17 +202,13 @@ def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now:
     return _assemble(view, facts, outcome, now=now)
 
 
-def _record_due(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> datetime | None:
-    return waits_for_record(view, leftover_targets(view, facts), now=now)
-
-
 def _succeeded(facts: MigrationFacts) -> Progress:
     state = facts.state
     message = f"the VM has moved from {state.source_node} to {state.target_node}"
     return Progress(reason=Reason.MIGRATION_SUCCEEDED, message=message, is_stuck=True)
 
 
-def _moments(facts: MigrationFacts, obstacle: Obstacle | None, *, now: datetime) -> tuple[datetime | None, ...]:
+def _moments(facts: MigrationFacts, obstacle: Progress | None, *, now: datetime) -> tuple[datetime | None, ...]:
     """When to plan again if nothing changes."""
     pod = facts.target
     waits_for_pod = pod is not None and facts.migration.phase in _BEFORE_HAND_OFF
@@ -253,26 +251,26 @@ def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, 
     migration = facts.migration
     phase = outcome.entered[-1] if outcome.entered else migration.phase
     is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
-    status = migration.read_status()
+    status = migration.status.members
     conditions = with_conditions(migration, outcome.progress, phase=phase, is_aborted=is_aborted, now=now)
     wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}
     if migration.phase is MigrationPhase.UNSET and facts.vmi is not None and outcome.ending is None:
         wanted[VMI_UID_MEMBER] = facts.vmi.uid
     wanted |= _blame(view, facts, outcome.ending) | _pod_members(facts, outcome)
-    changes = changed_members(seen=migration.status, wanted=wanted)
+    changes = changed_members(seen=migration.status_text, wanted=wanted)
     # Missing for a pod that an earlier version created: it is added with the next phase.
     changes = {} if changes.keys() == {TARGET_POD_MEMBER} else changes
     if changes:  # in between it is a copy for users, which is not worth a write of its own
-        changes |= changed_members(seen=migration.status, wanted={**status, **copied_state(facts)})
-    before = progressing_condition(migration)
-    is_new = text(before.get("reason")) != outcome.progress.reason
+        changes |= changed_members(seen=migration.status_text, wanted={**status, **copied_state(facts)})
+    before = migration.status.condition(PROGRESSING)
+    is_new = before.reason != outcome.progress.reason
     # That its pod is to be created is not important: its obstacle, or its slot, is reported soon.
-    is_prompt = is_new or text(before.get("reason")) == Reason.CREATING_TARGET_POD
+    is_prompt = is_new or before.reason == Reason.CREATING_TARGET_POD
     delay = view.settings.report_delay if is_prompt else max(view.settings.report_delay, _PLACE_DELAY)
     decision = decide_status(
         migration,
         changes=changes,
-        urgent=bool(outcome.entered) or text(before.get("status")) != outcome.progress.status,
+        urgent=bool(outcome.entered) or before.status != outcome.progress.status,
         pending_since=view.report_pending_since,
         delay=delay,
         now=now,
@@ -325,7 +323,7 @@ def _pod_members(facts: MigrationFacts, outcome: _Outcome) -> dict[str, Any]:
 def _announce(view: MigrationView, outcome: _Outcome, *, is_new: bool) -> tuple[Announcement, ...]:
     """Events for what the status reports for the first time; sent with its write."""
     if outcome.ending is not None:
-        return (announce_failure(Subject.MIGRATION, outcome.ending.event),)
+        return (failed_migration(Subject.MIGRATION, outcome.ending.event),)
     if MigrationPhase.SUCCEEDED in outcome.entered:
         return (normal(Subject.MIGRATION, "SuccessfulMigration", "Source node reported migration succeeded"),)
     progress, key = outcome.progress, view.migration.vmi

@@ -6,7 +6,7 @@ from datetime import datetime
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
-from nicplug.plan.migration.eligibility import POD_REFUSED, Obstacle
+from nicplug.plan.migration.eligibility import POD_REFUSED
 from nicplug.plan.migration.facts import MigrationFacts, Progress
 from nicplug.plan.migration.phases import still_wanted
 from nicplug.plan.migration.target_networks import missing_interfaces, refuse_start
@@ -24,7 +24,7 @@ ASKS_FOR_A_SLOT = "a slot for it is looked for"
 
 
 def describe(
-    view: MigrationView, facts: MigrationFacts, phase: MigrationPhase, obstacle: Obstacle | None, *, now: datetime
+    view: MigrationView, facts: MigrationFacts, phase: MigrationPhase, obstacle: Progress | None, *, now: datetime
 ) -> Progress:
     """Describe what the migration waits for.
 
@@ -36,10 +36,12 @@ def describe(
     if lost := describe_lost_node(view, facts):
         return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
     if migration.deleting:
-        return _canceling(facts)
+        node = facts.state.source_node
+        message = f"virt-handler on {node} is to stop the copy" if node else "it is being cancelled"
+        return Progress(reason=Reason.CANCELING, message=message)
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
-            return Progress(reason=obstacle.reason, message=_message_of(obstacle), is_stuck=obstacle.is_stuck)
+            return _with_deadline(obstacle)
         case MigrationPhase.PENDING if migration.progress_reason in POD_REFUSED:
             # Its timeout continues until there is a pod.
             return Progress(reason=migration.progress_reason, message=migration.progress, is_stuck=True)
@@ -64,22 +66,15 @@ def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 
 
-def _message_of(obstacle: Obstacle) -> str:
-    if obstacle.gives_up_at is None:
-        return obstacle.message
-    return f"{obstacle.message}; given up at {format_time(obstacle.gives_up_at)}"
+def _with_deadline(obstacle: Progress) -> Progress:
+    due = obstacle.gives_up_at
+    return replace(obstacle, message=f"{obstacle.message}; given up at {format_time(due)}") if due else obstacle
 
 
 def _queued(view: MigrationView) -> Progress | None:
     """The queue position in the ledger's words; None until the ledger reports that it waits."""
     slot = view.slot
     return Progress(reason=slot.reason or Reason.WAITING_FOR_SLOT, message=slot.message) if slot.message else None
-
-
-def _canceling(facts: MigrationFacts) -> Progress:
-    node = facts.state.source_node
-    whom = f"virt-handler on {node} is to stop the copy" if node else "it is being cancelled"
-    return Progress(reason=Reason.CANCELING, message=whom)
 
 
 def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Progress:

@@ -8,13 +8,13 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import text
 from nicplug.model.migration import FOREIGN_MIGRATION_PHASES, Migration
 from nicplug.model.migration_configuration import CLUSTER_LIMIT, INBOUND_LIMIT, OUTBOUND_LIMIT, MigrationLimits
-from nicplug.model.slot_ledger import Contender, Entries, MigrationSlot, SlotEntry
+from nicplug.model.slot_ledger import FAR_FUTURE, Contender, Entries, MigrationSlot, SlotEntry
 from nicplug.plan.migration.facts import gather_migration_facts
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -23,34 +23,13 @@ from nicplug.plan.views import MigrationView
 # Order: by priority, then round-robin over namespaces, then by age. By age alone, a tenant who changes N VMs would put
 # N migrations in front of all others (kubevirt#13497).
 
-_FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingMigration:
-    """A migration that waits for a slot.
-
-    Attributes:
-        priority: higher goes first.
-    """
-
-    uid: str
-    namespace: str
-    priority: int
-    created: datetime | None
-
-    @property
-    def age_rank(self) -> tuple[datetime, str]:
-        """Sort key: oldest first; all replicas agree on the order of migrations of one moment."""
-        return (self.created or _FAR_FUTURE, self.uid)
-
 
 def grant_in_turn(
-    waiting: Iterable[WaitingMigration],
+    waiting: Iterable[Contender],
     *,
     under_way: Mapping[str, int],
-    goes: Callable[[WaitingMigration], bool] = lambda _: True,
-) -> list[WaitingMigration]:
+    goes: Callable[[Contender], bool] = lambda _: True,
+) -> list[Contender]:
     """Grant slots in turn; each migration is tried once.
 
     At equal priority the namespace with the fewest migrations under way has the next turn, with its oldest migration;
@@ -65,20 +44,20 @@ def grant_in_turn(
         The migrations that start, in order.
     """
     counts: defaultdict[str, int] = defaultdict(int, under_way)
-    lines: defaultdict[int, defaultdict[str, list[WaitingMigration]]] = defaultdict(lambda: defaultdict(list))
+    lines: defaultdict[int, defaultdict[str, list[Contender]]] = defaultdict(lambda: defaultdict(list))
     for item in sorted(waiting, key=lambda item: item.age_rank, reverse=True):
-        lines[item.priority][item.namespace].append(item)
-    gone: list[WaitingMigration] = []
+        lines[item.priority][item.key.namespace].append(item)
+    gone: list[Contender] = []
     for priority in sorted(lines, reverse=True):
         _grant_one_priority(lines[priority], counts, goes, gone)
     return gone
 
 
 def _grant_one_priority(
-    lines: Mapping[str, list[WaitingMigration]],
+    lines: Mapping[str, list[Contender]],
     counts: defaultdict[str, int],
-    goes: Callable[[WaitingMigration], bool],
-    gone: list[WaitingMigration],
+    goes: Callable[[Contender], bool],
+    gone: list[Contender],
 ) -> None:
     """Each migration enters the heap once: n log n, however many namespaces there are.
 
@@ -205,7 +184,7 @@ def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
         count.add(entry)
     slots: dict[str, MigrationSlot] = {}
     arriving: Counter[str] = Counter()
-    for contender in sorted(view.contenders, key=_rank):
+    for contender in sorted(view.contenders, key=lambda item: (-item.priority, item.age_rank)):
         if contender.uid in count.entries:
             is_returning = count.entries[contender.uid].is_returning
             slots[contender.uid] = MigrationSlot() if is_returning else _arrive(contender, count, arriving)
@@ -215,22 +194,17 @@ def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
 
 def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *, now: datetime) -> None:
     """Grant free slots in turn; report position and cause to the others."""
-    contenders = {item.uid: item for item in view.contenders if item.wants and item.uid not in count.entries}
     causes: dict[str, _Cause] = {}
 
-    def goes(item: WaitingMigration) -> bool:
-        contender = contenders[item.uid]
+    def goes(contender: Contender) -> bool:
         if (cause := count.full_for(contender)) is not None:
-            causes[item.uid] = cause
+            causes[contender.uid] = cause
             return False
         count.add(_entry_of(contender, granted_at=now))
-        slots[item.uid] = MigrationSlot(is_granted=True)
+        slots[contender.uid] = MigrationSlot(is_granted=True)
         return True
 
-    waiting = [
-        WaitingMigration(uid=item.uid, namespace=item.key.namespace, priority=item.priority, created=item.created)
-        for item in contenders.values()
-    ]
+    waiting = [item for item in view.contenders if item.wants and item.uid not in count.entries]
     grant_in_turn(waiting, under_way=namespaces_of(count.entries), goes=goes)
     left = [item for item in waiting if item.uid in causes]
     for position, item in enumerate(grant_in_turn(left, under_way=namespaces_of(count.entries)), start=1):
@@ -240,10 +214,6 @@ def _grant(view: SlotsView, count: "_Count", slots: dict[str, MigrationSlot], *,
 def namespaces_of(entries: Entries) -> Counter[str]:
     """Count the slots that each namespace holds."""
     return Counter(entry.migration.namespace for entry in entries.values())
-
-
-def _rank(contender: Contender) -> tuple[int, datetime, str]:
-    return (-contender.priority, contender.created or _FAR_FUTURE, contender.uid)
 
 
 def _held(view: SlotsView) -> Iterable[SlotEntry]:
@@ -336,7 +306,8 @@ class _Count:
         """The cause, computed once for all waiting migrations."""
         known = self._causes.get((limit, node))
         if known is None:
-            known = _Cause(limit=limit, allowed=allowed, where=node or "the cluster", taken_by=_longest(taken_by))
+            longest = tuple(sorted(taken_by, key=lambda entry: (entry.granted_at or FAR_FUTURE, entry.uid)))
+            known = _Cause(limit=limit, allowed=allowed, where=node or "the cluster", taken_by=longest)
             self._causes[limit, node] = known
         return known
 
@@ -354,10 +325,6 @@ class _Count:
         self._causes.clear()
         self.entries[contender.uid] = replace(entry, target_node=node)
         return None
-
-
-def _longest(entries: Iterable[SlotEntry]) -> tuple[SlotEntry, ...]:
-    return tuple(sorted(entries, key=lambda entry: (entry.granted_at or _FAR_FUTURE, entry.uid)))
 
 
 def _arrive(contender: Contender, count: _Count, arriving: Counter[str]) -> MigrationSlot:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import read_object
-from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
+from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source, pod_interface_of
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.names import (
@@ -25,7 +25,7 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import OperationType
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import refuse_devices
 from nicplug.plan.nic.attachments import refuse_attachment
 from nicplug.plan.nic.observed import networks_asked_for
@@ -37,14 +37,13 @@ from nicplug.plan.views import MigrationView, Refusal
 @once_per_pass
 def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
     """NICs in the guest, as the node agent reports."""
-    rows = reported_rows(vmi)
-    return frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+    return frozenset(name for name, row in vmi.status.interfaces.items() if has_source(row, DOMAIN))
 
 
 @once_per_pass
 def nics_given(vmi: VirtualMachineInstance) -> frozenset[str]:
     """NICs in the guest, and those with a go-ahead, which its node agent may plug at any moment."""
-    return frozenset(name for name, row in reported_rows(vmi).items() if has_go_ahead(row))
+    return frozenset(name for name, row in vmi.status.interfaces.items() if has_go_ahead(row))
 
 
 @once_per_pass
@@ -159,10 +158,10 @@ def with_networks_that_work(
     names = nics_left_out(migration, vmi=vmi, operation=OperationType.CHANGE_NETWORK)
     if not names or source is None:
         return vmi
-    asked, rows = networks_asked_for(source, namespace=vmi.key.namespace), reported_rows(vmi)
+    asked, rows = networks_asked_for(source, namespace=vmi.key.namespace), vmi.status.interfaces
 
     def that_works(network: Network) -> Network:
-        reference = asked.get(text(rows.get(network.name, {}).get("podInterfaceName")), "")
+        reference = asked.get(pod_interface_of(rows.get(network.name)), "")
         if network.name not in names or not reference or not network.attachment:
             return network
         where, name = split_attachment(reference, namespace=vmi.key.namespace)

@@ -2,8 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from nicplug.model.conditions import FALSE, PROGRESSING, Row, find_condition
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import FALSE, PROGRESSING
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import PENDING_TIMEOUT_ANNOTATION, UNSCHEDULABLE_TIMEOUT_ANNOTATION
 from nicplug.model.node import Node
@@ -80,16 +79,10 @@ def _seconds(value: str | None, *, default: int) -> timedelta:
     return timedelta(seconds=min(int(value), _LONGEST_SECONDS) if value and is_number else default)
 
 
-def progressing_condition(migration: Migration) -> Row:
-    """The condition `Progressing` as it was last written; empty without one."""
-    return find_condition(objects(migration.read_status().get("conditions")), PROGRESSING) or {}
-
-
 def stuck_since(migration: Migration, *, now: datetime) -> datetime:
     """Since when `Progressing` has been False; now, if it is not."""
-    row = progressing_condition(migration)
-    since = parse_time(row.get("lastTransitionTime")) if text(row.get("status")) == FALSE else None
-    return since or now
+    condition = migration.status.condition(PROGRESSING)
+    return (parse_time(condition.since) if condition.status == FALSE else None) or now
 
 
 def pod_deadline(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> datetime | None:

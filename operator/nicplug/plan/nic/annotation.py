@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from nicplug.model.attachments import AttachmentDefinition, KnownAttachments
-from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
-from nicplug.model.metadata import text, well_formed
+from nicplug.model.interface_status import DOMAIN, Rows, has_go_ahead, has_source
+from nicplug.model.metadata import well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.networks_annotation import (
     Element,
@@ -40,7 +40,6 @@ from nicplug.plan.nic.attachments import (
 from nicplug.plan.nic.attempts import Attempts, Failures, WaitingNic, attempts_of, select_nics_to_ask
 from nicplug.plan.nic.observed import (
     PodLinks,
-    Rows,
     belongs_to_another,
     has_lost_interface,
     interface_names,
@@ -298,7 +297,7 @@ class _Decider:
 
     def _still_in_guest(self) -> list[Element]:
         """Elements of NICs that were deleted from the spec while the guest still has them: they stay attached."""
-        held = {text(row.get("podInterfaceName")) for row in self.request.rows.values() if has_source(row, DOMAIN)}
+        held = {row.pod_interface for row in self.request.rows.values() if has_source(row, DOMAIN)}
         return [item for interface, item in self.own.items() if interface in held and interface not in self.nics]
 
     def _detaching(self) -> list[str]:

@@ -2,8 +2,7 @@
 
 from dataclasses import replace
 
-from nicplug.model.interface_status import MULTUS_STATUS, has_source
-from nicplug.model.metadata import text
+from nicplug.model.interface_status import MULTUS_STATUS, has_source, pod_interface_of
 from nicplug.model.networks import KNOWN_STATES, Interface, Network, first_by_name, secondary_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -120,7 +119,7 @@ def link_differs(situation: Situation) -> Finding | None:
     link, own = link_of(_interface_asked_for(situation)), link_of(situation.interface)
     if not may_change_link(situation.interface):
         return _link_cannot_be_set() if link == "down" else None
-    present = text((situation.row or {}).get("linkState"))
+    present = situation.row.link_state if situation.row is not None else ""
     if link != own and keeps_from_vmi(situation):
         if present in ("", own):
             return staged(situation, OperationType.SET_LINK, f"link {link}")
@@ -164,7 +163,7 @@ def _present(situation: Situation) -> str:
 
     If the element was removed, network-status still lists the network until the controller detaches it.
     """
-    pod, interface = situation.pod, text((situation.row or {}).get("podInterfaceName"))
+    pod, interface = situation.pod, pod_interface_of(situation.row)
     if pod is None:
         return ""
     asked = networks_asked_for(pod, namespace=situation.view.vmi.key.namespace)
@@ -229,7 +228,7 @@ def pod_has_lost_it(situation: Situation) -> Finding | None:
         return None
     if not has_lost_interface(reported, pod=pod):
         return _still_lost(situation, pod)
-    if text((reported or {}).get("podInterfaceName")) != text((situation.row or {}).get("podInterfaceName")):
+    if pod_interface_of(reported) != pod_interface_of(situation.row):
         return None  # of the pod that the guest has left, which named its interfaces in another way
     how, remedy = _how_it_comes_back(situation)
     message = (

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, InterfaceRow, has_source
 from nicplug.model.networks import Interface, Network, first_by_name, wanted_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
@@ -101,7 +100,7 @@ class Situation:
     network: Network | None
     siblings: Siblings
     pod: LauncherPod | None
-    row: Mapping[str, Any] | None
+    row: InterfaceRow | None
     annotation: AnnotationDecision
     chooser: Chooser
     in_progress: MigrationInProgress | None

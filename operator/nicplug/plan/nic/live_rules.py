@@ -1,17 +1,15 @@
 """Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
-from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
+from nicplug.model.conditions import LIVE_MIGRATABLE
 from nicplug.model.frozen_json import freeze
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.metadata import objects, text
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source, pod_interface_of
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
 from nicplug.model.networks_annotation import is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import CheckNics
-from nicplug.plan.nic.observed import Rows
 from nicplug.plan.nic.spec_checks import refuse
 
 # Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
@@ -73,7 +71,7 @@ def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineI
 
 def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
     """True if the node agent reports that the guest can be migrated."""
-    return is_true(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
+    return vmi.status.is_true(LIVE_MIGRATABLE)
 
 
 def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
@@ -82,7 +80,7 @@ def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None 
     Args:
         rows: `status.interfaces` by name after this pass; None for the reported ones.
     """
-    row = (reported_rows(vmi) if rows is None else rows).get(name)
+    row = (vmi.status.interfaces if rows is None else rows).get(name)
     return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
 
 
@@ -92,10 +90,8 @@ def has_ordinal_names(vmi: VirtualMachineInstance) -> bool:
 
     Unlike KubeVirt, an unknown name does not count as ordinal: a NIC that never attached can be cancelled.
     """
-    rows = reported_rows(vmi)
-    names = (
-        text(rows.get(network.name, {}).get("podInterfaceName")) for network in vmi.networks if network.is_secondary
-    )
+    rows = vmi.status.interfaces
+    names = (pod_interface_of(rows.get(network.name)) for network in vmi.networks if network.is_secondary)
     return is_ordinal_name(next((name for name in names if name), ""))
 
 
@@ -147,12 +143,11 @@ def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
 
 def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
     """Return a check that fails if the VMI's spec or `status.interfaces` has changed since it was read."""
-    status = vmi.read_status()
     return CheckNics(
         key=vmi.key,
         uid=vmi.uid,
         version=vmi.resource_version,
         generation=vmi.generation,
-        seen=freeze(status.get("interfaces")),
-        has_status=bool(status),
+        seen=freeze(vmi.status.members.get("interfaces")),
+        has_status=bool(vmi.status.members),
     )

@@ -9,10 +9,13 @@ from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_status import (
     DOMAIN,
     MULTUS_STATUS,
+    InterfaceRow,
     Row,
+    Rows,
     add_source,
     has_go_ahead,
     has_source,
+    pod_interface_of,
     remove_source,
     rows_by_name,
     same_rows,
@@ -33,7 +36,7 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import OperationType
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import refuse_use
 
 # An unfinished migration of the VMI, as its NICs see it: which it plugs, and which have to wait for its end.
@@ -99,9 +102,6 @@ class MigrationInProgress:
 # This is network-status if it can be read, else the earlier rows of `status.interfaces`: a missing source is no
 # evidence, and must not cause the removal of an interface that the guest uses.
 
-Rows = Mapping[str, Mapping[str, Any]]
-"""`status.interfaces` by name."""
-
 
 @dataclass(frozen=True, slots=True)
 class PodLinks:
@@ -118,7 +118,7 @@ class PodLinks:
         return has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN)
 
 
-def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bool:
+def has_lost_interface(row: InterfaceRow | None, *, pod: LauncherPod) -> bool:
     """True if a ready pod has lost the interface of a NIC in the guest; a missing network-status is no evidence.
 
     Nor is one with an entry without an interface name: it may be this one.
@@ -126,7 +126,7 @@ def has_lost_interface(row: Mapping[str, Any] | None, *, pod: LauncherPod) -> bo
     Args:
         row: of `status.interfaces`, as reported.
     """
-    interface, status = text((row or {}).get("podInterfaceName")), pod.network_status
+    interface, status = pod_interface_of(row), pod.network_status
     if not interface or not pod.is_ready or status.problem or not has_source(row, DOMAIN):
         return False
     return not status.has(interface) and not status.has("")
@@ -147,13 +147,12 @@ def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows
     """
     if pod.made_with:
         return False  # nicplug's own, which always has hashed names
-    reported = [rows.get(name, {}) for name in secondary_names(vmi.networks)]
+    reported = [rows[name] for name in secondary_names(vmi.networks) if name in rows]
     if pod.network_status.problem:
-        names = (text(row.get("podInterfaceName")) for row in reported)
-        return is_ordinal_name(next((name for name in names if name), ""))
+        return is_ordinal_name(next((row.pod_interface for row in reported if row.pod_interface), ""))
     if not pod.network_status.is_ordinal:
         return False
-    if any(has_source(row, DOMAIN) and is_ordinal_name(text(row.get("podInterfaceName"))) for row in reported):
+    if any(has_source(row, DOMAIN) and is_ordinal_name(row.pod_interface) for row in reported):
         return True
     first = next((network for network in vmi.networks if network.is_secondary), None)
     asked = networks_asked_for(pod, namespace=vmi.key.namespace).get(FIRST_ORDINAL_NAME)
@@ -198,7 +197,7 @@ def nics_in_pod(
     """
     if pod is None or pod.is_finished:
         return frozenset()
-    names = interface_names(vmi, pod, reported_rows(vmi))
+    names = interface_names(vmi, pod, vmi.status.interfaces)
     if asked is None:
         interfaces = networks_asked_for(pod, namespace=vmi.key.namespace)
         asked = frozenset(name for name, item in names.items() if item in interfaces)
@@ -272,14 +271,14 @@ def plan_rows(
         )
         wanted += [row] if row is not None else []
     # Rows of networks of other kinds, and of interfaces that the guest created.
-    wanted += [dict(row) for name, row in old.items() if name != primary and name not in names]
+    wanted += [dict(row.raw) for name, row in old.items() if name != primary and name not in names]
     nameless = [dict(row) for row in rows if not text(row.get("name"))]
     wanted += nameless[:MAXIMUM_GUEST_ROWS]
     return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
 
 
-def _primary(name: str, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) -> Row:
-    row = dict(old.get(name, {"name": name}))
+def _primary(name: str, pod: LauncherPod, old: Rows) -> Row:
+    row = dict(old[name].raw) if name in old else {"name": name}
     if pod.network_status.problem and row.get("podInterfaceName"):
         return row
     return {**row, "podInterfaceName": pod.network_status.primary_interface}
@@ -288,7 +287,7 @@ def _primary(name: str, pod: LauncherPod, old: Mapping[str, Mapping[str, Any]]) 
 def _is_given(
     pod_interface: str,
     network: Network,
-    old: Mapping[str, Any] | None,
+    old: InterfaceRow | None,
     *,
     vmi: VirtualMachineInstance,
     pod: LauncherPod,
@@ -306,14 +305,14 @@ def _is_given(
 
 
 def _secondary(
-    name: str, pod_interface: str, *, pod: LauncherPod, old: Mapping[str, Any] | None, is_given: bool
+    name: str, pod_interface: str, *, pod: LauncherPod, old: InterfaceRow | None, is_given: bool
 ) -> Row | None:
     if pod.network_status.problem:
         # Without network-status the known state stays, and nothing is added to it.
-        return dict(old) if old is not None else None
+        return dict(old.raw) if old is not None else None
     if old is None:
         return {"name": name, "infoSource": MULTUS_STATUS, "podInterfaceName": pod_interface} if is_given else None
-    row = add_source(old, MULTUS_STATUS) if is_given else remove_source(old, MULTUS_STATUS)
+    row = add_source(old.raw, MULTUS_STATUS) if is_given else remove_source(old.raw, MULTUS_STATUS)
     return {**row, "podInterfaceName": pod_interface}
 
 
@@ -346,7 +345,7 @@ def stray_interfaces(
     wanted = set(interface_names(vmi, pod, rows).values())
     if all(item.interface in wanted for item in listed):
         return ()
-    wanted |= {text(row.get("podInterfaceName")) for row in rows.values() if has_source(row, DOMAIN)}
+    wanted |= {row.pod_interface for row in rows.values() if has_source(row, DOMAIN)}
     # Records are found by name: that of a NIC with the same name must not be mistaken for an interface's.
     wanted |= {item.name for item in vmi.interfaces} | {item.name for item in vmi.networks}
     namespace = vmi.key.namespace

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_go_ahead, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_go_ahead, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, shortened
 from nicplug.model.pci import PciBudget, takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.observed import Rows
 from nicplug.plan.nic.spec_checks import refuse
 
 _NICS_NAMED = 8

@@ -5,18 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
 
 from nicplug.model.attachments import AttachmentDefinition
-from nicplug.model.conditions import PAUSED, is_true
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
-from nicplug.model.metadata import objects
+from nicplug.model.conditions import PAUSED
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, InterfaceRow, Rows, has_source
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import FAILED_ADDING, FAILED_REMOVING, PodFailure
 from nicplug.plan.nic.attempts import Attempts, Failures
-from nicplug.plan.nic.observed import Rows, interface_names
+from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.views import VmiView
 
 # NICs that network-status lists and that the pod probably does not have.
@@ -90,7 +88,7 @@ def find_phantoms(
         and not _came_by_migration(item, view, pod)
         and (item.is_suspect or _is_beside_failure(item, failed=failed, now=now))
     ]
-    if not found or is_true(objects(view.vmi.read_status().get("conditions")), PAUSED):
+    if not found or view.vmi.status.is_true(PAUSED):
         return {}
     return {item.name: _phantom(item, is_reset=_has_changed_since(item, view), now=now) for item in found}
 
@@ -121,7 +119,7 @@ def _heard_at(failed: _FailedAddition) -> datetime:
     return failed.heard_at
 
 
-def _may_be_phantom(record: InterfaceOperation, *, row: Mapping[str, Any] | None) -> bool:
+def _may_be_phantom(record: InterfaceOperation, *, row: InterfaceRow | None) -> bool:
     """True if network-status lists it, and the guest does not have it.
 
     nicplug does not request a blocked NIC, so its interface is another writer's. A suspect stays one when it becomes

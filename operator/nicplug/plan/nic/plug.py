@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
 from nicplug.model.per_pass import once_per_pass
@@ -21,7 +21,7 @@ from nicplug.plan.nic.findings import (
     plug_is_staged,
 )
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_rolled_back
-from nicplug.plan.nic.spec_checks import Rows, Violation, find_violations, mac_address_twin, refuse
+from nicplug.plan.nic.spec_checks import Violation, find_violations, mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from nicplug.model.attachments import Attached
-from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
+from nicplug.model.interface_status import DOMAIN, Rows, has_go_ahead, has_source
 from nicplug.model.networks import ABSENT, Interface, Network, first_by_name, parse_interface, wanted_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
@@ -25,7 +25,7 @@ from nicplug.plan.nic.attempts import Attempts
 from nicplug.plan.nic.change import find_link_change
 from nicplug.plan.nic.findings import SPEC_CHECKS, Finding, Situation
 from nicplug.plan.nic.live_rules import deleted_from_template, has_ordinal_names, never_attached
-from nicplug.plan.nic.observed import MigrationInProgress, Rows, stray_interfaces
+from nicplug.plan.nic.observed import MigrationInProgress, stray_interfaces
 from nicplug.plan.nic.path.migration_history import select_for_next_migration
 from nicplug.plan.nic.path.paths_of_vmi import Chooser
 from nicplug.plan.nic.plug import find_plug, nic_is_invalid, runs_until_restart

@@ -6,12 +6,11 @@ Checked by the subresources before a request is recorded (`plan.subresources`), 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import Enum, StrEnum
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import thaw
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping
 from nicplug.model.networks import (
     ABSENT,
     Binding,
@@ -23,11 +22,10 @@ from nicplug.model.networks import (
     split_attachment,
     wanted_by_name,
 )
-from nicplug.model.operations import parse_operations, shortened
-from nicplug.model.pci import parse_total
+from nicplug.model.operations import shortened
 from nicplug.model.requests import AddInterface, InterfaceRequest
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.live_rules import may_be_unplugged
 from nicplug.plan.nic.pci_slots import count_slots
@@ -37,7 +35,6 @@ Owner = VirtualMachine | VirtualMachineInstance
 """The object whose lists of NICs are checked; for a VM those of its template."""
 
 # Counting slots uses no time, but a row needs one.
-_ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Because(Enum):
@@ -144,7 +141,7 @@ def object_to_mac(
     owners = [owner for owner in (vm, vmi) if owner is not None]
     taken = {item.name: item.mac_address for owner in owners for item in owner.interfaces if item.mac_address}
     if vmi is not None:
-        reported = {name: text(row.get("mac")) for name, row in reported_rows(vmi).items()}
+        reported = {name: row.mac for name, row in vmi.status.interfaces.items()}
         taken = {**{name: found for name, found in reported.items() if found}, **taken}
     own = taken.pop(request.name, "")
     if any(has_nic(request, owner) for owner in owners) and normalised_mac(own) != normalised_mac(mac):
@@ -234,12 +231,12 @@ def object_to_slots(
     interfaces, networks = vmi.interfaces, vmi.networks
     for item in (*before, request):
         interfaces, networks = with_nic(item, interfaces=interfaces, networks=networks)
-    asked, status = replace(vmi, interfaces=interfaces, networks=networks), vmi.read_status()
+    asked = replace(vmi, interfaces=interfaces, networks=networks)
     slots = count_slots(
         asked,
-        total=parse_total(status),
-        rows=reported_rows(vmi),
-        records=parse_operations(objects(status.get("interfaceOperations")), default_time=_ANY_TIME),
+        total=vmi.status.pci_total,
+        rows=vmi.status.interfaces,
+        records=vmi.status.records_as_written,
         kept=frozenset(_unattachable(asked, known)),
     )
     if not (refusal := slots.refusal(request.name)):

@@ -3,11 +3,10 @@
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from nicplug.elided import said
 from nicplug.model.frozen_json import read
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import Binding, Interface, Network, first_by_name, normalised_mac
 from nicplug.model.operations import shortened, with_remedy
@@ -36,7 +35,6 @@ _NO_MAC_ADDRESS = "00:00:00:00:00:00"
 # The MAC address of KubeVirt's bridge in the pod, to which a masquerade NIC is connected.
 _MASQUERADE_BRIDGE_MAC_ADDRESS = "02:00:00:00:00:00"
 
-Rows = Mapping[str, Mapping[str, Any]]
 Siblings = Sequence[Interface]
 """The NICs of the VM in the order of `in_precedence`."""
 

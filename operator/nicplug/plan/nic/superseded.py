@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from nicplug.model.interface_status import has_go_ahead
+from nicplug.model.interface_status import Rows, has_go_ahead
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
@@ -22,7 +22,7 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
-from nicplug.plan.nic.observed import Rows, elements_asked_for, interface_names
+from nicplug.plan.nic.observed import elements_asked_for, interface_names
 from nicplug.plan.nic.phantoms import RELEASE_PATIENCE
 
 _RESOLUTION = timedelta(seconds=1)

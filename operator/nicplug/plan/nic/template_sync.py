@@ -15,7 +15,7 @@ from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks_of
 from nicplug.model.nic_annotations import render_origin
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, reported_rows
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Kind, PatchAnnotations, PatchInterfaces, patch_annotation
 from nicplug.plan.nic.live_rules import (
     deleted_from_template,
@@ -60,7 +60,7 @@ def patch_vmi(
     origin = _origin(vmi, names=template | (vmi.template_interfaces or set()), kept=wanted.interfaces)
     if patch := patch_devices(vmi, wanted, origin=origin):
         # Guards against a concurrent go-ahead: the guest would get what was requested before.
-        rows = freeze(vmi.read_status().get("interfaces")) if _corrects(vmi, wanted) else None
+        rows = freeze(vmi.status.members.get("interfaces")) if _corrects(vmi, wanted) else None
         return replace(patch, rows=rows)
     return origin if vmi.template_interfaces is not None else None
 
@@ -108,7 +108,7 @@ def drop_detached(vmi: VirtualMachineInstance, *, in_pod: frozenset[str] = froze
     Args:
         in_pod: NICs that the pod still has, possibly without a row yet: they are still to be detached.
     """
-    named = set(reported_rows(vmi))
+    named = set(vmi.status.interfaces)
     kept = tuple(item for item in vmi.interfaces if not item.is_absent or item.name in named | in_pod)
     if kept == vmi.interfaces:
         return None
@@ -163,7 +163,7 @@ def wanted_template_devices(*, vm: VirtualMachine, vmi: VirtualMachineInstance |
     in_use: set[str] = set()
     if vmi is not None:
         in_use = {item.name for item in vmi.interfaces}
-        in_use |= set(reported_rows(vmi))
+        in_use |= set(vmi.status.interfaces)
     kept = tuple(item for item in vm.interfaces if not item.is_absent or item.name in in_use)
     if kept == vm.interfaces:
         return Devices(vm.interfaces, vm.networks)
@@ -187,7 +187,7 @@ def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     return (
         interface.binding is Binding.BRIDGE
         and not has_ordinal_names(vmi)
-        and has_source(reported_rows(vmi).get(interface.name), DOMAIN)
+        and has_source(vmi.status.interfaces.get(interface.name), DOMAIN)
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, info_sources, rows_by_name
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, rows_by_name
 from nicplug.model.metadata import mapping, text
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
@@ -92,7 +92,7 @@ def staying_nics(
         records: names of the stored records.
     """
     named = rows_by_name(rows)
-    sources = {item.name: set(info_sources(named.get(item.name, {}))) for item in vmi.interfaces}
+    sources = {item.name: set(named[item.name].sources) for item in vmi.interfaces if item.name in named}
     staying = frozenset(name for name, found in sources.items() if found & {DOMAIN, MULTUS_STATUS})
     return staying | {name for name in records if is_of_stray_interface(name, vmi)}
 
@@ -251,7 +251,7 @@ def summarise(vmi: VirtualMachineInstance, operations: Sequence[InterfaceOperati
 
 def mirror_summary(vmi: VirtualMachineInstance) -> dict[str, str] | None:
     """Return the summary for the VM: "all" instead of a number, so that a quick plug causes no write of the VM."""
-    row = mapping(vmi.read_status().get(SUMMARY_MEMBER))
+    row = mapping(vmi.status.members.get(SUMMARY_MEMBER))
     if not (ready := text(row.get("ready"))):
         return None
     reason = text(row.get("reason"))

@@ -6,7 +6,7 @@ Source: KubeVirt 1.0 `pkg/virt-api/rest/interfacehotplug.go`, and the texts of `
 from dataclasses import dataclass
 from enum import Enum
 
-from nicplug.plan.actions import Create, JsonPatch, PatchInterfaces, PatchSpec, PatchStatus, TurnVm
+from nicplug.plan.actions import Create, JsonPatch, PatchInterfaces, PatchSpec, PatchStatus
 from nicplug.plan.nic.requested import Hint
 
 _GROUP = "kubevirt.io"
@@ -29,7 +29,7 @@ class Endpoint(Enum):
         return "vm" if self is Endpoint.VM else "vmi"
 
 
-Write = PatchStatus | PatchInterfaces | TurnVm | Create
+Write = PatchStatus | PatchInterfaces | PatchSpec | Create
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Answer:
         return in_order(self.write) if self.write is not None and not isinstance(self.write, Create) else ()
 
 
-def in_order(write: PatchStatus | PatchInterfaces | TurnVm | PatchSpec) -> JsonPatch:
+def in_order(write: PatchStatus | PatchInterfaces | PatchSpec) -> JsonPatch:
     """Return the operations of a patch in the order of KubeVirt 1.0: every `test` first."""
     return sorted(write.json_patch(), key=lambda operation: operation["op"] != "test")
 

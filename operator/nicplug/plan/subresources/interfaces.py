@@ -24,8 +24,8 @@ from nicplug.model.requests import (
     parse_interface_requests,
 )
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchInterfaces, PatchStatus
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
+from nicplug.plan.actions import PatchInterfaces, PatchStatus, patch_status
 from nicplug.plan.nic.requested import (
     Because,
     Hint,
@@ -77,7 +77,7 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
     vm = evidence.vm
     if vm is None:
         return not_found(Endpoint.VM, name)
-    rows = vm.read_status().get(MEMBER)
+    rows = vm.status.members.get(MEMBER)
     pending = parse_interface_requests(rows)
     if (answer := _answer_by_pending(request, pending, name=name, namespace=vm.key.namespace)) is not None:
         return answer
@@ -88,16 +88,7 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
         return ACCEPTED
     if is_alone and not pending and not evidence.is_staged and (template := _add_to_template(request, vm=vm, vmi=live)):
         return replace(ACCEPTED, write=template)
-    status = read(vm.status)
-    write = PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze(None if status is None else {MEMBER: rows}),
-        wanted=freeze({MEMBER: [*sequence(rows), request.to_row()]}),
-    )
-    return replace(ACCEPTED, write=write)
+    return replace(ACCEPTED, write=patch_status(vm, {MEMBER: [*sequence(rows), request.to_row()]}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +119,8 @@ def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: E
             continue
         recorded.add(place)
         first, last = first or answer.write, answer.write
-        status = freeze({**evidence.vm.read_status(), **mapping(read(answer.write.wanted))})
-        evidence = replace(evidence, vm=replace(evidence.vm, status=status))
+        status = freeze({**evidence.vm.status.members, **mapping(read(answer.write.wanted))})
+        evidence = replace(evidence, vm=replace(evidence.vm, status_text=status))
     write = replace(first, wanted=last.wanted) if first is not None and last is not None else None
     return Together(tuple(answers), frozenset(recorded), write)
 
@@ -142,7 +133,7 @@ def _alone(answer: Answer) -> Together:
 @planning_pass()
 def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
     """Return the VM's answer if a request for the same name is pending; otherwise None."""
-    pending = parse_interface_requests(vm.read_status().get(MEMBER))
+    pending = parse_interface_requests(vm.status.members.get(MEMBER))
     return _answer_by_pending(request, pending, name=vm.key.name, namespace=vm.key.namespace)
 
 
@@ -178,7 +169,7 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
     endpoint, vm, vmi = Endpoint.VM if persist else Endpoint.VMI, evidence.vm, evidence.vmi
     if persist and vm is not None:
         vmi = _live_vmi_of(vm, vmi)
-        pending = parse_interface_requests(vm.read_status().get(MEMBER))
+        pending = parse_interface_requests(vm.status.members.get(MEMBER))
         if any(isinstance(item.request, AddInterface) and item.request.name == request.name for item in pending):
             why = f'there is a pending request for NIC "{request.name}", which has no MAC address: use another name'
             return conflict(endpoint, name, why)
@@ -224,9 +215,8 @@ def _reference(request: AddInterface, namespace: str) -> tuple[str, str]:
 
 def _live_vmi_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
     """Return the VM's own VMI, if it is not ending."""
-    if vmi is None or vmi.owner is None or vmi.owner.uid != vm.uid or vmi.deleting or vmi.is_final:
-        return None
-    return vmi
+    own = own_vmi(vmi, vm_uid=vm.uid)
+    return own if own is not None and not own.deleting and not own.is_final else None
 
 
 def _objection(
@@ -268,8 +258,7 @@ def _objection_of_vmi(
     request: InterfaceRequest, *, vmi: VirtualMachineInstance, evidence: Evidence
 ) -> Objection | None:
     """Check a VMI, which has no list of pending requests; an unchanged template decides about its own NICs."""
-    is_own = evidence.vm is not None and vmi.owner is not None and vmi.owner.uid == evidence.vm.uid
-    vm = evidence.vm if is_own else None
+    vm = evidence.vm if evidence.vm is not None and own_vmi(vmi, vm_uid=evidence.vm.uid) else None
     owners = [owner for owner in (vmi, vm) if owner is not None]
     if isinstance(request, AddInterface) and any(is_leaving(request.name, owner) for owner in owners):
         message = f'NIC "{request.name}" is being unplugged: {_ASK_WHEN_GONE}'
@@ -296,13 +285,13 @@ def _add_to_template(
     """
     if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
         return None
-    if read(vm.status) is None:
+    if read(vm.status_text) is None:
         return None  # the list of requests could not be tested
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
     patch = patch_devices(vm, Devices(*lists_after(request, vm)))
     # One for that name may have been recorded since, and would be carried out after this.
-    return replace(patch, requests=freeze(vm.read_status().get(MEMBER))) if patch is not None else None
+    return replace(patch, requests=freeze(vm.status.members.get(MEMBER))) if patch is not None else None
 
 
 def _is_done(

@@ -5,21 +5,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE, find_condition
+from nicplug.model.conditions import FALSE, LIVE_MIGRATABLE
 from nicplug.model.eviction import EvictionStrategy
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import MigrationKey
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.names import LAUNCHER_LABEL_VALUE, MIGRATION_VMI_LABEL, VMI_KIND
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, vmi_id
-from nicplug.plan.actions import Create, Kind, PatchStatus
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi, vmi_id
+from nicplug.plan.actions import Create, Kind, PatchStatus, patch_status
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
-from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE, own_vmi
+from nicplug.plan.subresources.power import NOT_RUNNING, UNREADABLE
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
 
 # What a VM answers to `migrate`: it creates a VirtualMachineInstanceMigration, unless that would obviously fail.
@@ -57,7 +56,7 @@ def ask_migrate(
         return not_found(Endpoint.VM, name)
     if vmi is None:
         return not_found(Endpoint.VMI, name)
-    if vmi.phase is not VmiPhase.RUNNING or own_vmi(vm, vmi) is None:
+    if vmi.phase is not VmiPhase.RUNNING or own_vmi(vmi, vm_uid=vm.uid) is None:
         return conflict(Endpoint.VM, name, NOT_RUNNING)
     if why := _objection(vmi, migrations):
         return conflict(Endpoint.VM, name, why)
@@ -68,10 +67,9 @@ def ask_migrate(
 
 
 def _objection(vmi: VirtualMachineInstance, migrations: Sequence[Migration]) -> str:
-    condition = find_condition(objects(vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
-    if condition is not None and condition.get("status") == FALSE:
-        reason, message = text(condition.get("reason")), text(condition.get("message"))[:_LONGEST_MESSAGE]
-        return f"Cannot migrate VMI, Reason: {reason}, Message: {message}"
+    condition = vmi.status.condition(LIVE_MIGRATABLE)
+    if condition.status == FALSE:
+        return f"Cannot migrate VMI, Reason: {condition.reason}, Message: {condition.message[:_LONGEST_MESSAGE]}"
     active = next((item for item in migrations if not item.is_final), None)
     if active is None:
         return ""
@@ -161,17 +159,6 @@ def ask_eviction(
         return EvictionAnswer(refusal="Eviction request for target Pod")
     if vmi.evacuation_node == pod.node_name:
         return EvictionAnswer(refusal=f"Evacuation in progress: {triggered}")
-    return EvictionAnswer(refusal=triggered, mark=_mark(vmi))
-
-
-def _mark(vmi: VirtualMachineInstance) -> PatchStatus:
-    """Mark the node, only while the guest is where the pod is."""
-    status = vmi.read_status()
-    return PatchStatus(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=freeze({"nodeName": vmi.node_name, EVACUATION_NODE: status.get(EVACUATION_NODE)}),
-        wanted=freeze({"nodeName": vmi.node_name, EVACUATION_NODE: vmi.node_name}),
-    )
+    # The node is a guard too: the guest is still where the pod is.
+    mark = patch_status(vmi, {"nodeName": vmi.node_name, EVACUATION_NODE: vmi.node_name})
+    return EvictionAnswer(refusal=triggered, mark=mark)

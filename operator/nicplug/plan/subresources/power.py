@@ -17,12 +17,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nicplug.model.frozen_json import freeze, read
+from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.requests import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import Kind, PatchSpec, PatchStatus, turn_vm
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
+from nicplug.plan.actions import Kind, PatchSpec, patch_status, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
@@ -63,7 +63,7 @@ def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualM
         case RunStrategy.HALTED:
             answer = _request(vm, start) if options.get("paused") else replace(ACCEPTED, write=turn_vm(vm, is_on=True))
         case RunStrategy.MANUAL | RunStrategy.RERUN_ON_FAILURE:
-            answer = _start_on_request(vm, own_vmi(vm, vmi), start)
+            answer = _start_on_request(vm, own_vmi(vmi, vm_uid=vm.uid), start)
         case _:
             answer = _unsupported(vm, "does not support manual start requests")
     return _dry(answer, options)
@@ -94,7 +94,7 @@ def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMa
         return bad_request(NEGATIVE_GRACE)
     if vm is None:
         return not_found(Endpoint.VM, name)
-    own = own_vmi(vm, vmi)
+    own = own_vmi(vmi, vm_uid=vm.uid)
     live = own if own is not None and not own.is_final else None
     answer = _stop_by_strategy(vm, live, grace=grace)
     if answer.code == ACCEPTED.code and live is not None and grace is not None:
@@ -135,18 +135,13 @@ def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: Virtua
         return not_found(Endpoint.VM, name)
     if vm.run_strategy not in _RESTARTABLE:
         return _unsupported(vm, "does not support manual restart requests", prefix="RunStategy ")
-    own = own_vmi(vm, vmi)
+    own = own_vmi(vmi, vm_uid=vm.uid)
     if own is None:
         return conflict(Endpoint.VM, name, f"{NOT_RUNNING}: {RunStrategy.HALTED}")
     answer = _request(vm, _stop(own), _start(paused=False))
     if answer.code == ACCEPTED.code and grace == 0 and not own.is_final:
         answer = replace(answer, first=_shorten(own, grace))
     return _dry(answer, options)
-
-
-def own_vmi(vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> VirtualMachineInstance | None:
-    """Return the VMI, if the VM owns it: permission to stop or migrate a VM does not cover other VMIs of its name."""
-    return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm.uid else None
 
 
 def _start(*, paused: bool) -> Mapping[str, Any]:
@@ -160,27 +155,17 @@ def _stop(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
 
 def _request(vm: VirtualMachine, *changes: Mapping[str, Any]) -> Answer:
     """Record the request. A single stop replaces everything that is pending; nothing else does."""
-    status = vm.read_status()
+    status = vm.status.members
     pending = status.get(_REQUESTS)
     is_stop = len(changes) == 1 and changes[0]["action"] == StateChange.STOP
     if sequence(pending) and not is_stop:
         return conflict(Endpoint.VM, vm.key.name, UNDER_WAY)
     if list(sequence(pending)) == [dict(change) for change in changes]:
         return ACCEPTED
-    seen: dict[str, Any] = {_REQUESTS: pending}
     wanted: dict[str, Any] = {_REQUESTS: [dict(change) for change in changes]}
-    # A user's request skips the back-off.
     if status.get(_START_FAILURE) is not None:
-        seen[_START_FAILURE], wanted[_START_FAILURE] = status[_START_FAILURE], None
-    write = PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze(None if read(vm.status) is None else seen),
-        wanted=freeze(wanted),
-    )
-    return replace(ACCEPTED, write=write)
+        wanted[_START_FAILURE] = None  # a user's request skips the back-off
+    return replace(ACCEPTED, write=patch_status(vm, wanted))
 
 
 def _grace_of(vmi: VirtualMachineInstance) -> int | None:

@@ -10,10 +10,9 @@ Source: KubeVirt 1.0 `pkg/virt-controller/watch/vm.go` and `network.go`; the dif
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nicplug.model.conditions import FAILURE, TRUE, find_condition
+from nicplug.model.conditions import FAILURE, TRUE
 from nicplug.model.frozen_json import FrozenJson, freeze
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.metadata import objects, text
 from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
 from nicplug.model.requests import (
     MEMBER,
@@ -26,7 +25,7 @@ from nicplug.model.requests import (
 )
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, PatchStatus
+from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, patch_status
 from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.reasons import Reason
@@ -86,7 +85,7 @@ def process_requests(
         vmi: the VM's own; None if it has none.
         refused: the API server's rejection of an earlier write that carried out requests.
     """
-    rows = view.vm.read_status().get(MEMBER)
+    rows = view.vm.status.members.get(MEMBER)
     if not rows or view.refusal is not None or view.config is None or not view.config.hotplug_enabled:
         return None
     if not isinstance(rows, list):
@@ -101,7 +100,8 @@ def process_requests(
         # Failed requests are removed in the next pass: a condition that reports them must not be older than the
         # template.
         kept = _without(pending, progress.done)
-        end, carried_out = _trim(view.vm, kept), _as_json(progress.done)
+        end = patch_status(view.vm, {MEMBER: [item.to_row() for item in kept] or None})
+        carried_out = _as_json(progress.done)
         if not any(action.kind is Kind.VMI for action in actions):
             return ProcessedRequests(actions=(*actions, end), carried_out=carried_out)
         return ProcessedRequests(actions=tuple(actions), end=(end,), carried_out=carried_out)
@@ -112,12 +112,12 @@ def process_requests(
 
 def ended_failure(vm: VirtualMachine) -> Refusal | None:
     """Return the earlier failure, which is reported until the template changes or the next request is processed."""
-    row = find_condition(objects(vm.read_status().get("conditions")), FAILURE)
-    if row is None or row.get("status") != TRUE or row.get("reason") != Reason.HOTPLUG_ERROR:
+    condition = vm.status.condition(FAILURE)
+    if condition.status != TRUE or condition.reason != Reason.HOTPLUG_ERROR:
         return None
-    if row.get("observedGeneration") != vm.generation:
+    if condition.observed_generation != vm.generation:
         return None
-    return Refusal(reason=Reason.HOTPLUG_ERROR, message=text(row.get("message")), requests=_ENDED)
+    return Refusal(reason=Reason.HOTPLUG_ERROR, message=condition.message, requests=_ENDED)
 
 
 def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> _Progress:
@@ -175,7 +175,7 @@ def _carry_out(
         wanted = wanted_template_devices(vm=progress.vm, vmi=None)
     template = patch_devices(view.vm, wanted)
     if template is not None:
-        template = replace(template, requests=freeze(view.vm.read_status().get(MEMBER)))
+        template = replace(template, requests=freeze(view.vm.status.members.get(MEMBER)))
     running = _patch_running(progress, view=view, vmi=live) if live is not None else None
     if template is not None:  # also guards what was seen of the VM, and thus the next action
         return [template] if running is None else [template, running]
@@ -209,17 +209,6 @@ def _patch_running(
     )
     policy = HotplugPolicy() if is_staged else view.policy
     return patch_vmi(vm=vm, vmi=vmi, policy=policy, offered=offered)
-
-
-def _trim(vm: VirtualMachine, kept: Sequence[PendingRequest]) -> PatchStatus:
-    return PatchStatus(
-        kind=Kind.VM,
-        key=vm.key,
-        uid=vm.uid,
-        version=vm.resource_version,
-        seen=freeze({MEMBER: vm.read_status().get(MEMBER)}),
-        wanted=freeze({MEMBER: [item.to_row() for item in kept] or None}),
-    )
 
 
 def _failure(failed: Sequence[tuple[PendingRequest, str]]) -> Refusal | None:

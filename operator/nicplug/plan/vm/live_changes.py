@@ -5,7 +5,7 @@ from typing import Any
 from nicplug.elided import aligned
 from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import mapping
 from nicplug.model.names import VM_GENERATION_ANNOTATION
 from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import parse_generation
@@ -13,11 +13,11 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
-    CheckUnchanged,
     Kind,
     PatchAnnotations,
     PatchInterfaces,
     PatchSpec,
+    check_unchanged,
     patch_annotation,
 )
 from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
@@ -40,7 +40,7 @@ def bump_generation(view: VmView, vmi: VirtualMachineInstance) -> PatchAnnotatio
     known, seen = view.revision, parse_generation(vmi.started_from_generation)
     if known is None or seen == view.vm.generation:
         return None
-    if not text(vmi.read_status().get("virtualMachineRevisionName")):
+    if not vmi.status.start_revision:
         return None
     wanted = view.vm.generation if known.template == view.vm.template else seen or known.vm_generation
     if wanted == seen:
@@ -120,9 +120,7 @@ def with_check(
     A leader that has received the VMI's new NIC, which another leader added, but not yet the VM's would remove it
     again.
     """
-    vm = view.vm
     if patch is None:
         return []
-    if deleted_from_template(vm=vm, vmi=vmi, policy=view.policy):
-        return [CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), patch]
-    return [patch]
+    removes = deleted_from_template(vm=view.vm, vmi=vmi, policy=view.policy)
+    return [check_unchanged(view.vm), patch] if removes else [patch]

@@ -13,7 +13,7 @@ from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.vm import RunStrategy, VirtualMachine
-from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_pause
@@ -67,7 +67,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
         view = replace(view, refusal=None)  # it concerns these requests, and blocks nothing else
-    run_state = run_state_of(view.vm, own_vmi(view), now=now)
+    run_state = run_state_of(view.vm, own_vmi(view.vmi, vm_uid=view.vm.uid), now=now)
     if view.vm.deleting:
         return _plan_end(view, run_state, now=now)
     if adoption := adopt_vmi(view):
@@ -88,20 +88,12 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     return replace(plan, actions=(*plan.actions, *delete_earlier_revisions(view, run_state.vmi)))
 
 
-def own_vmi(view: VmView) -> VirtualMachineInstance | None:
-    """Return the VMI of the VM's name, if this very VM controls it."""
-    vmi = view.vmi
-    if vmi is None or vmi.owner is None or vmi.owner.uid != view.vm.uid:
-        return None
-    return vmi
-
-
 def _is_witness(view: VmView, run_state: RunState, *, now: datetime) -> bool:
     """Report whether the VMI has ended and affects the next start: that must be recorded before it is deleted."""
     vmi = run_state.vmi
     if vmi is None or not vmi.is_final:
         return False
-    status = view.vm.read_status()
+    status = view.vm.status.members
     failure = start_failure(status=status, strategy=view.vm.run_strategy, vmi=vmi, now=now)
     return failure != (status.get("startFailure") or None)
 
@@ -173,8 +165,8 @@ def _plan_status(
     )
     if requests is not None:
         wanted[INTERFACE_REQUESTS] = [item.to_row() for item in requests.kept] or None
-    changes = changed_members(seen=vm.status, wanted=wanted)
-    if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.read_status():
+    changes = changed_members(seen=vm.status_text, wanted=wanted)
+    if changes.keys() == {SUMMARY_MEMBER} and SUMMARY_MEMBER not in vm.status.members:
         changes = {}  # from a VM of an earlier version, or a CRD without it: waits for another reason to write
     delay = view.settings.report_delay if changes else _GENERATION_DELAY
     if changes.get("printableStatus") == PrintableStatus.RUNNING and not wanted["ready"]:
@@ -188,7 +180,7 @@ def _plan_status(
         changes=changes,
         urgent=_is_urgent(changes, run_state, printable_status=wanted["printableStatus"]),
         pending_since=view.report_pending_since,
-        delay=patience(seen=vm.status, changes=changes, delay=delay),
+        delay=patience(seen=vm.status_text, changes=changes, delay=delay),
         now=now,
     )
     announcements = (
@@ -212,7 +204,7 @@ def _with_generation(
     if not changes and not is_of_earlier_generation(wanted["conditions"], conditions, vm=vm):
         return {}
     reported = {**wanted, "conditions": conditions, "desiredGeneration": vm.generation}
-    return changed_members(seen=vm.status, wanted=reported)
+    return changed_members(seen=vm.status_text, wanted=reported)
 
 
 def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_status: str) -> bool:
@@ -227,7 +219,7 @@ def _changes_only_reasons(vm: VirtualMachine, changes: Mapping[str, Any]) -> boo
     """Report whether only reasons and messages of conditions change, as one NIC after the other fails."""
     if not changes.keys() <= _WHY:
         return False
-    before = vm.read_status().get("conditions")
+    before = vm.status.members.get("conditions")
     return _statuses(before) == _statuses(changes.get("conditions", before))
 
 

@@ -4,16 +4,14 @@ Source: KubeVirt 1.9 `vm.go` (`setPrintableStatus`). What KubeVirt reads from Da
 the conditions of the VMI (docs/differences.md).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
-from nicplug.model.conditions import FALSE, POD_SCHEDULED, SYNCHRONIZED, find_condition, is_true
-from nicplug.model.metadata import text
-from nicplug.model.migration import parse_migration_state
-from nicplug.model.vm import RunStrategy
+from nicplug.model.conditions import FALSE, PAUSED, POD_SCHEDULED, PROVISIONING, SYNCHRONIZED
+from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.checks import first_result
 
 _STARTING_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED})
 _RESTARTING = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrategy.ONCE})
@@ -47,34 +45,40 @@ class Facts:
 
     Attributes:
         vmi: the VM's own VMI; None if it has none.
-        vmi_status: its status; empty without one.
-        conditions: its conditions.
         starts, stops: a VMI is about to be created, or this one to be deleted.
         failed_starts: how many starts in a row have failed.
     """
 
-    is_deleting: bool
-    strategy: RunStrategy
+    vm: VirtualMachine
     vmi: VirtualMachineInstance | None
-    vmi_status: Mapping[str, Any]
-    conditions: Sequence[Mapping[str, Any]]
     starts: bool
     stops: bool
     failed_starts: int
 
-    def is_out_of_sync(self, reason: str) -> bool:
-        """Report whether the VMI has failed to synchronize, for that reason."""
-        return self.is_false(SYNCHRONIZED, reason)
+    def is_true(self, type_: str) -> bool:
+        """Report whether the VMI has the condition, as True."""
+        return self.vmi is not None and self.vmi.status.is_true(type_)
 
-    def is_false(self, type_: str, reason: str | None = None) -> bool:
+    def is_false(self, type_: str, reason: str = "") -> bool:
         """Report whether the VMI has the condition, as False, for that reason."""
-        row = find_condition(self.conditions, type_)
-        return row is not None and row.get("status") == FALSE and reason in (None, row.get("reason"))
+        found = self.vmi.status.condition(type_) if self.vmi is not None else None
+        return found is not None and found.status == FALSE and reason in ("", found.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A value, and when it applies."""
+
+    status: PrintableStatus
+    applies: Callable[[Facts], bool]
+
+    def __call__(self, facts: Facts) -> PrintableStatus | None:
+        return self.status if self.applies(facts) else None
 
 
 def printable_status(facts: Facts) -> PrintableStatus:
     """Return the value; Unknown if none applies."""
-    return next((status for status, holds in _LADDER if holds(facts)), PrintableStatus.UNKNOWN)
+    return first_result(_ROWS, facts) or PrintableStatus.UNKNOWN
 
 
 def _is_stopping(facts: Facts) -> bool:
@@ -87,7 +91,9 @@ def _is_migrating(facts: Facts) -> bool:
     Compared with the local clock, the end of a migration by a clock that is a minute ahead would lie in the future, and
     nothing would trigger another pass when that time has come.
     """
-    state = parse_migration_state(facts.vmi_status)
+    if facts.vmi is None:
+        return False
+    state = facts.vmi.migration_state
     return state.started_at is not None and state.ended_at is None and not state.completed and not state.failed
 
 
@@ -97,7 +103,7 @@ def _is_running(facts: Facts) -> bool:
 
 def _is_waiting_for_binding(facts: Facts) -> bool:
     """Report whether the claim waits for the pod that will use it; KubeVirt reads the claims themselves."""
-    return facts.strategy is not RunStrategy.HALTED and is_true(facts.conditions, "Provisioning")
+    return facts.vm.run_strategy is not RunStrategy.HALTED and facts.is_true(PROVISIONING)
 
 
 def _is_starting(facts: Facts) -> bool:
@@ -106,33 +112,33 @@ def _is_starting(facts: Facts) -> bool:
 
 def _is_crash_looping(facts: Facts) -> bool:
     has_ended = facts.vmi is None or facts.vmi.is_final
-    return has_ended and not facts.starts and facts.failed_starts > 0 and facts.strategy in _RESTARTING
+    return has_ended and not facts.starts and facts.failed_starts > 0 and facts.vm.run_strategy in _RESTARTING
 
 
 def _waits_for_receiver(facts: Facts) -> bool:
-    waits = facts.vmi is None or text(facts.vmi_status.get("phase")) == "WaitingForSync"
-    return waits and facts.strategy is RunStrategy.WAIT_AS_RECEIVER
+    waits = facts.vmi is None or facts.vmi.phase is VmiPhase.WAITING_FOR_SYNC
+    return waits and facts.vm.run_strategy is RunStrategy.WAIT_AS_RECEIVER
 
 
 def _is_stopped(facts: Facts) -> bool:
     return not facts.starts if facts.vmi is None else facts.vmi.is_final
 
 
-_LADDER: tuple[tuple[PrintableStatus, Callable[[Facts], bool]], ...] = (
-    (PrintableStatus.TERMINATING, lambda facts: facts.is_deleting),
-    (PrintableStatus.STOPPING, _is_stopping),
-    (PrintableStatus.MIGRATING, _is_migrating),
-    (PrintableStatus.PAUSED, lambda facts: _is_running(facts) and is_true(facts.conditions, "Paused")),
-    (PrintableStatus.RUNNING, _is_running),
-    (PrintableStatus.PVC_NOT_FOUND, lambda facts: facts.is_out_of_sync("FailedPvcNotFound")),
-    (PrintableStatus.DATA_VOLUME_ERROR, lambda facts: facts.is_out_of_sync("FailedDataVolumeImport")),
-    (PrintableStatus.UNSCHEDULABLE, lambda facts: facts.is_false(POD_SCHEDULED, "Unschedulable")),
-    (PrintableStatus.PROVISIONING, lambda facts: facts.is_false("DataVolumesReady")),
-    (PrintableStatus.WAITING_FOR_VOLUME_BINDING, _is_waiting_for_binding),
-    (PrintableStatus.ERR_IMAGE_PULL, lambda facts: facts.is_out_of_sync("ErrImagePull")),
-    (PrintableStatus.IMAGE_PULL_BACK_OFF, lambda facts: facts.is_out_of_sync("ImagePullBackOff")),
-    (PrintableStatus.STARTING, _is_starting),
-    (PrintableStatus.CRASH_LOOP_BACK_OFF, _is_crash_looping),
-    (PrintableStatus.STOPPED, _is_stopped),
-    (PrintableStatus.WAITING_FOR_RECEIVER, _waits_for_receiver),
+_ROWS = (
+    _Row(PrintableStatus.TERMINATING, lambda facts: facts.vm.deleting),
+    _Row(PrintableStatus.STOPPING, _is_stopping),
+    _Row(PrintableStatus.MIGRATING, _is_migrating),
+    _Row(PrintableStatus.PAUSED, lambda facts: _is_running(facts) and facts.is_true(PAUSED)),
+    _Row(PrintableStatus.RUNNING, _is_running),
+    _Row(PrintableStatus.PVC_NOT_FOUND, lambda facts: facts.is_false(SYNCHRONIZED, "FailedPvcNotFound")),
+    _Row(PrintableStatus.DATA_VOLUME_ERROR, lambda facts: facts.is_false(SYNCHRONIZED, "FailedDataVolumeImport")),
+    _Row(PrintableStatus.UNSCHEDULABLE, lambda facts: facts.is_false(POD_SCHEDULED, "Unschedulable")),
+    _Row(PrintableStatus.PROVISIONING, lambda facts: facts.is_false("DataVolumesReady")),
+    _Row(PrintableStatus.WAITING_FOR_VOLUME_BINDING, _is_waiting_for_binding),
+    _Row(PrintableStatus.ERR_IMAGE_PULL, lambda facts: facts.is_false(SYNCHRONIZED, "ErrImagePull")),
+    _Row(PrintableStatus.IMAGE_PULL_BACK_OFF, lambda facts: facts.is_false(SYNCHRONIZED, "ImagePullBackOff")),
+    _Row(PrintableStatus.STARTING, _is_starting),
+    _Row(PrintableStatus.CRASH_LOOP_BACK_OFF, _is_crash_looping),
+    _Row(PrintableStatus.STOPPED, _is_stopped),
+    _Row(PrintableStatus.WAITING_FOR_RECEIVER, _waits_for_receiver),
 )

@@ -13,9 +13,9 @@ from enum import Enum
 from typing import Any
 
 from nicplug.elided import aligned, may_have_elided
-from nicplug.model.conditions import RESTART_REQUIRED, is_true
+from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.metadata import mapping, objects
+from nicplug.model.metadata import mapping
 from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import VmRevision
@@ -117,7 +117,7 @@ def fields_that_need_a_restart(
 
 def announce_restart(vm: VirtualMachine, fields: Sequence[RestartField]) -> tuple[Announcement, ...]:
     """Return the event that names the fields, if the condition of the VM is about to appear."""
-    if not fields or is_true(objects(vm.read_status().get("conditions")), RESTART_REQUIRED):
+    if not fields or vm.status.is_true(RESTART_REQUIRED):
         return ()
     more = f" and {len(fields) - _MESSAGE_FIELDS} more" if len(fields) > _MESSAGE_FIELDS else ""
     message = f"{MESSAGE}: {', '.join(map(str, fields[:_MESSAGE_FIELDS]))}{more}. Restart the VM to apply it"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping, text
 from nicplug.model.requests import StateChange, StateChangeRequest, parse_requests
 from nicplug.model.times import format_time, parse_time
 from nicplug.model.vm import RunStrategy, VirtualMachine
@@ -68,10 +68,7 @@ def _without_far_future(known: Mapping[str, Any], *, now: datetime) -> dict[str,
 
 
 def _came_up(vmi: VirtualMachineInstance) -> bool:
-    timestamps = objects(vmi.read_status().get("phaseTransitionTimestamps"))
-    return vmi.phase is VmiPhase.RUNNING or any(
-        text(mapping(row).get("phase")) == VmiPhase.RUNNING for row in timestamps
-    )
+    return vmi.phase is VmiPhase.RUNNING or VmiPhase.RUNNING in vmi.status.phase_times
 
 
 def _backoff(failures: int, *, seed: str) -> timedelta:
@@ -162,7 +159,7 @@ Decision = Start | Stop | RememberStart | TurnOn | Wait | Nothing
 
 def run_state_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> RunState:
     """Return what starting and stopping depends on, from a VM and its own VMI."""
-    status = vm.read_status()
+    status = vm.status.members
     requests = parse_requests(status.get("stateChangeRequests"))
     return RunState(
         strategy=vm.run_strategy,
@@ -283,4 +280,4 @@ def is_recorded(vm: VirtualMachine) -> bool:
     """Report whether the VM has recorded its start, so that it no longer needs its VMI to know."""
     if vm.deleting or vm.run_strategy not in (RunStrategy.ONCE, RunStrategy.RERUN_ON_FAILURE):
         return True
-    return text(vm.read_status().get("runStrategy")) == vm.run_strategy
+    return text(vm.status.members.get("runStrategy")) == vm.run_strategy

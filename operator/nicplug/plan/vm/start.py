@@ -5,7 +5,7 @@ from typing import Any
 
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import RevisionKey, VmiKey
-from nicplug.model.metadata import ControllerReference, mapping, text
+from nicplug.model.metadata import ControllerReference, mapping
 from nicplug.model.names import (
     KUBEVIRT_API_VERSION,
     TEMPLATE_INTERFACES_ANNOTATION,
@@ -22,7 +22,7 @@ from nicplug.model.operations import with_remedy
 from nicplug.model.revision import VmRevision, revision_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, AdoptVmi, CheckUnchanged, Create, Delete, Kind, patch_finalizers
+from nicplug.plan.actions import Action, AdoptVmi, Create, Delete, Kind, check_unchanged, patch_finalizers
 from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -57,7 +57,7 @@ def delete_earlier_revisions(view: VmView, vmi: VirtualMachineInstance | None) -
     Not together with the start: another leader may have started the VMI at the same time, from an earlier revision.
     Later ones stay: they may belong to a VMI that is not in the cache yet.
     """
-    named = text(vmi.read_status().get("virtualMachineRevisionName")) if vmi is not None else ""
+    named = vmi.status.start_revision if vmi is not None else ""
     current = next((item for item in view.revisions if item.key.name == named), None)
     if current is None or len(view.revisions) == 1:
         return []
@@ -196,4 +196,4 @@ def adopt_vmi(view: VmView) -> tuple[Action, ...]:
         finalizer="" if VM_FINALIZER in vmi.finalizers else VM_FINALIZER,
         has_finalizers=bool(vmi.finalizers),
     )
-    return (CheckUnchanged(kind=Kind.VM, key=vm.key, uid=vm.uid, version=vm.resource_version), adoption)
+    return (check_unchanged(vm), adoption)

@@ -54,7 +54,7 @@ def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[
     """
     if failure is None or failure == view.refusal or "conditions" not in changes:
         return ()
-    before, after = _failure(view.vm.read_status().get("conditions")), _failure(changes["conditions"])
+    before, after = _failure(view.vm.status.members.get("conditions")), _failure(changes["conditions"])
     if before == after:
         return ()
     return (warning(Subject.VM, failure.reason, failure.message),)
@@ -64,7 +64,7 @@ def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) ->
     """Report requests that are dropped because they are invalid: their sender waits for a result."""
     if "stateChangeRequests" not in changes:
         return ()
-    dropped = unreadable_requests(view.vm.read_status().get("stateChangeRequests"))
+    dropped = unreadable_requests(view.vm.status.members.get("stateChangeRequests"))
     if not dropped:
         return ()
     count = f"{len(dropped)} requests" if len(dropped) > 1 else "a request"
@@ -106,8 +106,8 @@ def plan_vm_status(
         failure: what keeps the VM from being what its spec says.
         needs_restart: True if the template has changes that its running VMI gets only by a restart.
     """
-    vm, vmi, status = view.vm, run_state.vmi, view.vm.read_status()
-    theirs = objects(vmi.read_status().get("conditions")) if vmi is not None else []
+    vm, vmi, status = view.vm, run_state.vmi, view.vm.status.members
+    theirs = vmi.status.conditions if vmi is not None else []
     requests = [request.to_row() for request in run_state.requests]
     if isinstance(decision, RememberStart):
         requests.append(RERUN.to_row())
@@ -117,9 +117,7 @@ def plan_vm_status(
         "created": vmi is not None,
         "ready": is_true(theirs, READY),
         "conditions": _with_restart_required(
-            _conditions(
-                objects(status.get("conditions")), theirs, vmi=vmi, failure=_failure_condition(view, failure), now=now
-            ),
+            _conditions(vm.status.conditions, theirs, vmi=vmi, failure=_failure_condition(view, failure), now=now),
             needs_restart=needs_restart,
             now=now,
         ),
@@ -129,7 +127,7 @@ def plan_vm_status(
         "runStrategy": strategy_to_record(run_state, decision),
     }
     starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
-    facts = _facts(vm, vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
+    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
         wanted["observedGeneration"] = generation
@@ -157,7 +155,7 @@ def is_of_earlier_generation(
 
     kubectl also uses `status.observedGeneration` for a condition without a generation of its own.
     """
-    of_vm = vm.read_status().get("observedGeneration")
+    of_vm = vm.status.members.get("observedGeneration")
     before, after = (find_condition(rows, INTERFACES_READY) or {} for rows in (reported, now))
     return after.get("observedGeneration") not in (None, before.get("observedGeneration", of_vm))
 
@@ -168,27 +166,11 @@ def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:
     It does not while the VMI has not been reconciled since its last change; nor does the VMI know of a NIC that only
     the template has, which makes the condition False (`plan.nic.records`).
     """
-    row = find_condition(objects(vmi.read_status().get("conditions")), INTERFACES_READY)
-    if row is None or row.get("observedGeneration") != vmi.generation:
+    condition = vmi.status.condition(INTERFACES_READY)
+    if condition.observed_generation != vmi.generation:
         return False
     present = {item.name: item.is_absent for item in vmi.interfaces}
-    return row.get("status") != TRUE or all(present.get(item.name, True) == item.is_absent for item in vm.interfaces)
-
-
-def _facts(
-    vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, starts: bool, stops: bool, failed_starts: int
-) -> Facts:
-    vmi_status = vmi.read_status() if vmi is not None else {}
-    return Facts(
-        is_deleting=vm.deleting,
-        strategy=vm.run_strategy,
-        vmi=vmi,
-        vmi_status=vmi_status,
-        conditions=objects(vmi_status.get("conditions")),
-        starts=starts,
-        stops=stops,
-        failed_starts=failed_starts,
-    )
+    return condition.status != TRUE or all(present.get(item.name, True) == item.is_absent for item in vm.interfaces)
 
 
 def _conditions(

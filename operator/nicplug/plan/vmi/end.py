@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import datetime
 
-from nicplug.model.metadata import objects, text
 from nicplug.model.names import VM_FINALIZER, VMI_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import FOREIGN_PHASES, VmiPhase
@@ -75,7 +74,7 @@ def _plan_pods_end(view: VmiView, doubtful: tuple[LauncherPod, ...], *, now: dat
 def _crash(view: VmiView, pod: LauncherPod | None) -> tuple[Announcement, ...]:
     """Explain why the guest was started again; announced once, as the pod is being deleted in the next pass."""
     end = what_ends(view, pod=pod, phase=view.vmi.phase)
-    is_news = end is not None and view.refusal is None and not text(view.vmi.read_status().get("reason"))
+    is_news = end is not None and view.refusal is None and not view.vmi.status.reason
     return (announce_end(end, pod=pod),) if end is not None and is_news else ()
 
 
@@ -105,16 +104,16 @@ def _with_status(
 
 def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> StatusDecision:
     """Phase, pods, `Ready` and `Synchronized`, which KubeVirt maintains until the end."""
-    vmi, status = view.vmi, view.vmi.read_status()
+    vmi, status = view.vmi, view.vmi.status
     if vmi.phase in FOREIGN_PHASES:
         return StatusDecision()
-    conditions = with_ready(objects(status.get("conditions")), view=view, pod=pod, phase=phase, now=now)
+    conditions = with_ready(status.conditions, view=view, pod=pod, phase=phase, now=now)
     wanted = {
-        **status,
-        **pod_members(view, pod=pod, phase=phase, status=status, now=now),
+        **status.members,
+        **pod_members(view, pod=pod, phase=phase, now=now),
         "conditions": with_synchronized(conditions, view=view, pod=pod, now=now),
     }
-    changes = changed_members(seen=vmi.status, wanted=wanted)
+    changes = changed_members(seen=vmi.status_text, wanted=wanted)
     return decide_status(
         vmi,
         changes=changes,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import CheckUnchanged, Delete, Kind
+from nicplug.plan.actions import Delete, Kind, check_unchanged
 from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal
 from nicplug.plan.views import Refusal, VmiView
@@ -57,7 +57,7 @@ def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
 def delete_unrecorded(view: VmiView, pods: Sequence[LauncherPod], plan: Plan) -> Plan:
     """Delete unrecorded pods before another one is created, and only while no status records one of them."""
     vmi = view.vmi
-    check = CheckUnchanged(key=vmi.key, uid=vmi.uid, version=vmi.resource_version)
+    check = check_unchanged(vmi)
     deletions = discard(view, pods, unrecorded_of=vmi.uid)
     uids = {item.uid for item in deletions}
     announced = (announce_leftover(pod) for pod in pods if pod.uid in uids)

@@ -5,11 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from nicplug.model.interface_status import rows_by_name
-from nicplug.model.metadata import objects
+from nicplug.model.interface_status import Rows, rows_by_name
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, first_by_name
-from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, parse_operations
-from nicplug.model.pci import PciBudget, parse_total
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.model.pci import PciBudget
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
@@ -17,7 +16,7 @@ from nicplug.plan.actions import Create
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 from nicplug.plan.nic.attachments import unattachable_networks
 from nicplug.plan.nic.attempts import Failures
-from nicplug.plan.nic.observed import Rows, plan_rows
+from nicplug.plan.nic.observed import plan_rows
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.path.paths_of_vmi import Chooser
@@ -81,9 +80,8 @@ def plan_nics(
         pod: the pod that runs the guest.
         phase: phase after this pass.
     """
-    status = view.vmi.read_status()
-    rows: Sequence[Mapping[str, Any]] = objects(status.get("interfaces"))
-    reported = rows_by_name(rows)
+    rows: Sequence[Mapping[str, Any]] = view.vmi.status.interface_rows
+    reported = view.vmi.status.interfaces
     is_running = phase is VmiPhase.RUNNING
     superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
     failures = _failures(view, pod)
@@ -149,7 +147,7 @@ def _slots(chooser: Chooser, annotation: AnnotationDecision) -> PciSlots:
     refused = {name for name, item in annotation.withheld.items() if item.reason != Reason.ANNOTATION_TOO_LARGE}
     return count_slots(
         view.vmi,
-        total=parse_total(view.vmi.read_status()),
+        total=view.vmi.status.pci_total,
         rows=chooser.rows,
         records=chooser.records,
         kept=unattachable_networks(view) | chooser.out_of_reach() | refused,
@@ -221,9 +219,7 @@ def _with_made(report: NicReport, migration: str, *, records: Records, now: date
     )
 
 
-def with_holds(
-    operations: Sequence[InterfaceOperation], request: MigrationRequest
-) -> tuple[InterfaceOperation, ...]:
+def with_holds(operations: Sequence[InterfaceOperation], request: MigrationRequest) -> tuple[InterfaceOperation, ...]:
     """Return the records with what the migrations wait for that are not created yet."""
     return tuple(
         replace(
@@ -296,7 +292,7 @@ def foresee(
     vmi = view.vmi
     if vmi.phase is not VmiPhase.RUNNING:
         return Foreseen()
-    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=now)
+    records = vmi.status.records(now=now)
     plan = plan_nics(
         view, pod=active_pod(view), phase=vmi.phase, records=records, now=now, request_migrations=request_migrations
     )

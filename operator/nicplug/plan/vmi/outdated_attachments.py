@@ -96,11 +96,10 @@ def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> 
     after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS)
     if after is None:
         return ()
-    before = find_condition(objects(view.vmi.read_status().get("conditions")), OUTDATED_ATTACHMENTS) or {}
-    reason = text(after.get("reason"))
+    before, reason = view.vmi.status.condition(OUTDATED_ATTACHMENTS), text(after.get("reason"))
     # A condition of an earlier version names no NICs.
-    is_same = before.get(INTERFACES_MEMBER) in (None, after.get(INTERFACES_MEMBER))
-    if text(before.get("reason")) == reason and is_same:
+    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.get(INTERFACES_MEMBER))
+    if before.reason == reason and is_same:
         return ()
     message = text(after.get("message"))
     return (warning(Subject.VMI, reason, message),)
@@ -133,13 +132,9 @@ def _outdated(
             yield network.name, replace(forbidden, message=f"{message}{forbidden.message}")
             continue
         attached = _attached(plugged.get(network.name), born.get(network.name), pod)
-        message = _drift(network, attached, view=view, pod=pod, interface=_interface(rows.get(network.name)))
+        message = _drift(network, attached, view=view, pod=pod, interface=rows[network.name].pod_interface)
         if message:
             yield network.name, Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
-
-
-def _interface(row: Mapping[str, Any] | None) -> str:
-    return text((row or {}).get("podInterfaceName"))
 
 
 def _attached(plugged: Attached | None, born: Attached | None, pod: LauncherPod) -> Attached | None:

@@ -10,7 +10,7 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.actions import Action, CheckUnchanged, Create, Delete, Kind
+from nicplug.plan.actions import Action, Create, Delete, Kind, check_unchanged
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView, VmiView
@@ -277,7 +277,7 @@ def plan_stray_pods(view: VmiView, *, active: LauncherPod | None, now: datetime)
     due |= {pod.uid: max(pod.created or now, active.created or now) + _PATIENCE for pod in left}
     strays = [pod for pod in (*others, *unrecorded) if pod.uid in due]
     overdue = [pod for pod in strays if due[pod.uid] <= now]
-    check = CheckUnchanged(key=view.vmi.key, uid=view.vmi.uid, version=view.vmi.resource_version)
+    check = check_unchanged(view.vmi)
     deletions: list[Action] = [Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in overdue]
     return Plan(
         actions=(check, *deletions) if deletions else (),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.conditions import SYNCHRONIZED, Row, find_condition
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.conditions import SYNCHRONIZED, Condition, Status
+from nicplug.model.metadata import mapping
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_conditions import Explanation
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
@@ -154,11 +154,11 @@ def _sandbox_failure(view: VmiView, pod: LauncherPod) -> Refusal | None:
     where = f"pod {pod.key.name} cannot start on {pod.node_name}: "
     if failure := next((item for item in view.start_failures if item.pod_uid == pod.uid), None):
         return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=f"{where}{failure.message}")
-    reported = _reported_sandbox_failure(view.vmi.read_status().get("conditions"))
+    reported = _reported_sandbox_failure(view.vmi.status)
     # A new leader has not observed it yet, and events expire after an hour: an earlier report about this pod stays. An
     # earlier version did not name the pod: its report is dropped, until the kubelet retries.
-    if reported is not None and reported.get(POD_MEMBER) == pod.uid:
-        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=text(reported.get("message")))
+    if reported is not None and reported.members.get(POD_MEMBER) == pod.uid:
+        return Refusal(reason=Reason.POD_SANDBOX_FAILED, message=reported.message)
     return None
 
 
@@ -170,12 +170,12 @@ def members_of(failure: Refusal, pod: LauncherPod | None) -> Mapping[str, Any]:
 
 def announce_start_failure(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """Announce once, with the status that first reports it: the kubelet retries repeatedly."""
-    reported = _reported_sandbox_failure(changes.get("conditions"))
-    if reported is None or _reported_sandbox_failure(view.vmi.read_status().get("conditions")) is not None:
+    reported = _reported_sandbox_failure(Status(changes))
+    if reported is None or _reported_sandbox_failure(view.vmi.status) is not None:
         return ()
-    return (warning(Subject.VMI, Reason.POD_SANDBOX_FAILED, text(reported.get("message")), is_urgent=True),)
+    return (warning(Subject.VMI, Reason.POD_SANDBOX_FAILED, reported.message, is_urgent=True),)
 
 
-def _reported_sandbox_failure(conditions: Any) -> Row | None:
-    row = find_condition(objects(conditions), SYNCHRONIZED)
-    return row if row is not None and row.get("reason") == Reason.POD_SANDBOX_FAILED else None
+def _reported_sandbox_failure(status: Status) -> Condition | None:
+    condition = status.condition(SYNCHRONIZED)
+    return condition if condition.reason == Reason.POD_SANDBOX_FAILED else None

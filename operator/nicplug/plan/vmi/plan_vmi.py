@@ -6,15 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, find_condition
-from nicplug.model.interface_status import MULTUS_STATUS, has_source
+from nicplug.model.interface_status import MULTUS_STATUS, InterfaceRow, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import NODE_NAME_LABEL, VMI_FINALIZER
-from nicplug.model.operations import InterfaceOperation, parse_operations
+from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
 from nicplug.model.revision import name_of_start_revision
-from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase, reported_rows
+from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
     Action,
     Create,
@@ -112,8 +112,7 @@ def _plan_pod(view: VmiView, *, now: datetime) -> Plan:
 def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan:
     """Report a rejected pod without creating one; KubeVirt's event is sent once, with the report."""
     plan = _plan_life(view, pod=None, now=now)
-    present = find_condition(objects(view.vmi.read_status().get("conditions")), SYNCHRONIZED) or {}
-    if plan.is_empty or present.get("reason") == refusal.reason:
+    if plan.is_empty or view.vmi.status.condition(SYNCHRONIZED).reason == refusal.reason:
         return plan
     message = f"Error creating pod: {refusal.message}"
     event = warning(Subject.VMI, Reason.FAILED_CREATE, message)
@@ -121,12 +120,12 @@ def _plan_refused_pod(view: VmiView, refusal: Refusal, *, now: datetime) -> Plan
 
 
 def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan:
-    vmi, status = view.vmi, view.vmi.read_status()
+    vmi, status = view.vmi, view.vmi.status
     moving_since = view.podless_since if may_have_moved(view) else None
     is_renewed = is_outdated(view, pod) or was_discarded(view, pod)
     decision = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_renewed, now=now)
     phase = decision.phase
-    records = parse_operations(objects(status.get("interfaceOperations")), default_time=now)
+    records = status.records(now=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)
     evacuation = plan_evacuation(view, now=now)
     conditions = plan_conditions(
@@ -135,16 +134,16 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         phase=phase,
         interfaces=nics.rows,
         operations=nics.operations,
-        conditions=objects(status.get("conditions")),
+        conditions=status.conditions,
         evacuation=evacuation,
         now=now,
     )
     if phase is VmiPhase.RUNNING and pod is not None:
         conditions = with_migration_required(conditions, operations=nics.operations, is_moving=is_moving(view), now=now)
     wanted = {
-        **status,
+        **status.members,
         "virtualMachineRevisionName": name_of_start_revision(vmi) or None,
-        **pod_members(view, pod=pod, phase=phase, status=status, now=now),
+        **pod_members(view, pod=pod, phase=phase, now=now),
         "interfaces": nics.rows,
         "interfaceOperations": [operation.to_row() for operation in nics.operations],
         "conditions": conditions,
@@ -194,7 +193,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     announced_by = life.evacuation if life.evacuation.actions else life.nics.migration_request
     announced = announced_by.announcements if view.refusal is None else ()
     renewals = tuple(announce_renewal(item) for item in actions if isinstance(item, Delete) and item.kind is Kind.POD)
-    changes = _guarded(changed_members(seen=vmi.status, wanted=life.wanted), life.wanted)
+    changes = _guarded(changed_members(seen=vmi.status_text, wanted=life.wanted), life.wanted)
     # Counts change together with what they count; a count alone is not worth a write.
     # The record of pods that an earlier version created can wait for another write, too.
     changes = {} if changes.keys() <= {"pciBudget", SUMMARY_MEMBER, LAUNCHER_PODS_MEMBER} else changes
@@ -213,7 +212,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         changes=changes,
         urgent=_is_urgent(view, life, changes) or is_awaited(transitions, stored_bytes=vmi.stored_bytes),
         pending_since=view.report_pending_since,
-        delay=patience(seen=vmi.status, changes=changes, delay=delay),
+        delay=patience(seen=vmi.status_text, changes=changes, delay=delay),
         now=now,
     )
     patch = status.patch
@@ -225,7 +224,7 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
     if patch is not None and (gives_nic or changes.get("phase") == VmiPhase.FAILED):
         # Guards against a concurrent hand-off: the guest would get a NIC that the target pod lacks, or be reported as
         # failed while it may have arrived there.
-        patch = patch.guarded_by(MIGRATION_STATE, vmi.read_status().get(MIGRATION_STATE))
+        patch = patch.guarded_by(MIGRATION_STATE, vmi.status.members.get(MIGRATION_STATE))
     # Announced together with the write that records the end, so only once.
     reported = transitions if patch is not None else Transitions()
     actions += [patch] if patch is not None else []
@@ -252,10 +251,8 @@ def _measures(life: _Life, reported: Transitions, *, now: datetime) -> tuple[Mea
 
 def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> bool:
     """True if a row newly allows the node agent to plug its NIC."""
-    old = reported_rows(vmi)
-    return any(
-        has_source(row, MULTUS_STATUS) and not has_source(old.get(text(row.get("name"))), MULTUS_STATUS) for row in rows
-    )
+    old, new = vmi.status.interfaces, map(InterfaceRow, rows)
+    return any(has_source(row, MULTUS_STATUS) and not has_source(old.get(row.name), MULTUS_STATUS) for row in new)
 
 
 def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -329,7 +326,7 @@ def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) ->
 
 def _says_other_eviction(view: VmiView, changes: Mapping[str, Any]) -> bool:
     """True if the condition's report on the eviction changes."""
-    before = objects(view.vmi.read_status().get("conditions"))
+    before = view.vmi.status.conditions
     after = objects(changes.get("conditions"))
     return find_condition(after, EVICTION_REQUESTED) not in (None, find_condition(before, EVICTION_REQUESTED))
 
@@ -383,7 +380,7 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
-    return _statuses(changes["conditions"]) != _statuses(view.vmi.read_status().get("conditions"))
+    return _statuses(changes["conditions"]) != _statuses(view.vmi.status.members.get("conditions"))
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})

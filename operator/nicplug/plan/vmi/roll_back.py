@@ -8,13 +8,12 @@ nicplug has stopped trying.
 
 from collections.abc import Mapping
 
-from nicplug.model.metadata import text
+from nicplug.model.interface_status import pod_interface_of
 from nicplug.model.names import VM_KIND
 from nicplug.model.networks import Interface, Network, split_attachment
 from nicplug.model.nic_annotations import entry_digest
 from nicplug.model.operations import OperationType
 from nicplug.model.pod import LauncherPod
-from nicplug.model.vmi import reported_rows
 from nicplug.plan.actions import PatchAnnotations, PatchInterfaces
 from nicplug.plan.nic.observed import networks_asked_for
 from nicplug.plan.nic.rollback import entry_of, note_rolled_back, standing_rollbacks
@@ -87,9 +86,8 @@ def _revert(
 def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
     """The network that the guest's NIC is attached to, `<namespace>/<definition>`; "" if unknown."""
     namespace = view.vmi.key.namespace
-    row = reported_rows(view.vmi).get(name, {})
     asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
-    return asked.get(text(row.get("podInterfaceName")), "")
+    return asked.get(pod_interface_of(view.vmi.status.interfaces.get(name)), "")
 
 
 def _is_on(reference: str, network: Network, view: VmiView) -> bool:

@@ -32,7 +32,7 @@ def mark_failed(vmi: VirtualMachineInstance, *, reason: str, now: datetime) -> P
 
 def seen_state(vmi: VirtualMachineInstance) -> dict[str, Any]:
     """Return a copy of the migration state as it was read."""
-    return dict(mapping(vmi.read_status().get(MIGRATION_STATE)))
+    return dict(mapping(vmi.status.members.get(MIGRATION_STATE)))
 
 
 def replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step: HandOffStep) -> PatchMigrationState:
@@ -40,7 +40,7 @@ def replace_state(vmi: VirtualMachineInstance, state: Mapping[str, Any], *, step
     return patch_state(
         vmi,
         step=step,
-        seen={MIGRATION_STATE: vmi.read_status().get(MIGRATION_STATE)},
+        seen={MIGRATION_STATE: vmi.status.members.get(MIGRATION_STATE)},
         wanted={MIGRATION_STATE: dict(state)},
     )
 

@@ -18,6 +18,7 @@ from nicplug.model.conditions import (
     TRUE,
     Condition,
     Row,
+    Status,
     drop_condition,
     find_condition,
     is_true,
@@ -97,15 +98,11 @@ def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple
     Args:
         changes: members of the status that are being written.
     """
-    before = _message(view.vmi.read_status().get("conditions"))
-    after = _message(changes["conditions"]) if "conditions" in changes else before
+    before = view.vmi.status.condition(INVALID_HOTPLUG_POLICY).message
+    after = Status(changes).condition(INVALID_HOTPLUG_POLICY).message
     if not after or after == before:
         return ()
     return (warning(Subject.VMI, Reason.INVALID_HOTPLUG_POLICY, after),)
-
-
-def _message(conditions: Any) -> str:
-    return text((find_condition(objects(conditions), INVALID_HOTPLUG_POLICY) or {}).get("message"))
 
 
 # The desired status of a VMI: phase, conditions, and what follows from the pod.
@@ -267,9 +264,7 @@ def with_synchronized(
     return merge_condition(rows, condition, now=now)
 
 
-def pod_members(
-    view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, status: Mapping[str, Any], now: datetime
-) -> dict[str, Any]:
+def pod_members(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> dict[str, Any]:
     """The phase and the members that follow from the pods, without conditions and NICs."""
     records = pods_to_record(view, pod=pod)
     members: dict[str, Any] = {
@@ -277,9 +272,8 @@ def pod_members(
         LAUNCHER_PODS_MEMBER: [record.to_row() for record in records] or None,
     }
     if phase is not view.vmi.phase:
-        timestamps = objects(status.get("phaseTransitionTimestamps"))
         members["phase"] = str(phase)
-        members["phaseTransitionTimestamps"] = _with_phase_timestamp(timestamps, phase=phase, now=now)
+        members["phaseTransitionTimestamps"] = _with_phase_timestamp(view.vmi.status, phase=phase, now=now)
     if pod is not None:
         members["launcherContainerImageVersion"] = pod.compute_image
     elif phase is VmiPhase.FAILED or view.vmi.is_final:
@@ -290,17 +284,15 @@ def pod_members(
         members |= {"nodeName": pod.node_name, "migrationTransport": "Unix"}
     if end := what_ends(view, pod=pod, phase=phase):
         # The first cause stays: whatever follows an eviction is only its consequence.
-        members["reason"] = text(status.get("reason")) or end.reason
+        members["reason"] = view.vmi.status.reason or end.reason
     elif pod is not None and phase is VmiPhase.RUNNING and has_moved_to(view, pod):
         members["reason"] = None  # the guest has left the pod that was about to end
     return members
 
 
-def _with_phase_timestamp(
-    timestamps: Sequence[Mapping[str, Any]], *, phase: VmiPhase, now: datetime
-) -> list[dict[str, Any]]:
+def _with_phase_timestamp(status: Status, *, phase: VmiPhase, now: datetime) -> list[Row]:
     """Return the timestamps with that of `phase`; an existing one is kept."""
-    rows = [dict(row) for row in timestamps]
-    if any(row.get("phase") == phase for row in rows):
+    rows = objects(status.members.get("phaseTransitionTimestamps"))
+    if phase in status.phase_times:
         return rows
     return [*rows, {"phase": str(phase), "phaseTransitionTimestamp": format_time(now)}]

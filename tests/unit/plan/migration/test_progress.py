@@ -42,12 +42,12 @@ def test_it_is_written_once(case: Case) -> None:
     view = replace(case.view, report_pending_since=later(-9))
     now = later(-4) if case.reason is Reason.MIGRATION_BACKOFF else NOW
     condition = progressing(plan_migration(view, now=now))
-    status = {**view.migration.read_status(), "conditions": [condition]}
+    status = {**view.migration.status.members, "conditions": [condition]}
     if view.migration.deleting:
         status["conditions"].append({"type": "migrationAbortRequested", "status": "True"})
     if case.reason is Reason.REJECTED_BY_QUOTA:
         status["conditions"].append({"type": "migrationRejectedByResourceQuota", "status": "True"})
-    again = replace(view, migration=replace(view.migration, status=freeze(status)))
+    again = replace(view, migration=replace(view.migration, status_text=freeze(status)))
     for seconds in (0.4, 3, 11):
         plan = plan_migration(again, now=now if case.reason is Reason.MIGRATION_BACKOFF else later(seconds))
         assert not [name for name in names(plan) if "PatchStatus" in name]

@@ -1,18 +1,25 @@
 """Whose turn it is: by priority, then round the namespaces, then by age."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from tests.build import NOW
 
-from nicplug.plan.migration.slots import WaitingMigration, grant_in_turn
+from nicplug.model.keys import MigrationKey, VmiKey
+from nicplug.model.slot_ledger import Contender
+from nicplug.plan.migration.slots import grant_in_turn
 
 
-def one(name: str, *, namespace: str = "a", age: int = 0, priority: int = 0) -> WaitingMigration:
-    return WaitingMigration(uid=name, namespace=namespace, priority=priority, created=NOW - timedelta(seconds=age))
+def _members(name: str, namespace: str) -> dict[str, Any]:
+    return {"key": MigrationKey(namespace, name), "uid": name, "vmi": VmiKey(namespace, name), "source_node": ""}
 
 
-def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[WaitingMigration]:
+def one(name: str, *, namespace: str = "a", age: int = 0, priority: int = 0) -> Contender:
+    return Contender(**_members(name, namespace), priority=priority, created=NOW - timedelta(seconds=age))
+
+
+def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[Contender]:
     """`a0`, `a1`...: the lower the older."""
     return [
         one(f"{namespace}{number}", namespace=namespace, age=age + count - number, **members) for number in range(count)
@@ -46,7 +53,7 @@ def line(namespace: str, count: int, *, age: int = 0, **members: int) -> list[Wa
         pytest.param([one("z"), one("y")], {}, "y z", id="of one moment everybody decides the same"),
     ],
 )
-def test_whose_turn_it_is(waiting: list[WaitingMigration], under_way: dict[str, int], order: str) -> None:
+def test_whose_turn_it_is(waiting: list[Contender], under_way: dict[str, int], order: str) -> None:
     assert [item.uid for item in grant_in_turn(waiting, under_way=under_way)] == order.split()
     assert [item.uid for item in grant_in_turn(waiting[::-1], under_way=under_way)] == order.split()
 
@@ -56,7 +63,7 @@ def test_one_that_cannot_go_costs_its_namespace_no_turn() -> None:
     assert [item.uid for item in gone] == ["a1", "b0", "a2", "b1"]
 
 
-class Counted(WaitingMigration):
+class Counted(Contender):
     """Counts how often anybody asks how old it is."""
 
     asked = 0
@@ -74,9 +81,8 @@ def _from_zero() -> None:
 
 @pytest.mark.parametrize("namespaces", [1, 40, 2000])
 def test_turns_cost_each_migration_two_looks_however_many_namespaces_there_are(namespaces: int) -> None:
-    waiting: list[WaitingMigration] = [
-        Counted(uid=f"m{number}", namespace=f"n{number % namespaces}", priority=0, created=NOW)
-        for number in range(2000)
+    waiting: list[Contender] = [
+        Counted(**_members(f"m{number}", f"n{number % namespaces}"), priority=0, created=NOW) for number in range(2000)
     ]
     assert len(grant_in_turn(waiting, under_way={})) == 2000
     assert Counted.asked == 2 * 2000

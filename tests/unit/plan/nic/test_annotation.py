@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.build import NOW, Json, Nic, a_pod, a_vmi, known_attachments, later, nic, pod, primary, row, vmi
 
+from nicplug.model.interface_status import InterfaceRow
 from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
 
 _GOLDEN = Path(__file__).parents[3] / "golden" / "annotations"
@@ -32,7 +33,7 @@ def _decide(case: Json, *, due: datetime) -> AnnotationDecision:
         PodRequest(
             vmi=a_vmi(vmi(*map(_nic, case["nics"]))),
             pod=a_pod(pod(networks=case["annotation"], attached=case["attached"])),
-            rows={name: row(name, "domain", "multus-status") for name in case["in_guest"]},
+            rows={name: InterfaceRow(row(name, "domain", "multus-status")) for name in case["in_guest"]},
             records={},
             known=known_attachments(None),
             failures={},

@@ -90,14 +90,14 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_what_is_counted(case: Case) -> None:
-    before = parse_operations([case.before] if case.before else [], default_time=NOW)
-    after = parse_operations([case.after] if case.after else [], default_time=NOW)
+    before = parse_operations([case.before] if case.before else [])
+    after = parse_operations([case.after] if case.after else [])
     found = measure_nics(Transitions(), before=before, after=list(after.values()), reasons=READY_CONTROLLER, now=NOW)
     assert list(found) == list(case.measures)
 
 
 def test_an_unplug_ends_with_its_last_phase() -> None:
-    before = parse_operations([blue("InPod", type_="Unplug")], default_time=NOW)
+    before = parse_operations([blue("InPod", type_="Unplug")])
     reported = Transitions(unplugged=tuple(before.values()))
     assert list(measure_nics(reported, before=before, after=[], reasons={}, now=NOW)) == [
         Completion(operation="Unplug", path="Dynamic", seconds=10),

@@ -57,7 +57,7 @@ def plugged(names: Sequence[str]) -> list[Json]:
 
 def slots(raw: Json) -> PciSlots:
     found, status = parse_vmi(raw), raw.get("status", {})
-    records = parse_operations(status.get("interfaceOperations", []), default_time=NOW)
+    records = parse_operations(status.get("interfaceOperations", []))
     rows = rows_by_name(status.get("interfaces", []))
     return count_slots(found, total=parse_total(status), rows=rows, records=records)
 

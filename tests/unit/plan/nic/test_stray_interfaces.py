@@ -31,10 +31,11 @@ from tests.build import (
 from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
+from nicplug.model.interface_status import InterfaceRow, Rows
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
-from nicplug.plan.nic.observed import Rows, stray_interfaces
+from nicplug.plan.nic.observed import stray_interfaces
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.plan_vmi import plan_vmi
@@ -223,11 +224,11 @@ CASES: Mapping[str, tuple[Json, list[Nic], Rows, AttachmentAccess, tuple[str, ..
     "of a NIC of the spec": (entry(GREEN), [nic("green")], {}, EVERY_NAMESPACE, ()),
     "of a NIC that is to go": (entry(GREEN), [absent("green")], {}, EVERY_NAMESPACE, ()),
     "of a NIC of another name": (entry(GREEN), [nic("blue")], {}, EVERY_NAMESPACE, (GREEN,)),
-    "held by the guest": (entry(GREEN), [], {"green": row("green", "domain")}, EVERY_NAMESPACE, ()),
+    "held by the guest": (entry(GREEN), [], {"green": InterfaceRow(row("green", "domain"))}, EVERY_NAMESPACE, ()),
     "given to a guest that has not got it": (
         entry(GREEN),
         [],
-        {"green": row("green", "multus-status")},
+        {"green": InterfaceRow(row("green", "multus-status"))},
         EVERY_NAMESPACE,
         (GREEN,),
     ),

@@ -37,8 +37,8 @@ from nicplug.plan.actions import (
     PatchAnnotations,
     PatchFinalizers,
     PatchInterfaces,
+    PatchSpec,
     PatchStatus,
-    TurnVm,
 )
 from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
@@ -96,7 +96,7 @@ RERUN = vm(run_strategy="RerunOnFailure", status={"runStrategy": "RerunOnFailure
         ("Manual, asked to start", vm(run_strategy="Manual", status=_asks(START)), None, ["Create", "Create"]),
         ("Manual, asked to stop", vm(run_strategy="Manual", status=_asks(STOP)), vmi(**OWN), ["Delete"]),
         ("Always, asked to restart", vm(status=_asks(STOP, START)), vmi(**OWN), ["Delete"]),
-        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["TurnVm"]),
+        ("Halted, asked to start: the strategy first", HALTED_ASKED, None, ["PatchSpec"]),
         ("RerunOnFailure, failed: written down first", RERUN, vmi(phase="Failed", **OWN), ["PatchStatus"]),
         ("Once, nothing there: start", vm(run_strategy="Once"), None, ["Create", "Create"]),
         ("WaitAsReceiver is not carried out", vm(run_strategy="WaitAsReceiver"), None, ["PatchStatus"]),
@@ -471,10 +471,11 @@ def test_a_halted_vm_is_turned_on_in_the_field_that_it_uses() -> None:
     ):
         raw = vm(status=_asks(START), **members)
         (action,) = plan_vm(vm_view(raw), now=NOW).actions
-        assert isinstance(action, TurnVm)
-        *tests, change = action.json_patch()
-        assert change == {"op": "add", "path": path, "value": value}
-        assert {test["path"]: test["value"] for test in tests} == {
+        assert isinstance(action, PatchSpec)
+        assert [item for item in action.json_patch() if item["op"] != "test"] == [
+            {"op": "add", "path": path, "value": value}
+        ]
+        assert {item["path"]: item["value"] for item in action.json_patch() if item["op"] == "test"} == {
             "/metadata/uid": VM_UID,
             "/spec/runStrategy": raw["spec"].get("runStrategy"),
             "/spec/running": raw["spec"].get("running"),

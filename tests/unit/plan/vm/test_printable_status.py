@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, VM_UID, Json, later, vm, vm_view, vmi
 
+from nicplug.model.vmi import own_vmi
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.plan_vm import own_vmi
 from nicplug.plan.vm.run_strategy import decide, run_state_of
 from nicplug.plan.vm.vm_status import plan_vm_status
 
@@ -46,7 +46,7 @@ def _at(seconds: float) -> str:
 
 def _printable(raw: Json, found: Json | None, failure: Refusal | None = None) -> str:
     view = vm_view(raw, vmi=found)
-    run_state = run_state_of(view.vm, own_vmi(view), now=NOW)
+    run_state = run_state_of(view.vm, own_vmi(view.vmi, vm_uid=view.vm.uid), now=NOW)
     decision = decide(run_state, now=NOW)
     status = plan_vm_status(view=view, run_state=run_state, decision=decision, failure=failure, now=NOW)
     return str(status["printableStatus"])

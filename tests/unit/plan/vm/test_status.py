@@ -7,10 +7,11 @@ import pytest
 from tests.build import CREATED, NOW, VM_UID, Json, Nic, absent, kubevirt, later, nic, primary, vm, vm_view, vmi
 
 from nicplug.model.frozen_json import thaw
+from nicplug.model.vmi import own_vmi
 from nicplug.plan.actions import PatchStatus
 from nicplug.plan.outcome import Plan
 from nicplug.plan.views import Refusal
-from nicplug.plan.vm.plan_vm import own_vmi, plan_vm
+from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vm.run_strategy import decide, run_state_of
 from nicplug.plan.vm.vm_status import plan_vm_status
 
@@ -27,7 +28,7 @@ def _status(
     now: datetime = NOW,
 ) -> Json:
     view = vm_view(raw, vmi=found)
-    run_state = run_state_of(view.vm, own_vmi(view), now=now)
+    run_state = run_state_of(view.vm, own_vmi(view.vmi, vm_uid=view.vm.uid), now=now)
     decision = decide(run_state, now=now)
     return plan_vm_status(
         view=view,

@@ -194,7 +194,7 @@ class TestKept:
     """What is kept of a definition, and when."""
 
     def record(self, found: Plan) -> Any:
-        return parse_operations(written(found)["/status/interfaceOperations"], default_time=NOW)["blue"].attached
+        return parse_operations(written(found)["/status/interfaceOperations"])["blue"].attached
 
     def plug(self, *nads: Json, rows: list[Json] | None = None, operations: Any = (), attached: Any = ()) -> Plan:
         raw = vmi(primary(), nic("blue"), rows=[primary_row(), *(rows or [])], operations=list(operations))

@@ -313,7 +313,7 @@ class TestRecord:
 
 def _rest(raw: Json) -> Json:
     """The status of a VMI at rest, beside what it has."""
-    status = thaw(a_vmi(raw).status)
+    status = thaw(a_vmi(raw).status_text)
     wanted = status_of(plan_vmi(vmi_view(raw, pod(), report_pending_since=later(-9)), now=NOW))
     wanted.pop("launcherPods", None)
     return {**status, **wanted}

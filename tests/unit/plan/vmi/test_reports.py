@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from tests.build import NOW, operation
+from tests.build import operation
 
 from nicplug.model.operations import parse_operations
 from nicplug.plan.nic.transitions import Transitions
@@ -13,13 +13,13 @@ from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
 LARGE = 1_300_000
 SETTINGS = PlanSettings()
-BLUE = tuple(parse_operations([operation("blue")], default_time=NOW).values())
-READY = tuple(parse_operations([operation("blue", phase="Ready", reason="Attached")], default_time=NOW).values())
-MANY = tuple(parse_operations([operation(f"nic-{number}") for number in range(20)], default_time=NOW).values())
+BLUE = tuple(parse_operations([operation("blue")]).values())
+READY = tuple(parse_operations([operation("blue", phase="Ready", reason="Attached")]).values())
+MANY = tuple(parse_operations([operation(f"nic-{number}") for number in range(20)]).values())
 
 
 def _delay(stored_bytes: int, *, before: tuple[str, ...], after: tuple[object, ...]) -> timedelta:
-    known = parse_operations([operation(name) for name in before], default_time=NOW)
+    known = parse_operations([operation(name) for name in before])
     return report_delay(before=known, after=after, stored_bytes=stored_bytes, settings=SETTINGS)  # type: ignore[arg-type]
 
 

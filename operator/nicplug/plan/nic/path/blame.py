@@ -106,7 +106,7 @@ def blamed_nics(migration: Migration) -> Mapping[str, str]:
 
     If its status names none, these are all NICs that it was created for.
     """
-    status, made_for = migration.read_status(), changes_of(migration)
+    status, made_for = migration.status.members, changes_of(migration)
     known = {**mapping(status.get(_CAUSES_AT_FAULT_MEMBER)), **made_for}
     changes = {name: known.get(name) for name in sequence(status.get(_AT_FAULT_MEMBER)) if isinstance(name, str)}
     return {name: change for name, change in changes.items() if isinstance(change, str)} or made_for

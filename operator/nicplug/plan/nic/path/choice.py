@@ -3,11 +3,11 @@
 Pure: its only input is `PathEvidence`. The rules are the tables of `plan.nic.path.rules`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from nicplug.model.operations import OperationPath
+from nicplug.plan.checks import first_result
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import render
 from nicplug.plan.nic.path.rules import IN_PLACE, OBSTACLES, Rule, Verdict, is_pod_left_alone
@@ -82,20 +82,16 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
 
 def may_migrate(evidence: PathEvidence) -> bool:
     """True if it is not possible in place, so that the nodes that the VM could move to have to be determined."""
-    return (rule := _first(IN_PLACE, evidence)) is not None and rule.verdict is Verdict.MIGRATE
+    return (rule := first_result(IN_PLACE, evidence)) is not None and rule.verdict is Verdict.MIGRATE
 
 
 def deciding_rules(evidence: PathEvidence) -> tuple[Rule, ...]:
     """The rule of `IN_PLACE` that applies, and, if that is to migrate, the one of `OBSTACLES`, if any."""
-    rule = _first(IN_PLACE, evidence)
+    rule = first_result(IN_PLACE, evidence)
     if rule is None:
         raise AssertionError("the last rule always applies")
-    obstacle = _first(OBSTACLES, evidence) if rule.verdict is Verdict.MIGRATE else None
+    obstacle = first_result(OBSTACLES, evidence) if rule.verdict is Verdict.MIGRATE else None
     return (rule,) if obstacle is None else (rule, obstacle)
-
-
-def _first(rules: Iterable[Rule], evidence: PathEvidence) -> Rule | None:
-    return next((rule for rule in rules if rule.applies(evidence)), None)
 
 
 def _choice(rule: Rule, message: str, evidence: PathEvidence) -> PathChoice:

@@ -6,10 +6,9 @@ the NICs at fault (`blame`), and the record of a NIC keeps the count, as migrati
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import IGNORE_BACKOFF_ANNOTATION
 from nicplug.model.operations import (
@@ -17,7 +16,6 @@ from nicplug.model.operations import (
     MigrationFailures,
     OperationPhase,
     OperationType,
-    parse_operations,
 )
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vmi import VirtualMachineInstance
@@ -37,7 +35,6 @@ _MOST_REMEMBERED = 16
 # No migration plugs such a NIC, whoever created it.
 _BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
 # The times of these records are not used.
-_ANY_TIME = datetime.max.replace(tzinfo=UTC)
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # These failures do not predict that of the next migration.
@@ -138,7 +135,7 @@ def nics_left_out(migration: Migration, *, vmi: VirtualMachineInstance, operatio
     One broken network would otherwise block all migrations of the VM, and so every other NIC. A user's migration
     retries failed NICs: it is the only way to report that a node has been fixed.
     """
-    records = parse_operations(objects(vmi.read_status().get("interfaceOperations")), default_time=_ANY_TIME)
+    records = vmi.status.records_as_written
     names = (name for name, record in records.items() if record.operation == operation and is_left_out(record))
     if not migration.is_automatic:
         names = (name for name in names if records[name].reason in _BROUGHT_BY_NONE)

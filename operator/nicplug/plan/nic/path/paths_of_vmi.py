@@ -5,9 +5,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from nicplug.model.attachments import AttachmentDefinition
-from nicplug.model.conditions import LIVE_MIGRATABLE, find_condition
-from nicplug.model.interface_status import DOMAIN, has_source
-from nicplug.model.metadata import objects, text
+from nicplug.model.conditions import LIVE_MIGRATABLE
+from nicplug.model.interface_status import DOMAIN, Rows, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -15,7 +14,7 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, find_candidates, node_needs, refuse_devices
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
 from nicplug.plan.nic.live_rules import is_live_migratable
-from nicplug.plan.nic.observed import Rows, interface_names
+from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
 from nicplug.plan.nic.path.choice import PathChoice, choose_path, may_migrate
@@ -322,10 +321,10 @@ def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
 def _not_migratable(view: VmiView) -> str:
     if is_live_migratable(view.vmi):
         return ""
-    condition = find_condition(objects(view.vmi.read_status().get("conditions")), LIVE_MIGRATABLE)
-    if condition is None:
+    condition = view.vmi.status.condition(LIVE_MIGRATABLE)
+    if not condition.status:
         return "the node agent has not reported that the VM can be migrated"
-    parts = [item for member in ("reason", "message") if (item := text(condition.get(member)))]
+    parts = (item for item in (condition.reason, condition.message) if item)
     return ": ".join(parts) or "its condition LiveMigratable is not True"
 
 

@@ -61,6 +61,10 @@ class Rule:
     next_attempt: Callable[[PathEvidence], datetime | None] = lambda _: None
     again_at: Callable[[PathEvidence], datetime | None] = lambda _: None
 
+    def __call__(self, evidence: PathEvidence) -> "Rule | None":
+        """Return the rule itself if it applies: a check (`plan.checks`)."""
+        return self if self.applies(evidence) else None
+
     def reason_for(self, evidence: PathEvidence) -> Reason:
         """The reason for this operation."""
         is_unplug = evidence.operation is OperationType.UNPLUG

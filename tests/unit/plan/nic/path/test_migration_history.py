@@ -86,7 +86,7 @@ def test_target_pods_that_are_put_on_the_source_node_are_not_made_without_end() 
     """A scheduler that does not heed the anti-affinity: nodes without the label kubernetes.io/hostname are enough."""
     item = ended("NoCandidateNode", uid="1")
     rows = [{"phase": "Scheduling", "phaseTransitionTimestamp": "2026-01-02T03:04:00Z"}]
-    with_pod = replace(item, status=freeze({**item.read_status(), "phaseTransitionTimestamps": rows}))
+    with_pod = replace(item, status_text=freeze({**item.status.members, "phaseTransitionTimestamps": rows}))
     assert count(with_pod).count == 1
 
 
@@ -147,7 +147,7 @@ def test_which_failures_are_evidence_against_a_nic(reasons: list[str], retry_alo
 
 
 def with_fault(item: Migration, *names: Any) -> Migration:
-    return replace(item, status=freeze({**item.read_status(), "interfacesAtFault": list(names)}))
+    return replace(item, status_text=freeze({**item.status.members, "interfacesAtFault": list(names)}))
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import pytest
 from tests.build import NOW, VM_UID, kubevirt, nad, nic, primary, vm, vmi
 from tests.sim.planning import _is_labelled, _is_selected
 
-from nicplug.insight.evidence import Target, read_cluster, read_evidence
+from nicplug.insight.evidence import Target
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import Outcome
 from nicplug.insight.planning import foresee_question
 from nicplug.insight.question import Addition, PlanQuestion
+from nicplug.insight.reading import read_cluster, read_evidence
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import Denied, Gone, Unavailable
 

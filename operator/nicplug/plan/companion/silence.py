@@ -1,0 +1,89 @@
+"""Whether virt-controller acts on what a VM requests: while it is down, its VMs wait, and no migration would help."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, first_by_name
+from nicplug.model.networks_annotation import hashed_interface_name
+from nicplug.model.operations import InterfaceOperation
+from nicplug.plan.nic.observed import elements_asked_for
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.moving import leaves_its_pod
+
+PATIENCE = timedelta(seconds=5)
+"""virt-controller needs milliseconds; a new leader of it needs its Lease, some 15 s, which is worth reporting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """What virt-controller has not acted on.
+
+    Attributes:
+        since: since when the oldest of it waits; None if nothing does.
+        nics: NICs that are not in the VMI's spec, or in the pod's annotation, yet.
+        migrations: names of migrations that it has not accepted.
+    """
+
+    since: datetime | None = None
+    nics: frozenset[str] = frozenset()
+    migrations: frozenset[str] = field(default_factory=frozenset)
+
+    def lasts(self, now: datetime) -> bool:
+        """Report whether it is longer than virt-controller ever needs."""
+        return self.since is not None and now - self.since >= PATIENCE
+
+    def again_at(self, now: datetime) -> datetime | None:
+        """Return when it lasts too long, if that is to come."""
+        return self.since + PATIENCE if self.since is not None and not self.lasts(now) else None
+
+
+def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) -> Silence:
+    """Return what virt-controller still has to act on.
+
+    Source: KubeVirt 1.9, `pkg/network/pod/annotations` (which NICs it asks the pod for), `pkg/virt-controller/network`
+    (the template's NICs).
+
+    Args:
+        records: of the NICs, before this pass.
+    """
+    nics = dict.fromkeys(_missing_in_annotation(view), view.spec_seen_at)
+    nics |= {name: records[name].start_time for name in _missing_in_spec(view, records)}
+    created = {
+        item.key.name: item.created
+        for item in view.migrations
+        if not item.phase and not item.deleting and item.created is not None
+    }
+    return Silence(
+        since=min((*nics.values(), *created.values()), default=None),
+        nics=frozenset(nics),
+        migrations=frozenset(created),
+    )
+
+
+def _missing_in_annotation(view: VmiView) -> list[str]:
+    """NICs that virt-controller asks the running pod for, and has not yet."""
+    pod, vmi = active_pod(view), view.vmi
+    if pod is None or not pod.is_ready or leaves_its_pod(view):
+        return []
+    asked, rows, networks = elements_asked_for(pod), vmi.status.interfaces, first_by_name(vmi.networks)
+    return [
+        item.name
+        for item in vmi.interfaces
+        if item.name not in rows
+        and not item.is_absent
+        and item.binding in HOTPLUGGABLE_BINDINGS - {Binding.SRIOV}
+        and item.name in networks
+        and networks[item.name].is_secondary
+        and hashed_interface_name(item.name) not in asked
+    ]
+
+
+def _missing_in_spec(view: VmiView, records: Mapping[str, InterfaceOperation]) -> list[str]:
+    """NICs of the VM's template that have not reached the VMI, and that nothing else keeps from it."""
+    if view.vm is None:
+        return []
+    present = first_by_name(view.vmi.interfaces)
+    missing = (item.name for item in view.vm.interfaces if item.name not in present and not item.is_absent)
+    return [name for name in missing if name in records and not records[name].is_settled]
