@@ -73,9 +73,14 @@ class Machine:
             )
         )
 
+    @property
+    def reported_vmi(self) -> Json | None:
+        """The VMI with nicplug's records of its NICs, wherever they are; None if it does not exist."""
+        return with_report(self.vmi, self.report) if self.is_companions and self.vmi is not None else self.vmi
+
     def describe(self, *, now: datetime) -> VmNics:
         """Return the state of its NICs."""
-        vmi = with_report(self.vmi, self.report) if self.is_companions and self.vmi is not None else self.vmi
+        vmi = self.reported_vmi
         return describe(
             namespace=self.namespace,
             name=self.name,

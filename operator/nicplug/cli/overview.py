@@ -79,9 +79,9 @@ async def _held_by(session: Session, rows: "Sequence[VmNics]", *, kubevirt_names
 
 async def _note(session: Session) -> str:
     """Return the note that no operator works, even if nothing waits for one; one GET."""
-    from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.operator_health import note_without_operator
 
-    return note_of(session, await no_operator(session))
+    return await note_without_operator(session)
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:

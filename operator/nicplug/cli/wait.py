@@ -145,8 +145,8 @@ async def wait_for(
     is_seen = goal == GONE or machine.is_seen
     problem = await no_operator(session) if is_waiting(described) or not is_seen else ""
     if not is_seen and _is_reached(described, names, goal):
-        raise _unseen(seconds, note=note_of(session, problem))
-    raise _late(described, names, goal, seconds, note=note_of(session, problem))
+        raise _unseen(seconds, note=await note_of(session, problem))
+    raise _late(described, names, goal, seconds, note=await note_of(session, problem))
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":

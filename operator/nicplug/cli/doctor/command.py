@@ -30,7 +30,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
     the aggregated API, versions, replicas, pods that do not start, leader, fences, the policies of admission, the
     API's registration, its certificate and its webhook for evictions, and what the operator itself reports in the
-    status of the KubeVirt CR.
+    status of the KubeVirt CR. Beside KubeVirt: virt-controller, KubeVirt's version and the settings of its CR that
+    decide on migrations, and nothing of what only standalone mode installs.
 
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
@@ -48,6 +49,20 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     """Run every check; the findings are in the order in which a person would investigate."""
+    from nicplug.cli.mode import mode_of
+    from nicplug.model.mode import Mode
+
+    if await mode_of(session) is Mode.COMPANION:
+        from nicplug.cli.doctor.companion import companion_checks
+        from nicplug.insight.evidence import Target
+
+        target = Target(
+            namespace=session.namespace,
+            name="",
+            kubevirt_namespace=kubevirt_namespace,
+            operator_namespace=operator_namespace,
+        )
+        return await _run(companion_checks(session, target=target))
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.pods import check_pods
     from nicplug.cli.doctor.processes import all_processes
@@ -64,6 +79,10 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
         ("kubevirt", _check_cluster(session, kubevirt_namespace, operator_namespace)),
         ("nics", check_waiting(session, at=now())),
     ]
+    return await _run(checks)
+
+
+async def _run(checks: Sequence[tuple[str, Coroutine[Any, Any, list[Finding]]]]) -> list[Finding]:
     found = await asyncio.gather(*(_guarded(name, check) for name, check in checks))
     return [finding for findings in found for finding in findings]
 
