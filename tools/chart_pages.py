@@ -87,7 +87,9 @@ def settings_schema(component: str) -> dict[str, Any]:
     prefix = str(model.model_config.get("env_prefix") or "")
     properties = {}
     for name in sorted(set(fields) - set(OF_THE_CHART[component])):
-        described = {**fields[name], "description": meanings[f"{prefix}{name.upper()}"]}
+        # A value that is not set is left out, rather than null.
+        (given,) = [one for one in fields[name].get("anyOf", (fields[name],)) if one.get("type") != "null"]
+        described = {**given, "description": meanings[f"{prefix}{name.upper()}"]}
         properties[camel_case(name)] = {key: described[key] for key in _CHECKED if key in described}
     return {"type": "object", "additionalProperties": False, "properties": properties}
 

@@ -10,7 +10,6 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -20,7 +19,8 @@ import structlog
 from nicplug import __version__
 from nicplug.cache.caches import Caches
 from nicplug.cache.reaper import Reaper, watched_in
-from nicplug.completeness import Completeness
+from nicplug.choose_mode import choose_mode
+from nicplug.completeness import Completeness, ModeEnded
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
 from nicplug.kube.connect import Connection, connect
@@ -42,7 +42,7 @@ from nicplug.reconcile.kubevirt_status import IgnoredKubevirts, KubevirtStatus
 from nicplug.reconcile.large_objects import Expander, LargeTurns
 from nicplug.reconcile.memory import Memory
 from nicplug.reconcile.queue import WorkQueue
-from nicplug.reconcile.reconciler import Reconciler, standalone_reconcilers
+from nicplug.reconcile.reconciler import Parts, Reconciler, Reconcilers, standalone_reconcilers
 from nicplug.reconcile.worker import Workers
 from nicplug.settings import Settings
 from nicplug.side_watches import SideWatches
@@ -80,8 +80,9 @@ class App:
         mode: Mode = Mode.STANDALONE,
         exit_soon: Callable[[int], None] = lambda _code: None,
     ) -> None:
-        self._settings, self._mode = settings, mode
+        self._settings = settings
         self._connection = connection
+        self._mode = mode
         self._exit_soon = exit_soon
         self.metrics = metrics
         self._stop = asyncio.Event()
@@ -106,6 +107,7 @@ class App:
             side_watches=self._side_watches,
             relisted=self.intake.relisted,
             sweep_interval_seconds=settings.sweep_interval_seconds,
+            mode=mode,
         )
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
@@ -191,7 +193,7 @@ class App:
             on_dirty=self.intake.answered,
             on_measure=self.metrics.measured,
             expander=Expander(api, self.caches, self.intake.answered, self._turns),
-            make=partial(companion_reconcilers, wake=self.queue.add) if self._is_companion else standalone_reconcilers,
+            make=self._reconcilers,
         )
         return Workers(
             queue=self.queue,
@@ -205,6 +207,12 @@ class App:
     @property
     def _is_companion(self) -> bool:
         return self._mode is Mode.COMPANION
+
+    def _reconcilers(self, parts: Parts) -> Reconcilers:
+        if not self._is_companion:
+            return standalone_reconcilers(parts)
+        allowed = self._settings.allow_kubevirt_version or ""
+        return companion_reconcilers(parts, wake=self.queue.add, allowed_version=allowed)
 
     def _is_busy(self) -> bool:
         return self.queue.waiting() > self._settings.workers
@@ -250,7 +258,7 @@ class App:
         """Wait for the API server; stops waiting when a shutdown is requested."""
         self._catch_signals()
         waiting = asyncio.create_task(
-            check_cluster(self._connection.api, namespace=self._settings.namespace, clock=self._clock)
+            check_cluster(self._connection.api, mode=self._mode, namespace=self._settings.namespace, clock=self._clock)
         )
         stopping = asyncio.create_task(self._stop.wait())
         await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -317,7 +325,8 @@ class App:
         """End the process if a task has failed: none returns by itself, and without one of them a restart is better."""
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
+            if not isinstance(error, ModeEnded):  # has been logged with its reason
+                log.error("a part of the operator failed; ending", part=task.get_name(), exc_info=error)
             self._failure = self._failure or error
             self.stop()
 
@@ -398,10 +407,11 @@ def _exit_soon(code: int) -> None:
 
 
 async def run_operator(settings: Settings) -> None:
-    """Connect and run one operator.
+    """Connect, choose the mode, and run one operator.
 
     Raises:
         ConfigError: the configuration does not lead to an API server.
+        RivalError: the cluster is not one for the mode that was asked for.
     """
     metrics = OperatorMetrics()
     connection = await connect(
@@ -409,4 +419,12 @@ async def run_operator(settings: Settings) -> None:
         on_response=metrics.requested,
         kubevirt_namespace=settings.kubevirt_namespace,
     )
-    await App(settings=settings, connection=connection, metrics=metrics, exit_soon=_exit_soon).run()
+    mode = None
+    try:
+        mode = await choose_mode(settings=settings, connection=connection, metrics=metrics)
+    finally:
+        if mode is None:
+            await connection.close()
+    if mode is not None:
+        app = App(settings=settings, connection=connection, metrics=metrics, mode=mode, exit_soon=_exit_soon)
+        await app.run()

@@ -8,12 +8,17 @@ import contextlib
 import random
 from dataclasses import dataclass
 
+import structlog
+
 from nicplug.cache.caches import CachedKind, kinds_of
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.watch_health import WatchHealth
+from nicplug.model.mode import Mode
 from nicplug.side_watches import SideWatches
-from nicplug.startup import StartError
+from nicplug.startup import StartError, why_mode_ends
+
+log = structlog.get_logger(__name__)
 
 # A relist comes in pages; the sweep waits until all of them have arrived.
 _SETTLE_SECONDS = 2.0
@@ -26,6 +31,10 @@ _WATCHES_SECONDS = 30.0
 _LOOK_SECONDS = 0.02
 
 
+class ModeEnded(Exception):
+    """KubeVirt has been removed or replaced: only a new process can choose another mode."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completeness:
     """Tracks whether the caches are complete.
@@ -33,6 +42,7 @@ class Completeness:
     Attributes:
         watches: health of Kopf's watches.
         relisted: set whenever a watch was reopened and deletions may have been missed.
+        mode: the mode that the process runs in.
     """
 
     reaper: Reaper
@@ -40,6 +50,7 @@ class Completeness:
     side_watches: SideWatches
     relisted: asyncio.Event
     sweep_interval_seconds: float
+    mode: Mode
 
     async def reach(self) -> None:
         """Return once no existing object can look missing.
@@ -53,7 +64,11 @@ class Completeness:
         settle_garbage_collector()
 
     async def keep(self) -> None:
-        """Compare the caches with the API server periodically, and soon after a watch was reopened; never returns."""
+        """Compare the caches with the API server periodically, and soon after a watch was reopened; never returns.
+
+        Raises:
+            ModeEnded: the cluster is no longer one for the mode of this process.
+        """
         while True:
             interval = self.sweep_interval_seconds * random.uniform(0.9, 1.1)
             if self.reaper.has_missed():
@@ -62,6 +77,9 @@ class Completeness:
                 await asyncio.wait_for(self.relisted.wait(), timeout=interval)
                 await asyncio.sleep(_SETTLE_SECONDS)
             self.relisted.clear()
+            if reason := await why_mode_ends(self.reaper.api, mode=self.mode):
+                log.warning("KubeVirt has gone; the process ends, to be started again", reason=reason)
+                raise ModeEnded(reason)
             await self.reaper.sweep()
             settle_garbage_collector()
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FilePath, model_validator
 from pydantic_settings import BaseSettings
 
+from nicplug.model.kubevirt_versions import MINOR_VERSION
+
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 LABEL = f"^{_LABEL}$"
 SUBDOMAIN = rf"^{_LABEL}(\.{_LABEL})*$"
@@ -20,10 +22,14 @@ DnsSubdomain = Annotated[str, Field(min_length=1, max_length=253, pattern=SUBDOM
 NonBlank = Annotated[str, Field(pattern=NO_SPACES)]
 """An address or the name of an image."""
 
+MinorVersion = Annotated[str, Field(pattern=MINOR_VERSION)]
+"""Major and minor version."""
+
 PATTERNS = {
     LABEL: "must consist of lowercase letters, digits and '-', and begin and end with a letter or digit",
     SUBDOMAIN: "must consist of lowercase letters, digits, '-' and '.', and begin and end with a letter or digit",
     NO_SPACES: "must not be empty or contain spaces",
+    MINOR_VERSION: "must be a minor version, such as 1.10",
 }
 """Messages about values that do not match, by pattern."""
 

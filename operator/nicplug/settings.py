@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from nicplug.metrics_settings import DnsLabel, MetricsSettings, NonBlank
+from nicplug.metrics_settings import DnsLabel, MetricsSettings, MinorVersion, NonBlank
 from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE
+from nicplug.model.mode import Mode
 from nicplug.plan.views import PlanSettings
 
 PREFIX = "NICPLUG_"
@@ -20,6 +22,12 @@ class Settings(MetricsSettings):
 
     kubeconfig: Path | None = None
     """Kubeconfig file. Default: the pod's service account, else $KUBECONFIG, else ~/.kube/config."""
+
+    mode: Literal["auto", "standalone", "companion"] = "auto"
+    """`companion`: KubeVirt runs the VMs; `standalone`: nicplug does; `auto` detects it (docs/beside-kubevirt.md)."""
+
+    allow_kubevirt_version: MinorVersion | None = None
+    """Newer minor version of KubeVirt beside which nicplug may act rather than only report, such as `1.10`."""
 
     namespace: DnsLabel = "nicplug-system"
     """Namespace of the leader election Lease."""
@@ -47,6 +55,11 @@ class Settings(MetricsSettings):
 
     log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
     """`json`, `console`, or `auto`: `console` if stderr is a terminal, else `json`."""
+
+    @property
+    def wanted_mode(self) -> Mode | None:
+        """Return the mode to run in; None to detect it."""
+        return None if self.mode == "auto" else Mode(self.mode)
 
     def plan_settings(self) -> PlanSettings:
         """Return the settings that planners need."""

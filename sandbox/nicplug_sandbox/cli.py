@@ -169,9 +169,11 @@ def build(*, names: tuple[str, ...]) -> None:
     default=None,
     help="Write pictures of what was shown to this folder, as SVG: demo, plan, status, why.",
 )
+@click.option("--companion", is_flag=True, help="Beside KubeVirt: a NIC without nicplug, then with it.")
 @_explained
-def demo(*, keep: bool, pictures: Path | None) -> None:
+def demo(*, keep: bool, pictures: Path | None, companion: bool) -> None:
     """Watch a running virtual machine get a network interface, and give it back."""
+    from nicplug_sandbox import companion_demo
     from nicplug_sandbox import demo as demonstration
     from nicplug_sandbox.screen import screen
 
@@ -179,7 +181,7 @@ def demo(*, keep: bool, pictures: Path | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     shown = screen(records=pictures is not None)
     try:
-        demonstration.run(screen=shown, keep=keep)
+        (companion_demo if companion else demonstration).run(screen=shown, keep=keep)
     except KeyboardInterrupt:
         _say("interrupted; everything that was started has been ended")
         sys.exit(130)
@@ -222,13 +224,12 @@ def _hint(found: SandboxStatus) -> str:
     """What starts what does not run; "" when all of it runs."""
     where = f" --directory {found.directory}" if found.directory != default_sandbox_directory().resolve() else ""
     is_kubevirts = any(process.name in PARTS for process in found.processes)
-    start = f"nicplug sandbox up{'' if is_kubevirts else ' --operator'}{where}"
+    start = f"nicplug sandbox up --operator{where}"
     if dead := [process.name for process in found.processes if not process.alive]:
         return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
-    if is_kubevirts:
-        return "The stand-in of KubeVirt runs the VMs here."
     if not any(process.name == OPERATOR for process in found.processes):
-        return f"No operator was started here. To start one: {start}"
+        who = "The stand-in of KubeVirt runs the VMs here; no companion" if is_kubevirts else "No operator"
+        return f"{who} was started. To start one: {start}"
     return ""
 
 

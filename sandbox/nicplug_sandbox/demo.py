@@ -100,7 +100,7 @@ def set_up(*, screen: Screen, existing: Path | None, keep: bool = False) -> Iter
     try:
         yield _build_stage(directory, screen=screen, existing=existing)
     except BaseException as error:
-        _end(directory)
+        end(directory)
         if isinstance(error, SandboxError):
             logs = for_people(directory / "logs")
             raise SandboxError(str(error), remedy=f"Everything was ended; the logs are in {logs}.") from error
@@ -109,7 +109,7 @@ def set_up(*, screen: Screen, existing: Path | None, keep: bool = False) -> Iter
         raise
     if not keep:
         with screen.step("ending everything that was started"):
-            _end(directory)
+            end(directory)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -155,7 +155,7 @@ def _start_operator(directory: Path, *, admin: Path) -> OperatorProcess:
     return operator
 
 
-def _end(directory: Path) -> None:
+def end(directory: Path) -> None:
     """End everything, undisturbed by a second Ctrl-C: it takes a second or two, and is bounded."""
     with _signals_ignored():
         controlplane.stop(directory=directory)

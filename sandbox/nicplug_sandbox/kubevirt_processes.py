@@ -25,7 +25,7 @@ def is_kubevirts(known: State | None) -> bool:
     return known is not None and bool(known.extra.get(MARK))
 
 
-def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None, with_operator: bool) -> None:
+def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None) -> None:
     """A cluster has the CRDs of one, and they stay.
 
     Raises:
@@ -39,11 +39,6 @@ def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | Non
         raise SandboxError(
             "this sandbox runs with nicplug's CRDs, not KubeVirt's",
             remedy="End it with `nicplug sandbox down` first, or choose another --directory.",
-        )
-    if with_operator and (wanted or is_kubevirts(known)):
-        raise SandboxError(
-            "an operator of nicplug's cannot run VMs that the stand-in of KubeVirt runs",
-            remedy="Leave one of --kubevirt and --operator out.",
         )
 
 

@@ -19,6 +19,7 @@ from nicplug_sandbox.kubevirt_processes import ensure_kubevirt, is_kubevirts, ma
 from nicplug_sandbox.nicplug_process import API, OPERATOR, STOP_GRACE_SECONDS
 from nicplug_sandbox.operator_process import (
     OperatorProcess,
+    install_companion,
     install_operator,
     is_accepted,
     service_account_kubeconfig,
@@ -63,7 +64,7 @@ def up(
         nodes: how many nodes to simulate, 0 for none; None: as many as before, at first three.
         existing: kubeconfig of a cluster to use instead of a control plane of our own.
         progress: gets one line per step.
-        with_operator: run an operator and its API in it too.
+        with_operator: run an operator and its API in it too; beside KubeVirt a companion, without an API.
         with_kubevirt: KubeVirt's CRDs, and its stand-in to run the VMs, instead of nicplug's; it stays so.
 
     Raises:
@@ -74,7 +75,7 @@ def up(
     started = time.monotonic()
     had_operator = (known := state.load(directory)) is not None and known.process(OPERATOR) is not None
     _refuse_other_cluster(directory, existing=existing)
-    refuse_other_mode(known, wanted=with_kubevirt, existing=existing, with_operator=with_operator)
+    refuse_other_mode(known, wanted=with_kubevirt, existing=existing)
     kubevirt = with_kubevirt or is_kubevirts(known)
     if existing is None:
         manifests = _kubevirt_manifests() if kubevirt else _manifests()
@@ -96,7 +97,7 @@ def up(
     if with_operator or had_operator:
         try:
             ensure_operator(directory, admin=config, progress=progress)
-            if existing is None:  # another cluster's API server does not reach this host
+            if existing is None and not kubevirt:  # another cluster's API server does not reach this host
                 ensure_api(directory, admin=config, progress=progress)
         except SandboxError as error:
             raise HalfStarted(error, directory=directory, kubeconfig=config) from error
@@ -134,7 +135,7 @@ def ensure_operator(directory: Path, *, admin: Path, progress: Say) -> OperatorP
         account = directory / "operator.kubeconfig"
         if known is None or _working(running, account=account, called="the operator", progress=progress):
             return None
-        install_operator(kubeconfig=admin)
+        (install_companion if is_kubevirts(known) else install_operator)(kubeconfig=admin)
         service_account_kubeconfig(admin=admin, path=account)
         operator = start_operator(
             directory=directory, kubeconfig=account, name=OPERATOR, ready_seconds=OPERATOR_READY_SECONDS

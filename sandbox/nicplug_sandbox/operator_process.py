@@ -33,6 +33,8 @@ FENCES = BASE / "fences"
 # What of a virtual machine the API server refuses, beside the rules of the CRDs.
 ADMISSION = BASE / "admission"
 
+COMPANION = ROOT / "deploy" / "kustomize" / "overlays" / "companion"
+
 NAMESPACE = "nicplug-system"
 SERVICE_ACCOUNT = "nicplug-operator"
 TOKEN_SECONDS = 24 * 3600
@@ -83,6 +85,22 @@ def install_operator(*, kubeconfig: Path) -> None:
     paths = [ROOT / "crds", *(BASE / f"{name}.yaml" for name in RIGHTS), FENCES, ADMISSION]
     apply_manifests(kubeconfig=kubeconfig, paths=paths)
     wait_for_policies(kubeconfig=kubeconfig)
+
+
+def install_companion(*, kubeconfig: Path) -> None:
+    """Apply what deploy/kustomize/overlays/companion applies but its Deployment, in a cluster of KubeVirt's.
+
+    Args:
+        kubeconfig: of an admin.
+
+    Raises:
+        SandboxError: no checkout to take the manifests from, or the API server refuses them.
+    """
+    if not COMPANION.is_dir():
+        raise SandboxError(f"no manifests in {COMPANION}", remedy="Use a checkout: a wheel does not contain them.")
+    shared = (BASE / f"{name}.yaml" for name in (*ACCOUNT, *BINDINGS))
+    own = (COMPANION / f"{name}.yaml" for name in ("clusterrole", "role", "users"))
+    apply_manifests(kubeconfig=kubeconfig, paths=[ROOT / "crds" / "nicplug.io", *shared, *own])
 
 
 def service_account_kubeconfig(

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -58,9 +59,9 @@ class Process:
         return self._log.read_text()
 
     async def port(self) -> int:
-        """Where its metrics are."""
-        await eventually(lambda: self.said("nicplug starts"))
-        return int(self.said("nicplug starts")["metrics_port"])
+        """Where its metrics are, and its probes while it waits for the API server."""
+        await eventually(lambda: self.said("nicplug starts") or self.said("nicplug waits"))
+        return int((self.said("nicplug starts") or self.said("nicplug waits"))["metrics_port"])
 
     async def get(self, path: str) -> tuple[int, str]:
         """Status and body of a page of its own."""
@@ -188,10 +189,37 @@ async def test_it_is_not_ready_but_alive_while_the_api_server_is_away(world: Wor
         await eventually(lambda: process.said("waiting"))
         assert await process.get("/healthz") == (200, "ok")
         status, text = await process.get("/readyz")
-        assert (status, text) == (503, "the caches are not complete yet")
+        assert (status, text) == (503, "the caches are not complete yet: the API server has not shown the mode")
         code, seconds = await process.end(signal.SIGINT)
         assert code == 0, process.text
         assert seconds < PROMISED_SECONDS + ROOM_SECONDS
+
+
+async def test_it_waits_on_a_port_that_is_taken(world: World) -> None:
+    """And says so as it does when it need not wait."""
+    await world.server.stop()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with nicplug_run(world, "--metrics-port", port) as process:
+            assert await asyncio.to_thread(process.popen.wait, 30) == 1
+            assert f"cannot serve metrics on 127.0.0.1:{port}" in process.text
+
+
+async def test_it_chooses_the_mode_when_the_api_server_comes_back(world: World) -> None:
+    await world.server.stop()
+    with nicplug_run(world) as process:
+        await eventually(lambda: process.said("nicplug waits"))
+        await world.server.start()
+        await eventually(lambda: process.said("caches complete"))
+        assert process.said("mode chosen")["mode"] == "standalone"
+        assert await process.get("/readyz") == (200, "ok")
+
+
+async def test_it_refuses_a_mode_that_does_not_fit(world: World) -> None:
+    with nicplug_run(world, "--mode", "companion") as process:
+        assert await asyncio.to_thread(process.popen.wait, 30) == 7
+        assert "mode companion needs KubeVirt" in process.text
+        assert "Use --mode standalone, or auto" in process.text
 
 
 async def test_it_ends_in_time_with_writes_that_are_not_answered(world: World) -> None:

@@ -144,3 +144,21 @@ def test_failed_demo_says_why_and_keeps_the_logs(environment: dict[str, str], tm
     assert f"Everything was ended; the logs are in {directory / 'logs'}" in done.stderr
     assert (directory / "logs" / "operator.log").exists()
     assert left_running(tmp_path) == []
+
+
+def test_beside_kubevirt_nicplug_does_not_wait_for_its_timer(environment: dict[str, str], tmp_path: Path) -> None:
+    command = [*COMMAND, "--companion"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone, beside = done.stdout.split("nicplug beside it")
+    made = r"\+(\d+) ms  migration (\S+)"
+    (by_updater,) = re.findall(made, alone)
+    (by_nicplug,) = re.findall(made, beside)
+    assert int(by_updater[0]) > 15_000  # KubeVirt's timer
+    assert by_updater[1].startswith("kubevirt-workload-update-")
+    assert by_nicplug[1].startswith("nicplug-")
+    assert "interfacereport.nicplug.io/vm-fedora condition met" in beside
+    assert re.search(r"vm-fedora +3/3 +True", beside)
+    assert not left_running(tmp_path)

@@ -27,7 +27,7 @@ MIGRATIONS, REVISIONS = "virtualmachineinstancemigrations", "controllerrevisions
 NADS, NODES, EVENTS = "network-attachment-definitions", "nodes", "events"
 DAEMON_SETS, CONTROLLER_PODS = "daemonsets", "controllerpods"
 """The pods of the dynamic networks controller are watched by themselves, and so are a kind of their own here."""
-CONFIG_MAPS, BUDGETS = "configmaps", "poddisruptionbudgets"
+CONFIG_MAPS, BUDGETS, REPORTS = "configmaps", "poddisruptionbudgets", "interfacereports"
 JOB_LABEL = "kubevirt.io/migrationJobUID"
 LAUNCHER = ("kubevirt.io", "virt-launcher")
 # By which labels the operator watches a kind.
@@ -47,6 +47,7 @@ KINDS = {
     CONTROLLER_PODS: "Pod",
     CONFIG_MAPS: "ConfigMap",
     BUDGETS: "PodDisruptionBudget",
+    REPORTS: "InterfaceReport",
 }
 _SCATTER = 7919
 _MAKERS_OF_PODS = ("operator", "virt-controller")

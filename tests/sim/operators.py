@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from tests.fakes.listing import relist
@@ -25,6 +26,7 @@ from tests.sim.cluster import (
     NAMESPACE,
     NODES,
     PODS,
+    REPORTS,
     REVISIONS,
     VMIS,
     VMS,
@@ -37,18 +39,20 @@ from tests.sim.cluster import (
 from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import state_of
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import CachedKind, Caches, kinds_of
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable
 from nicplug.kube.recorder import ObjectReference
-from nicplug.model.keys import WorkKey
+from nicplug.model.keys import VmiKey, WorkKey
+from nicplug.model.mode import Mode
 from nicplug.plan.views import PlanSettings
+from nicplug.reconcile.companion import companion_keys, companion_reconcilers
 from nicplug.reconcile.delays import RetryPolicy
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory, PlanRepeats
-from nicplug.reconcile.reconciler import Reconciler
+from nicplug.reconcile.reconciler import Parts, Reconciler, Reconcilers, standalone_reconcilers
 
 CACHED = {
     VMS: CachedKind.VM,
@@ -57,10 +61,10 @@ CACHED = {
     PODS: CachedKind.POD,
     KUBEVIRTS: CachedKind.KUBEVIRT,
     REVISIONS: CachedKind.REVISION,
+    REPORTS: CachedKind.REPORT,
 }
 NETWORKS_POINTER = "/metadata/annotations/" + NETWORKS.replace("/", "~1")
 _OPTIONAL = (NADS, EVENTS, NODES, DAEMON_SETS, CONTROLLER_PODS, BUDGETS)
-_WATCHED = frozenset({*CACHED, *_OPTIONAL})
 _PARALLEL = 4
 
 
@@ -86,6 +90,12 @@ class Faults:
         yield
         for name, value in kept.items():
             setattr(self, name, value)
+
+
+_RECONCILERS: dict[Mode, Callable[[Callable[[VmiKey], None]], Callable[[Parts], Reconcilers]]] = {
+    Mode.STANDALONE: lambda _: standalone_reconcilers,
+    Mode.COMPANION: lambda wake: partial(companion_reconcilers, wake=wake),
+}
 
 
 @types.coroutine
@@ -205,6 +215,7 @@ class Operator:
     faults: Faults
     randomness: random.Random
     seconds_ahead: float = 0.0
+    mode: Mode = Mode.STANDALONE
     bugs: list[Exception] = field(default_factory=list)
     events: Events = field(default_factory=Events)
     on_error: Callable[[WorkKey, ApiError, float], None] = lambda *_: None
@@ -230,14 +241,18 @@ class Operator:
         for work in self._passes.values():
             work.close()
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
-        self._caches = Caches(clock=self._clock)
-        gatherer = Gatherer(self._caches, Memory(clock=self._clock), PlanSettings())
+        self._caches = Caches(clock=self._clock, mode=self.mode)
+        settings = PlanSettings(renews_target_pods=self.mode is Mode.STANDALONE)
+        gatherer = Gatherer(self._caches, Memory(clock=self._clock), settings)
         self._reconciler = Reconciler(
             api=self.api,
             gatherer=gatherer,
             recorder=self.events,
             namespace=NAMESPACE,
             on_dirty=self._look_at,
+            make=standalone_reconcilers
+            if self.mode is Mode.STANDALONE
+            else partial(companion_reconcilers, wake=self._wake),
         )
         self._reaper = Reaper(api=self.api, caches=self._caches, on_dirty=self._look_at)
         self._retry = RetryPolicy(randomness=self.randomness)
@@ -256,13 +271,17 @@ class Operator:
         return self.cluster.now + timedelta(seconds=self.seconds_ahead)
 
     def _look_at(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
+        keys = keys if self.mode is Mode.STANDALONE else companion_keys(keys)
         self._due |= dict.fromkeys(keys, self.cluster.now)
+
+    def _wake(self, key: VmiKey) -> None:
+        self._look_at([key])
 
     def relist(self) -> None:
         """Kopf opens its watches anew: it tells what exists, and nothing of what is gone."""
         self._on_the_way.clear()
         self._heard = len(self.cluster.history)
-        for plural, kind in CACHED.items():
+        for plural, kind in self._cached().items():
             for body in self.cluster.in_sight(plural):
                 self._look_at(self._caches.observe(kind, body))
         relist(self._caches.attachments, self.cluster.all(NADS))
@@ -272,6 +291,9 @@ class Operator:
             # Of one namespace that was never listed, no absence of a controller would be known.
             relist(daemon_sets, self.cluster.all(DAEMON_SETS))
         self._list_controller_pods()
+
+    def _cached(self) -> dict[str, CachedKind]:
+        return {plural: kind for plural, kind in CACHED.items() if kind in kinds_of(self.mode)}
 
     @property
     def _daemon_sets(self) -> NamespaceDaemonSets:
@@ -300,7 +322,7 @@ class Operator:
 
     def hear(self) -> bool:
         """One event arrives, or is lost, or comes twice, or overtakes another; False when none is on its way."""
-        self._on_the_way += [event for event in self.cluster.history[self._heard :] if event[0] in _WATCHED]
+        self._on_the_way += [event for event in self.cluster.history[self._heard :] if event[0] in self._watched()]
         self._heard = len(self.cluster.history)
         if not self._on_the_way:
             return False
@@ -319,6 +341,9 @@ class Operator:
         keys = self._caches.forget(kind, body) if type_ == "DELETED" else self._caches.observe(kind, body)
         self._look_at(keys)
         return True
+
+    def _watched(self) -> frozenset[str]:
+        return frozenset({*self._cached(), *_OPTIONAL})
 
     def _hear_optional(self) -> bool:
         """Now and then the next line of one of the operator's own watches, which lose nothing and keep their order."""

@@ -15,8 +15,9 @@ Json = dict[str, Any]
 
 
 def definition(path: Path) -> Json:
-    (document,) = read_documents(path.read_text())
-    return document
+    found: list[Json] = list(read_documents(path.read_text()))
+    assert len(found) == 1
+    return found[0]
 
 
 def status_of(path: Path) -> Json:

@@ -12,6 +12,7 @@ from nicplug.api_settings import ApiSettings
 from nicplug.cli.main import main
 from nicplug.cli.settings_help import ApiCommand, RunCommand, settings_of
 from nicplug.cli.unknown_variables import unknown_variables
+from nicplug.model.mode import Mode
 from nicplug.settings import Settings
 
 
@@ -86,6 +87,9 @@ def test_a_typo_in_the_environment_of_the_api_was_ignored_in_silence(variable: s
         ("sweep_interval_seconds", 0),
         ("log_level", "loud"),
         ("log_format", "xml"),
+        ("mode", "both"),
+        ("allow_kubevirt_version", "v1.10.0"),
+        ("allow_kubevirt_version", "1"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(name: str, value: Any) -> None:
@@ -107,6 +111,14 @@ def test_a_name_that_no_object_can_have_was_taken(command: str, variable: str, v
     done = CliRunner().invoke(main, [command], env={variable: value})
     assert done.exit_code == 2
     assert f"{variable}: {told}" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"), [("auto", None), ("standalone", Mode.STANDALONE), ("companion", Mode.COMPANION)]
+)
+def test_the_mode_is_detected_unless_it_is_set(mode: str, wanted: Mode | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NICPLUG_MODE", mode)
+    assert Settings().wanted_mode is wanted
 
 
 def test_nothing_can_be_changed_afterwards() -> None:

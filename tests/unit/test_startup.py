@@ -12,6 +12,7 @@ import structlog
 
 from nicplug.kube.api import KubeApi, Resource, ServerApi
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
+from nicplug.model.mode import Mode
 from nicplug.startup import RivalError, refuse_other_servers, refuse_rivals, wait_for_api, warn_of_old_kubernetes
 from nicplug_sandbox.yaml_documents import read_documents
 
@@ -38,9 +39,8 @@ class Played:
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Any:
         return self._answer(name)
 
-    async def list(self, resource: Resource, *, field_selector: str, namespace: str | None = None) -> Any:
-        assert namespace is None
-        return self._answer(field_selector)
+    async def list(self, resource: Resource, *, field_selector: str, label_selector: str | None = None) -> Any:
+        return self._answer(label_selector or field_selector)
 
 
 def played(answers: Mapping[str, Any] | ApiError) -> KubeApi:
@@ -64,7 +64,7 @@ def test_it_does_not_start_beside_virt_controller() -> None:
         }
     )
     with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt") as caught:
-        asyncio.run(refuse_rivals(api, namespace="nicplug-system", now=NOW))
+        asyncio.run(refuse_rivals(api, mode=Mode.STANDALONE, namespace="nicplug-system", now=NOW))
     assert "docs/install.md" in caught.value.remedy
 
 
@@ -76,12 +76,13 @@ def test_of_two_installations_the_later_one_does_not_start() -> None:
         }
     )
     with pytest.raises(RivalError, match="another nicplug works in namespace elsewhere"):
-        asyncio.run(refuse_rivals(api, namespace="nicplug-system", now=NOW))
+        asyncio.run(refuse_rivals(api, mode=Mode.STANDALONE, namespace="nicplug-system", now=NOW))
 
 
 def test_without_the_right_to_look_it_starts() -> None:
     """An upgraded operator with the roles of the version before."""
-    asyncio.run(refuse_rivals(played(Denied("may not list leases", status=403)), namespace="nicplug-system", now=NOW))
+    api = played(Denied("may not list leases", status=403))
+    asyncio.run(refuse_rivals(api, mode=Mode.STANDALONE, namespace="nicplug-system", now=NOW))
 
 
 def test_it_started_beside_virt_controller_when_the_api_server_was_busy() -> None:
@@ -91,14 +92,16 @@ def test_it_started_beside_virt_controller_when_the_api_server_was_busy() -> Non
     }
 
     class Busy(Played):
-        async def list(self, resource: Resource, *, field_selector: str, namespace: str | None = None) -> Any:
+        async def list(self, resource: Resource, *, field_selector: str, label_selector: str | None = None) -> Any:
             if not self.asked:
                 self.asked.append(field_selector)
                 raise Unavailable("no answer", status=0)
-            return await super().list(resource, field_selector=field_selector, namespace=namespace)
+            return await super().list(resource, field_selector=field_selector, label_selector=label_selector)
 
     with pytest.raises(RivalError, match="virt-controller works in namespace kubevirt"):
-        asyncio.run(refuse_rivals(cast(KubeApi, Busy(found)), namespace="nicplug-system", now=NOW))
+        asyncio.run(
+            refuse_rivals(cast(KubeApi, Busy(found)), mode=Mode.STANDALONE, namespace="nicplug-system", now=NOW)
+        )
 
 
 @pytest.mark.parametrize(

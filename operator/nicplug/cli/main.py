@@ -136,6 +136,8 @@ def sandbox() -> None:
 
 @main.command(cls=RunCommand)
 @click.option("--kubeconfig", type=click.Path(path_type=Path), help="Kubeconfig file; in a pod: the service account.")
+@click.option("--mode", type=click.Choice(["auto", "standalone", "companion"]), help="Companion: beside KubeVirt.")
+@click.option("--allow-kubevirt-version", metavar="MINOR", help="Act beside this newer KubeVirt too, such as 1.10.")
 @click.option("--namespace", help="Namespace of the leader election Lease.")
 @click.option("--kubevirt-namespace", help="Namespace of the KubeVirt CR; CRs in other namespaces have no effect.")
 @click.option("--metrics-port", type=int, help="Port of /metrics, /healthz, /readyz; 0 selects a free port.")

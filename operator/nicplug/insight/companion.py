@@ -25,12 +25,10 @@ from nicplug.reconcile.memory import Memory
 class CompanionViews(Gatherer):
     """Builds the views by the rules that hold beside KubeVirt; the VMI in the caches has the records of its report."""
 
-    report_only: str = ""
-
     def view_of(self, vmi: VirtualMachineInstance) -> VmiView:
         """Return the view of a VMI."""
         plain = Gatherer(self.caches, self.memory, self.settings)
-        return guest_view(plain, vmi, report_only=self.report_only, ignores_methods=False)
+        return guest_view(plain, vmi, allowed_version="", ignores_methods=False)
 
 
 def gatherer_of(evidence: Evidence) -> Gatherer:
@@ -39,7 +37,7 @@ def gatherer_of(evidence: Evidence) -> Gatherer:
     if evidence.mode is Mode.STANDALONE:
         return Gatherer(evidence.caches, memory, AT_ONCE)
     settings = replace(AT_ONCE, renews_target_pods=False)
-    return CompanionViews(evidence.caches, memory, settings, report_only=evidence.report_only)
+    return CompanionViews(evidence.caches, memory, settings)
 
 
 def requests_of(evidence: Evidence) -> RequestMigrations:

@@ -64,14 +64,12 @@ class Evidence:
         clock: that of the caches.
         asked: the definitions that were looked up; any other appears not to exist. None if all are known.
         mode: in companion mode, `vmi` and the caches have the records of the VMI's report.
-        report_only: in companion mode, why nicplug may only report in this cluster; "" if it may migrate.
     """
 
     target: Target
     caches: Caches
     clock: Callable[[], datetime]
     mode: Mode = Mode.STANDALONE
-    report_only: str = ""
     vm: Json | None = None
     vmi: Json | None = None
     unknown: list[Unknown] = field(default_factory=list)

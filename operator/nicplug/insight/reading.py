@@ -37,7 +37,6 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.attachments import referenced_keys
-from nicplug.model.kubevirt_versions import why_only_report
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.mode import Mode
 from nicplug.model.names import VM_UID_LABEL
@@ -70,8 +69,6 @@ async def read_evidence(
     found = _empty(target, clock=clock, mode=mode)
     async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
         found.caches.observe(CachedKind.KUBEVIRT, item)
-    if mode is Mode.COMPANION and (config := found.caches.config()) is not None:
-        found.report_only = why_only_report(config.version)
     await _read_machine(api, found)
     await asyncio.gather(
         _read_nodes(api, found),

@@ -13,6 +13,7 @@ VIRTUAL_MACHINE_INSTANCE_MIGRATIONS = Resource(
     kind="VirtualMachineInstanceMigration",
 )
 KUBEVIRTS = Resource(group="kubevirt.io", version="v1", plural="kubevirts", kind="KubeVirt")
+INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="interfacereports", kind="InterfaceReport")
 
 INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="interfacereports", kind="InterfaceReport")
 
@@ -20,6 +21,7 @@ INTERFACE_REPORTS = Resource(group="nicplug.io", version="v1alpha1", plural="int
 CONTROLLER_REVISIONS = Resource(group="apps", version="v1", plural="controllerrevisions", kind="ControllerRevision")
 
 DAEMON_SETS = Resource(group="apps", version="v1", plural="daemonsets", kind="DaemonSet")
+DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
 
 POD_DISRUPTION_BUDGETS = Resource(
     group="policy", version="v1", plural="poddisruptionbudgets", kind="PodDisruptionBudget"

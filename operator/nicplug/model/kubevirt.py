@@ -60,6 +60,7 @@ class KubevirtConfig:
         migration_configuration: the configuration of a migration that is handed off now.
         limits: how many migrations may run at a time.
         eviction_strategy: the default for VMIs that have none.
+        observed_version: the version that runs, as KubeVirt's virt-operator, or in standalone mode nicplug, reports it.
     """
 
     key: KubevirtKey
@@ -86,6 +87,7 @@ class KubevirtConfig:
     migration_configuration: FrozenJson
     limits: MigrationLimits
     eviction_strategy: EvictionStrategy
+    observed_version: str
 
     def binding_plugin(self, name: str) -> BindingPlugin | None:
         """Return the plugin registered under that name."""
@@ -143,6 +145,7 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         migration_configuration=migration_configuration(mapping(configuration.get("migrations"))),
         limits=parse_limits(mapping(configuration.get("migrations")), hotplug),
         eviction_strategy=parse_strategy(configuration.get("evictionStrategy")) or EvictionStrategy.NONE,
+        observed_version=text(mapping(raw.get("status")).get("observedKubeVirtVersion")),
     )
 
 

@@ -38,6 +38,10 @@ INSTALLED_LABEL, COMPONENT_LABEL = "app.kubernetes.io/name", "app.kubernetes.io/
 INSTALLED_SELECTOR = f"{INSTALLED_LABEL}=nicplug"
 OPERATOR_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "operator"})
 API_LABELS = MappingProxyType({INSTALLED_LABEL: "nicplug", COMPONENT_LABEL: "api"})
+# KubeVirt's, on the Deployment of virt-controller, which has the same name.
+VIRT_CONTROLLER, VIRT_CONTROLLER_SELECTOR = "virt-controller", "kubevirt.io=virt-controller"
+# The page that remedies name.
+BESIDE_KUBEVIRT = "docs/beside-kubevirt.md"
 OUTDATED_LAUNCHER_LABEL = "kubevirt.io/outdatedLauncherImage"
 NODE_NAME_LABEL = "kubevirt.io/nodeName"
 # On a node, by KubeVirt's node labeller: its CPU, and the guest CPUs that it supports.

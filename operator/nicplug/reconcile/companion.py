@@ -8,6 +8,7 @@ from nicplug.kube.errors import ApiError
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey, WorkKey
+from nicplug.model.kubevirt_versions import why_only_report
 from nicplug.model.pod_record import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, Kind
@@ -36,13 +37,13 @@ class CompanionGatherer:
     """Builds the view of a VM from the caches of a companion.
 
     Attributes:
-        report_only: returns why nicplug may only report in this cluster; "" if it may migrate.
+        allowed_version: the newer minor version of KubeVirt beside which nicplug may act; "" for none.
         ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
     """
 
     gatherer: Gatherer
     slots: CompanionSlots
-    report_only: Callable[[], str] = lambda: ""
+    allowed_version: str = ""
     ignores_methods: Callable[[], bool] = lambda: False
     _merged: dict[VmiKey, tuple[VirtualMachineInstance, InterfaceReport | None, VirtualMachineInstance]] = field(
         default_factory=dict
@@ -72,9 +73,11 @@ class CompanionGatherer:
         )
 
     def _guest(self, vmi: VirtualMachineInstance) -> VmiView:
-        report_only, ignores_methods = self.report_only(), self.ignores_methods()
         return guest_view(
-            self.gatherer, self._with_records(vmi), report_only=report_only, ignores_methods=ignores_methods
+            self.gatherer,
+            self._with_records(vmi),
+            allowed_version=self.allowed_version,
+            ignores_methods=self.ignores_methods(),
         )
 
     def _with_records(self, vmi: VirtualMachineInstance) -> VirtualMachineInstance:
@@ -88,22 +91,25 @@ class CompanionGatherer:
         return known[2]
 
 
-def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, report_only: str, ignores_methods: bool) -> VmiView:
+def guest_view(
+    gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_version: str, ignores_methods: bool
+) -> VmiView:
     """Return the view of a VMI by the rules that hold beside KubeVirt.
 
     Args:
         vmi: with the records of its report.
-        report_only: why nicplug may only report in this cluster; "" if it may migrate.
+        allowed_version: the minor version of KubeVirt, newer than nicplug knows, beside which it may act; "" for none.
         ignores_methods: nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
     """
     # virt-controller lists the pods that it made by uid; labels and names prove nothing.
     pods = [pod for pod in gatherer.caches.launchers.of(vmi) if pod.uid in vmi.active_pods]
     records = tuple(PodRecord(key=pod.key, uid=pod.uid, migration_uid=pod.migration_uid) for pod in pods)
     view = gatherer.view_of(replace(vmi, launcher_pods=records))
+    version = view.config.version if view.config is not None else ""
     return replace(
         view,
         config=effective_config(view.config, ignores_methods=ignores_methods),
-        policy=effective_policy(view.policy, report_only=report_only),
+        policy=effective_policy(view.policy, report_only=why_only_report(version, allowed=allowed_version)),
     )
 
 
@@ -162,18 +168,18 @@ def companion_reconcilers(
     parts: Parts,
     *,
     wake: Callable[[VmiKey], None],
-    report_only: Callable[[], str] = lambda: "",
+    allowed_version: str = "",
     ignores_methods: Callable[[], bool] = lambda: False,
 ) -> Reconcilers:
     """Return the reconcilers of a companion.
 
     Args:
         wake: called with each VMI that may have a migration slot now.
-        report_only: returns why nicplug may only report in this cluster; "" if it may migrate.
+        allowed_version: the newer minor version of KubeVirt beside which nicplug may act; "" for none.
         ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
     """
     slots = CompanionSlots(parts.gatherer.caches, wake)
-    gatherer = CompanionGatherer(parts.gatherer, slots, report_only, ignores_methods)
+    gatherer = CompanionGatherer(parts.gatherer, slots, allowed_version, ignores_methods)
     inner = ObjectReconciler(
         parts.gatherer,
         parts.executor,

@@ -196,7 +196,9 @@ def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
 
 
 def test_an_editor_without_permission_for_crds_has_the_same_mode(user: User) -> None:
-    role = {"rules": [{"apiGroups": ["kubevirt.io", "nicplug.io", "k8s.cni.cncf.io"], "resources": ["*"], "verbs": ["*"]}]}
+    role = {
+        "rules": [{"apiGroups": ["kubevirt.io", "nicplug.io", "k8s.cni.cncf.io"], "resources": ["*"], "verbs": ["*"]}]
+    }
     user.create("roles", {"metadata": {"name": "editor"}, **role})
     subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
     reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "editor"}

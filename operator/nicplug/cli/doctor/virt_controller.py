@@ -6,31 +6,29 @@ from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
 from nicplug.cli.machines import now
 from nicplug.insight.evidence import Evidence
-from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied
-from nicplug.kube.resources import LEASES
+from nicplug.kube.resources import DEPLOYMENTS, LEASES
 from nicplug.model import rivals
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.kubevirt_versions import remedy_for, why_only_report
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.names import BESIDE_KUBEVIRT, VIRT_CONTROLLER_SELECTOR
 from nicplug.plan.companion.virt_controller import LIVE_MIGRATE
 
-_DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
-_SELECTOR = "kubevirt.io=virt-controller"
 _EVICT = "Evict"
 _METHODS = "spec.workloadUpdateStrategy.workloadUpdateMethods"
-_SEE_IT = f"kubectl get deployments -A -l {_SELECTOR}"
+_SEE_IT = f"kubectl get deployments -A -l {VIRT_CONTROLLER_SELECTOR}"
 
 
 async def check_virt_controller(session: Session) -> list[Finding]:
     """Check that virt-controller is installed, and that one of its replicas works: while none does, its VMs wait."""
     try:
-        page = await session.api.list(_DEPLOYMENTS, label_selector=_SELECTOR)
+        page = await session.api.list(DEPLOYMENTS, label_selector=VIRT_CONTROLLER_SELECTOR)
     except Denied as error:
         return [unknown("virt-controller", str(error))]
     found = next(iter(objects(page.get("items"))), None)
     if found is None:
-        remedy = "Its VMs wait. Start it, or remove KubeVirt for good (docs/beside-kubevirt.md)."
+        remedy = f"Its VMs wait. Start it, or remove KubeVirt for good ({BESIDE_KUBEVIRT})."
         return [problem("virt-controller", "there is no Deployment of virt-controller", remedy)]
     metadata, status = mapping(found.get("metadata")), mapping(found.get("status"))
     name = f"{text(metadata.get('namespace'))}/{text(metadata.get('name'))}"
@@ -78,16 +76,14 @@ def _methods(config: KubevirtConfig) -> Iterator[Finding]:
     methods = config.workload_update_methods
     if _EVICT in methods:
         message = f"{_METHODS} of KubeVirt CR {config.key} lists {_EVICT}: KubeVirt may end a guest for a NIC"
-        yield warning(
-            "migrations", message, f"Take {_EVICT} out, unless guests may be ended."
-        )
+        yield warning("migrations", message, f"Take {_EVICT} out, unless guests may be ended.")
     if LIVE_MIGRATE in methods:
         yield ok("migrations", f"{_METHODS} lists {LIVE_MIGRATE}: nicplug migrates VMs for their NICs")
         return
     has = f"is {', '.join(methods)}" if methods else "is not set, KubeVirt's default"
     remedy = (
         f"Add {LIVE_MIGRATE} to it; or set spec.companion.ignoreWorkloadUpdateMethods of HotplugPolicy default "
-        "(docs/beside-kubevirt.md). Until then a NIC that does not get there in place waits for a migration of yours."
+        f"({BESIDE_KUBEVIRT}). Until then a NIC that does not get there in place waits for a migration of yours."
     )
     yield warning("migrations", f"{_METHODS} {has}: nicplug only reports, and KubeVirt migrates nothing either", remedy)
 
