@@ -84,7 +84,7 @@ async def add(
     from nicplug.model.requests import AddInterface
 
     machine = await find_machine(session, vm, with_migrations=False)
-    persist = persist or machine.is_companions
+    asked, persist = persist, persist or machine.is_companions
     plural = _target(machine, persist=persist)
     name = name or free_name(network, taken=_names(machine))
     request = AddInterface(name=name, network=network)
@@ -101,7 +101,9 @@ async def add(
     keeps = persist or name in persisted_nics(machine.vm)
     lacking = await check_network(session, network, vm=vm, nic=name, persist=keeps)
     message = _requested(machine, what, name=name, persist=persist, can_start_with_it=lacking is None)
-    click.echo(f"{what} is already there" if is_there else message)
+    is_kept = persist and not asked and machine.vmi is not None
+    stays = "; the VM's template has it now, so it stays after a restart" if is_kept else ""
+    click.echo(f"{what} is already there" if is_there else f"{message}{stays}")
     is_end = waits and machine.vmi is None
     if lacking is not None and not is_end:
         click.echo(printable(f"Note: {lacking.note}"), err=True)

@@ -101,7 +101,9 @@ class QueueDocument:
         """Print the slots, the table, and the messages."""
         found, limits = self.found, self.found.limits
         taken = "?" if found.taken is None else str(found.taken)
-        per_node = f"{limits.outbound_per_node} away from each node, {limits.inbound_per_node} to each node"
+        per_node = f"{limits.outbound_per_node} away from each node"
+        if found.has_inbound_limit:
+            per_node += f", {limits.inbound_per_node} to each node"
         line(console, f"{taken} of {limits.per_cluster} cluster migration slots in use; at most {per_node}", "bold")
         rows = [
             (

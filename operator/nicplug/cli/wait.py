@@ -124,7 +124,7 @@ async def wait_for(
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
-    ends_at, held_since = loop.time() + seconds, None
+    ends_at, held_since, unseen_since = loop.time() + seconds, None, None
     switch = HotplugSwitch(session=session, vm=machine.name, kubevirt_namespace=kubevirt_namespace)
     async with aclosing(_changes(session, machine, until=ends_at)) as changes:
         async for changed in changes:
@@ -133,8 +133,12 @@ async def wait_for(
                 for moment in moments(described, fresh, now=now()):
                     click.echo(printable(moment), err=True)
             described = fresh
-            if _is_reached(described, names, goal) and (goal == GONE or changed.is_seen):
-                return
+            if _is_reached(described, names, goal):
+                if goal == GONE or changed.is_seen:
+                    return
+                unseen_since = unseen_since or loop.time()
+                if loop.time() - unseen_since >= PATIENCE_SECONDS and await no_operator(session):
+                    return  # KubeVirt has done it alone, and nobody reports
             if described.failure and described.failure != before.failure:
                 raise _failed(described)
             held_since = (held_since or loop.time()) if _is_held_up(described, names, goal) else None

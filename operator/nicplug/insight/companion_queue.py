@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.insight.queue import MigrationQueue, QueuedMigration, in_order, read_all, read_limits
@@ -22,7 +21,6 @@ from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.reasons import Reason
 
 NOT_CREATED = "not created yet"
-_FAR = datetime.max.replace(tzinfo=UTC)
 
 
 async def read_companion_queue(api: KubeApi, *, namespace: str | None, kubevirt_namespace: str) -> MigrationQueue:
@@ -46,6 +44,7 @@ async def read_companion_queue(api: KubeApi, *, namespace: str | None, kubevirt_
         taken=taken,
         migrations=(*under_way, *await _waiting(api, namespace, unknown), *(row for row in rows if row.is_final)),
         unknown=tuple(unknown),
+        has_inbound_limit=False,
     )
 
 
@@ -86,7 +85,7 @@ async def _waiting(api: KubeApi, namespace: str | None, unknown: list[str]) -> l
         return []
     waiting = sorted(
         ((item, report) for report in reports if (item := _first_waiting(report)) is not None),
-        key=lambda pair: (pair[0].start_time or _FAR, _name(pair[1])),
+        key=lambda pair: (pair[0].start_time, _name(pair[1])),
     )
     return [_row(item, report, position=place) for place, (item, report) in enumerate(waiting, start=1)]
 

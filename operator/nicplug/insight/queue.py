@@ -69,12 +69,14 @@ class MigrationQueue:
     Attributes:
         taken: used slots of the cluster, from the ledger; None without permission to read it.
         unknown: what could not be read, as sentences.
+        has_inbound_limit: nicplug limits the migrations to each node; KubeVirt does not.
     """
 
     limits: MigrationLimits
     taken: int | None
     migrations: tuple[QueuedMigration, ...]
     unknown: tuple[str, ...] = ()
+    has_inbound_limit: bool = True
 
     def shown(self, *, with_ended: bool) -> tuple[QueuedMigration, ...]:
         """Return them in order: under way, waiting, ended."""

@@ -99,7 +99,7 @@ def _with_parts(story: Story, evidence: Evidence, *, now: datetime) -> Story:
         story,
         waits_for=VIRT_CONTROLLER if is_next else story.waits_for,
         kubevirt=kubevirt,
-        nicplug=nicplugs_part(nic, view, migrations=migrations),
+        nicplug=nicplugs_part(nic, view, migrations=migrations, now=now),
     )
 
 

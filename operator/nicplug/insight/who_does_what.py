@@ -71,7 +71,7 @@ def _updaters_part(view: VmiView, *, now: datetime) -> Iterator[str]:
     yield f"waits {left:.0f}s more for the NIC in place, then marks the VM as one to migrate; {does}"
 
 
-def nicplugs_part(nic: NicRow, view: VmiView, *, migrations: Sequence[Migration]) -> str:
+def nicplugs_part(nic: NicRow, view: VmiView, *, migrations: Sequence[Migration], now: datetime) -> str:
     """Return what nicplug does about a NIC that is not ready, as a sentence."""
     if nic.is_ready or view.vmi.phase is not VmiPhase.RUNNING:
         return ""
@@ -80,6 +80,8 @@ def nicplugs_part(nic: NicRow, view: VmiView, *, migrations: Sequence[Migration]
             return f"created migration {item.key.name} for it"
         if not item.is_final:
             return f"leaves it to migration {item.key.name}, which it did not create"
+    if nic.name not in view.vmi.status.records(now=now):
+        return "has not seen it yet"
     if nic.reason == Reason.VIRT_CONTROLLER_SILENT:
         return f"waits until {VIRT_CONTROLLER} acts: a migration would not be served either"
     if nic.reason in _REPORTS_ONLY:

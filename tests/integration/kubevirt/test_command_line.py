@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ from tests.integration.waiting import until
 from tests.manifests import nad, vm, vmi
 
 from nicplug.cli.main import main
-from nicplug_sandbox.yaml_documents import read_documents
+from nicplug.model.times import format_micro_time
+from nicplug_sandbox.operator_process import install_companion, service_account_kubeconfig
 
 ROOT = Path(__file__).parents[3]
-CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 REPORT = "/apis/nicplug.io/v1alpha1/namespaces/{}/interfacereports/{}"
 CR = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
 MERGE = "application/merge-patch+json"
@@ -32,13 +33,12 @@ STANDALONE_CHECKS = {"api", "api-rbac", "certificate", "evictions", "fences", "a
 def companion(cluster: Cluster) -> Iterator[Cluster]:
     """The cluster with nicplug beside KubeVirt."""
     admin = User(kubeconfig=cluster.admin, namespace="nicplug-system")
-    admin.request("POST", "/api/v1/namespaces", {"metadata": {"name": "nicplug-system"}})
-    for file in sorted((ROOT / "crds" / "nicplug.io").glob("*.yaml")):
-        for document in read_documents(file.read_text()):
-            code, answer = admin.request("POST", CRDS, document)
-            assert code in (201, 409), answer
+    install_companion(kubeconfig=cluster.admin)
+    until(lambda: admin.get("serviceaccounts", "nicplug-operator"))
+    account = service_account_kubeconfig(admin=cluster.admin, path=cluster.admin.parent / "companion")
     log = cluster.admin.parent / "companion.log"
-    command = [sys.executable, "-m", "tests.integration.kubevirt.companion_process", str(cluster.admin)]
+    command = [sys.executable, "-m", "nicplug", "run", "--mode", "companion", "--metrics-port", "0"]
+    command += ["--kubeconfig", str(account), "--log-level", "debug", "--log-format", "json"]
     with log.open("a") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)
         try:
@@ -118,12 +118,12 @@ def test_a_nic_is_planned_added_and_ready_with_the_same_record_everywhere(user: 
 
 def test_a_nic_is_removed_from_the_template(user: User) -> None:
     user.create(VM, vm("vm1", "lan"))
-    until(lambda: report(user, "vm1").get("ready") == "1/1", seconds=60)
+    until(lambda: report(user, "vm1").get("ready") == "2/2", seconds=60)
     done = nicplug(user, "remove", "vm1", "lan", "--wait", "--timeout", "60s")
     assert done.exit_code == 0, done.output
     assert "lan" not in template_nics(user, "vm1")
     again = nicplug(user, "remove", "vm1", "lan")
-    assert again.exit_code == 5
+    assert again.exit_code == 3
     assert 'VM vm1 has no NIC "lan"' in again.stderr
 
 
@@ -173,26 +173,35 @@ def test_why_says_what_kubevirt_does_and_what_nicplug_does(user: User) -> None:
         assert "  nicplug    only reports" in shown
         waited = nicplug(user, "wait", "vm1", "lan", "--timeout", "10s")
         assert waited.exit_code == 9
-        warned = [item for item in document(nicplug(user, "doctor", "-o", "json"))["findings"]]
-        (finding,) = [item for item in warned if item["check"] == "migrations"]
+        findings = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+        (finding,) = [item for item in findings if item["check"] == "migrations"]
         assert finding["severity"] == "warning"
         assert "nicplug only reports, and KubeVirt migrates nothing either" in finding["message"]
     finally:
         methods["spec"]["workloadUpdateStrategy"]["workloadUpdateMethods"] = ["LiveMigrate"]
         assert user.request("PATCH", CR, methods, content_type=MERGE)[0] == 200
-    until(lambda: report(user, "vm1").get("ready") == "1/1", seconds=60)
+    until(lambda: report(user, "vm1").get("ready") == "2/2", seconds=60)
     assert user.items(MIGRATION)
 
 
 def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
+    # The stand-in has no Lease.
+    lease = {"holderIdentity": "virt-controller-1", "renewTime": format_micro_time(datetime.now(UTC))}
+    kubevirts = User(kubeconfig=user.kubeconfig, namespace="kubevirt")
+    kubevirts.create("leases", {"metadata": {"name": "virt-controller"}, "spec": lease})
     found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
     checks = {item["check"]: item for item in found}
     assert not STANDALONE_CHECKS & set(checks)
     assert checks["mode"]["message"].startswith("companion: KubeVirt runs the virtual machines")
     assert checks["kubevirt"]["severity"] == "ok", checks["kubevirt"]
     assert "which nicplug knows" in checks["kubevirt"]["message"]
-    for name in ("crds", "leader", "migrations", "limits", "gate", "virt-controller"):
+    for name in ("crds", "leader", "migrations", "limits", "gate", "virt-controller", "rbac"):
         assert checks[name]["severity"] == "ok", checks[name]
+    kubevirts.delete("leases", "virt-controller")
+    found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+    (silent,) = [item for item in found if item["check"] == "virt-controller"]
+    assert silent["severity"] != "ok"
+    assert "nobody renews the Lease of virt-controller" in silent["message"]
 
 
 def test_an_editor_without_permission_for_crds_has_the_same_mode(user: User) -> None:
@@ -207,13 +216,3 @@ def test_an_editor_without_permission_for_crds_has_the_same_mode(user: User) -> 
     done = nicplug(user, "add", "vm1", "--network", "lan", who="bob")
     assert done.exit_code == 0, done.output
     assert template_nics(user, "vm1") == ["main", "lan"]
-
-
-def test_wait_believed_a_report_about_the_vm_before_the_change(user: User) -> None:
-    user.create(VM, vm("vm1", "lan"))
-    until(lambda: report(user, "vm1").get("ready") == "1/1", seconds=60)
-    assert nicplug(user, "wait", "vm1", "--timeout", "10s").exit_code == 0
-    path = REPORT.format(user.namespace, "vm1")
-    generation = (user.get(VM, "vm1") or {})["metadata"]["generation"]
-    until(lambda: report(user, "vm1").get("observedGeneration") == generation)
-    assert user.request("GET", path)[1]["status"]["interfacesHash"]

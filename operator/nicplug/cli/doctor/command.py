@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "red", Severity.UNKNOWN: "yellow"}
+_SHORTEST_COLUMN = 12
 
 
 @click.command()
@@ -144,8 +145,10 @@ class Diagnosis:
     def show(self, console: "Console") -> None:
         """Print a line for each finding with its remedy below; one line for all denied checks, if most are denied."""
         shown = [item for item in self.findings if not (self.is_denied and item.is_denied)]
-        for item in [*shown, *self._denied()]:
-            label = f"{item.severity:<8} {item.check:<12} "
+        listed = [*shown, *self._denied()]
+        width = max((len(item.check) for item in listed), default=0)
+        for item in listed:
+            label = f"{item.severity:<8} {item.check:<{max(width, _SHORTEST_COLUMN)}} "
             line(console, f"{label}{item.message}", _STYLES[item.severity], indent=len(label))
             if item.remedy:
                 line(console, f"{'':<{len(label)}}{item.remedy}", indent=len(label))
