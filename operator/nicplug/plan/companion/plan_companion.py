@@ -26,8 +26,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.migration_request import Hold
-from nicplug.plan.vmi.nics import NicPlan, plan_nics
+from nicplug.plan.vmi.nics import NicPlan, plan_nics, with_holds
 from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
 _Records = dict[str, InterfaceOperation]
@@ -104,11 +103,11 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    held = plan.migration_request.held
-    operations = (_warn(_hold(item, held.get(item.name)), guest) for item in plan.operations)
+    held = (_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    operations = tuple(held)
     if silence.lasts(now):
-        operations = (_wait(item, silence) for item in operations)
-    return _Nics(before=before, operations=tuple(operations), plan=plan, again_at=silence.again_at(now))
+        operations = tuple(_wait(item, silence) for item in operations)
+    return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:
@@ -129,14 +128,6 @@ def _warn(operation: InterfaceOperation, guest: VmiView) -> InterfaceOperation:
         return operation
     warned = f"{operation.message}. KubeVirt may end the guest for it, as workloadUpdateMethods lists {EVICT}"
     return replace(operation, message=warned)
-
-
-def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
-    """The record of a NIC whose migration is not created yet, with what it waits for."""
-    if hold is None:
-        return operation
-    message = f"{operation.message}; {hold.message}"
-    return replace(operation, reason=hold.reason, message=message, next_attempt_time=hold.until)
 
 
 def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:

@@ -219,6 +219,21 @@ def _with_made(report: NicReport, migration: str, *, records: Records, now: date
     )
 
 
+def with_holds(operations: Sequence[InterfaceOperation], request: MigrationRequest) -> tuple[InterfaceOperation, ...]:
+    """Return the records with what the migrations wait for that are not created yet."""
+    return tuple(
+        replace(
+            item,
+            reason=hold.reason,
+            message=f"{item.message}; {hold.message}",
+            next_attempt_time=hold.until,
+        )
+        if (hold := request.held.get(item.name)) is not None
+        else item
+        for item in operations
+    )
+
+
 def _migrating(
     operation: InterfaceOperation, migration: str, *, old: InterfaceOperation | None, now: datetime
 ) -> InterfaceOperation:
@@ -265,7 +280,9 @@ class Foreseen:
 
 
 @planning_pass()
-def foresee(view: VmiView, *, now: datetime) -> Foreseen:
+def foresee(
+    view: VmiView, *, now: datetime, request_migrations: RequestMigrations = plan_migration_request
+) -> Foreseen:
     """Run the decision of `plan_nics` and return it with its evidence; nothing for a guest that does not run.
 
     Args:
@@ -276,7 +293,10 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
     if vmi.phase is not VmiPhase.RUNNING:
         return Foreseen()
     records = vmi.status.records(now=now)
-    plan = plan_nics(view, pod=active_pod(view), phase=vmi.phase, records=records, now=now)
+    plan = plan_nics(
+        view, pod=active_pod(view), phase=vmi.phase, records=records, now=now, request_migrations=request_migrations
+    )
+    operations = with_holds(plan.operations, plan.migration_request)
     evidence: dict[str, PathEvidence] = {}
     interfaces, networks = first_by_name(vmi.interfaces), first_by_name(vmi.networks)
     for operation in plan.operations:
@@ -288,7 +308,7 @@ def foresee(view: VmiView, *, now: datetime) -> Foreseen:
         found = plan.chooser.choose(operation=kind, interface=interface, network=network).evidence
         evidence[operation.name] = replace(found, candidates=plan.chooser.could_move_to(operation.name))
     return Foreseen(
-        operations=plan.operations,
+        operations=operations,
         evidence=evidence,
         budget=plan.budget,
         migration=plan.migration_request.made,
