@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 from tests.build import kubevirt, nic, primary
 from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NAMESPACE, PODS, REVISIONS, VMIS, VMS, Cluster, Json
+from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NADS, NAMESPACE, PODS, REVISIONS, VMIS, VMS, Cluster, Json
 from tests.sim.dynamic_controller import deploy_controllers
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults
@@ -19,6 +19,7 @@ from tests.sim.users import NAMES, make_networks, make_nodes
 from tests.sim.virt_controller import VirtController, evict
 
 from nicplug.kube.errors import Rejected
+from nicplug_sandbox.kubevirt.workload_updater import FORCED_ABORTION
 
 VM = "vm-a"
 DEPLOYED = {"phase": "Deployed", "observedDeploymentID": "1", "targetDeploymentID": "1"}
@@ -187,6 +188,42 @@ def test_4_5_4_6_without_it_the_updater_migrates_after_the_timer() -> None:
     assert made["metadata"]["name"].startswith("kubevirt-workload-update-")
     assert (made["status"]["phase"], world.nics()) == ("Succeeded", {"blue"})
     assert condition(world.vmi, "MigrationRequired") is None
+
+
+def test_4_3_a_controller_that_has_given_up_is_waited_for_as_long_as_one_that_is_not_there() -> None:
+    """It looks again at another text of the annotation only; KubeVirt knows of neither, and its timer is the same."""
+    world = World().started()
+    machines = list(world.cluster.machines.values())
+    for machine in machines:
+        machine.is_controller_broken = True
+    world.plug("blue")
+    world.settle(seconds=5)
+    for machine in machines:
+        machine.is_controller_broken = False
+    world.settle(seconds=10)
+    assert (condition(world.vmi, "MigrationRequired"), world.nics()) == ("False", set())
+    world.settle(seconds=20)
+    assert world.nics() == {"blue"}
+    assert len(world.migrations) == 1
+
+
+def test_4_6_a_network_that_is_not_there_is_migrated_for_without_end() -> None:
+    """Each target pod waits for its network until its deadline; the abortion annotation alone ends it."""
+    world = World(has_controllers=False).started()
+    world.cluster.delete(NADS, "blue-net", by="admin")
+    world.plug("blue")
+    world.settle(seconds=4000)
+    failed = [item for item in world.migrations if item["status"]["phase"] == "Failed"]
+    assert len(failed) >= 3
+    body = world.vmi
+    body["metadata"].setdefault("annotations", {})[FORCED_ABORTION] = ""
+    world.cluster.replace(VMIS, VM, body, by="user")
+    world.settle(seconds=1000)
+    count = len(world.cluster.history)
+    world.settle(seconds=4000)
+    made = [item for item in world.cluster.history[count:] if item[:2] == (MIGRATIONS, "ADDED")]
+    assert made == []
+    assert all(item["status"]["phase"] == "Failed" for item in world.migrations)
 
 
 @pytest.mark.parametrize(("methods", "version"), [((), "v1.9.0"), (("LiveMigrate",), "v1.5.2")])
