@@ -118,6 +118,8 @@ def test_an_eviction_becomes_an_evacuation() -> None:
     assert made["metadata"]["annotations"]["kubevirt.io/evacuationMigration"] == node
     assert made["status"]["phase"] == "Succeeded"
     assert world.vmi["status"]["nodeName"] != node
+    assert not world.vmi["status"]["evacuationNodeName"]
+    assert condition(world.vmi, "EvictionRequested") is None
 
 
 def test_a_migration_that_waits_keeps_an_evacuation_back_until_it_is_withdrawn() -> None:
