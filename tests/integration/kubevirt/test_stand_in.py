@@ -1,83 +1,21 @@
 """The stand-in of KubeVirt on a real API server: CRDs, life of a VM, hot-plug by both paths, refusals."""
 
 import time
-from typing import Any
 
 import pytest
-from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
+from tests.integration.kubevirt.conftest import conditions, status_of
+from tests.integration.kubevirt.guests import (
+    in_guest,
+    migrate,
+    plug,
+    refused,
+    started,
+    told,
+    until_final,
+)
 from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
-from tests.manifests import network, nic, spec, vm
-
-COPY = "sandbox.nicplug.io/migration-copy"
-HOST = "kubernetes.io/hostname"
-
-
-def on(node: str, *others: str) -> Json:
-    """Where the guest may run."""
-    terms = [{"matchExpressions": [{"key": HOST, "operator": "In", "values": [node, *others]}]}]
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
-
-
-def started(user: User, name: str, *nodes: str, copy_seconds: float | None = None) -> Json:
-    """A VM that runs; its VMI."""
-    body = vm(name, affinity=on(*nodes))
-    if copy_seconds is not None:
-        body["spec"]["template"]["metadata"] = {"annotations": {COPY: f"{copy_seconds}s"}}
-    user.create(VM, body)
-    found = until(lambda: live(user, name))
-    assert found is not None
-    return found
-
-
-def live(user: User, name: str) -> Json | None:
-    """The VMI once it is Ready and can migrate."""
-    found = user.get(VMI, name) or {"status": {}}
-    told = conditions(found)
-    return found if told.get("Ready") == told.get("LiveMigratable") == "True" else None
-
-
-def plug(user: User, name: str) -> None:
-    """One more NIC in the VM's template."""
-
-    def add(body: Json) -> None:
-        inner = body["spec"]["template"]["spec"]
-        inner["domain"]["devices"]["interfaces"].append(nic("lan"))
-        inner["networks"].append(network("lan"))
-
-    user.change(VM, name, add)
-
-
-def in_guest(user: User, name: str) -> bool:
-    """Whether the NIC is in the guest and its row says so wholly."""
-    return set(str(user.row(name, "lan").get("infoSource", "")).split(", ")) >= {"domain", "multus-status"}
-
-
-def migrate(user: User, name: str, **metadata: Any) -> tuple[int, Json]:
-    """Somebody makes a migration; the answer."""
-    body = {
-        "apiVersion": "kubevirt.io/v1",
-        "kind": "VirtualMachineInstanceMigration",
-        "metadata": {"generateName": "by-hand-", **metadata},
-        "spec": {"vmiName": name},
-    }
-    return user.request("POST", user.path(MIGRATION), body)
-
-
-def told(user: User, name: str) -> dict[str, str]:
-    """The last event about objects of that name, by reason."""
-    found = user.items("events")
-    return {item["reason"]: item["note"] for item in found if item["regarding"]["name"] == name}
-
-
-@pytest.fixture(autouse=True)
-def unharmed(cluster: Cluster, user: User) -> Any:
-    """The stand-in meets no bug; what a test has made does not disturb the next."""
-    yield
-    for machine in user.items(VM):
-        user.delete(VM, machine["metadata"]["name"])
-    until(lambda: not user.items(VMI) and not user.items(POD))
-    assert "Traceback" not in cluster.log("controller") + cluster.log("api")
+from tests.manifests import network, spec
 
 
 def test_1_vmis_have_no_status_subresource_and_no_foreign_fields(user: User) -> None:
@@ -133,19 +71,6 @@ def test_4_5_4_6_without_a_controller_the_updater_migrates_after_its_timer(user:
     assert "MigrationRequired" not in conditions(user.get(VMI, "vm1") or {})
 
 
-def until_final(user: User, migration: Json) -> Json:
-    """The migration once it has given its finalizer back."""
-    name = migration["metadata"]["name"]
-
-    def settled() -> Json | None:
-        found = user.get(MIGRATION, name)
-        return found if found and not found["metadata"].get("finalizers") else None
-
-    found = until(settled)
-    assert found is not None
-    return found
-
-
 def test_a_second_partys_migration_brings_the_nic_without_the_timer(user: User) -> None:
     started(user, "vm1", "node02", "node03")
     plug(user, "vm1")
@@ -174,13 +99,6 @@ def test_4_6_the_updater_deletes_what_carries_its_mark_while_nothing_is_required
     found = user.get(MIGRATION, name)
     assert (found["status"]["phase"] if found and "deletionTimestamp" not in found["metadata"] else "") == phase
     assert ("SuccessfulChangeAbortion" in told(user, "vm1")) is bool(marks)
-
-
-def refused(answer: tuple[int, Json]) -> str:
-    """What the webhook says."""
-    code, body = answer
-    assert code == 422, body
-    return str(body["message"]).partition("denied the request: ")[2]
 
 
 def test_5_7_refusals(user: User) -> None:
