@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from nicplug.insight.evidence import Evidence
+from nicplug.insight.next_pass import AT_ONCE
 from nicplug.model.keys import VmiKey
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.nics import AT_ONCE
 from nicplug.plan.vmi.outdated_attachments import outdated_attachments
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.memory import Memory

@@ -28,7 +28,7 @@ from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
 from nicplug.model.node import parse_placement
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pci import PciTopology, parse_topology
-from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
+from nicplug.model.pod_record import PodRecord, parse_launcher_pods
 
 
 class VmiPhase(StrEnum):
@@ -211,7 +211,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         node_name=text(mapping(status).get("nodeName")),
         status_text=freeze(status),
         launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
-        active_pods=parse_active_pods(status or {}),
+        active_pods=frozenset(mapping(mapping(status).get("activePods"))),
         migration_state=parse_migration_state(mapping(status)),
         placement=same.placement if same else parse_placement(spec),
         topology=parse_topology(spec, annotations),

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from nicplug.model.attachments import AttachmentDefinition, KnownAttachments
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source
-from nicplug.model.metadata import well_formed
+from nicplug.model.metadata import are_equal_sets, well_formed
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.networks_annotation import (
     Element,
@@ -22,7 +22,6 @@ from nicplug.model.networks_annotation import (
     is_hashed_name,
     parse_annotation,
     render_annotation,
-    same_elements,
     touched,
 )
 from nicplug.model.operations import OperationPhase, OperationType
@@ -164,10 +163,11 @@ class _Decider:
             self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item.name in admitted)
         for nic in again:
             self._note(nic, taken_out[nic], is_asked=True, is_there=True)
-        elements, seen = [*kept, *self.foreign], self.pod.networks_annotation or ""
-        text = None if same_elements(present, elements) else render_annotation(elements)
+        elements = [*kept, *self.foreign]
+        # Order means nothing to the controller, and a rewrite costs a patch.
+        text = None if are_equal_sets(present, elements) else render_annotation(elements)
         if text is None and asked:
-            text = touched(seen, elements)
+            text = touched(self.pod.networks_annotation or "", elements)
         asked_for = {self.nics[item["interface"]]: item for item in kept if item["interface"] in self.nics}
         moments = [turn.again_at, self.additions_due if defers_removals else None]
         moments += [self.attempts[name].due_at for name in detaching if name not in self.withheld]
@@ -273,11 +273,10 @@ class _Decider:
         record = self.chooser.records.get(name)
         attempts = attempts_of(
             record,
+            view=self.chooser.view,
             operation=OperationType.PLUG,
-            generation=self.vmi.generation,
-            definition=self._definition(network),
+            definition=self.chooser.definition_of(network),
             failure=self.chooser.failures.get(str(wanted["interface"])),
-            seen_at=self.chooser.view.spec_seen_at,
             is_heard=self._is_heard,
         )
         if record is not None and record.phase == OperationPhase.READY:  # lost since
@@ -322,11 +321,10 @@ class _Decider:
     def _detach_attempts(self, name: str) -> Attempts:
         return attempts_of(
             self.chooser.records.get(name),
+            view=self.chooser.view,
             operation=OperationType.UNPLUG,
-            generation=self.vmi.generation,
-            definition=self._definition(self._network(name)),
+            definition=self.chooser.definition_of(self._network(name)),
             failure=self.chooser.failures.get(self.names.get(name, name)),
-            seen_at=self.chooser.view.spec_seen_at,
             is_heard=self._is_heard,
         )
 
@@ -351,7 +349,7 @@ class _Decider:
                 found[name] = withdraw_attempts(
                     record,
                     is_leaving=interface in self.own,
-                    definition=self._definition(network),
+                    definition=self.chooser.definition_of(network),
                     failure=self.chooser.failures.get(interface),
                     now=self.now,
                     is_heard=self._is_heard,
@@ -382,9 +380,6 @@ class _Decider:
 
     def _network(self, name: str) -> Network | None:
         return first_by_name(self.vmi.networks).get(name)
-
-    def _definition(self, network: Network | None) -> AttachmentDefinition | None:
-        return self.known.definition_of(network, namespace=self.vmi.key.namespace)
 
     def _attachment(self, element: Element) -> str:
         return well_formed(f"{element.get('namespace') or self.vmi.key.namespace}/{element.get('name')}")

@@ -23,15 +23,7 @@ from nicplug.plan.nic.observed import has_lost_interface, networks_asked_for
 from nicplug.plan.nic.path_findings import find_migration, settled_by
 from nicplug.plan.reasons import Reason
 
-# Requested changes of a NIC in the guest: its network, or its link.
-#
-# Pure, and one NIC at a time. The template has precedence, as a change that has not reached the VMI must be reported
-# too; the checks run in the order of `CHANGE_CHECKS`.
-
-
-def find_change(situation: Situation) -> Finding | None:
-    """Find the pending change of a NIC in the guest; None if there is none."""
-    return first_result(CHANGE_CHECKS, situation)
+# The template has precedence, as a change that has not reached the VMI must be reported too.
 
 
 def find_link_change(situation: Situation) -> Finding | None:

@@ -28,8 +28,6 @@ from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-# The present state of one NIC: its path, its progress, and the reason.
-#
 # A finding comes from an ordered tuple of checks (`plug`, `unplug`, `change`): one check, one reason, one
 # message, and the first finding wins. This module has their common terms, and the checks that they share. It knows
 # nothing of records: `plan.nic.records` compares findings with them.

@@ -16,10 +16,9 @@ from nicplug.model.interface_status import (
     has_source,
     pod_interface_of,
     remove_source,
-    same_rows,
 )
 from nicplug.model.keys import AttachmentKey
-from nicplug.model.metadata import text
+from nicplug.model.metadata import are_equal_sets, text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import Network, secondary_names, split_attachment
 from nicplug.model.networks_annotation import (
@@ -95,19 +94,13 @@ class MigrationInProgress:
         return self.networks.get(name) == network
 
 
-# The interfaces of a pod, by the best available source.
-#
-# This is network-status if it can be read, else the earlier rows of `status.interfaces`: a missing source is no
-# evidence, and must not cause the removal of an interface that the guest uses.
+# The interfaces of a pod.
 
 
 def has_lost_interface(row: InterfaceRow | None, *, pod: LauncherPod) -> bool:
     """True if a ready pod has lost the interface of a NIC in the guest; a missing network-status is no evidence.
 
     Nor is one with an entry without an interface name: it may be this one.
-
-    Args:
-        row: of `status.interfaces`, as reported.
     """
     interface, status = pod_interface_of(row), pod.network_status
     if not interface or not pod.is_ready or status.problem or not has_source(row, DOMAIN):
@@ -189,9 +182,6 @@ def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]
     """The networks that the pod's annotation requests: pod interface -> `<namespace>/<definition>`.
 
     Empty if it cannot be read.
-
-    Args:
-        namespace: the pod's namespace.
     """
     return {
         interface: f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
@@ -253,7 +243,8 @@ def plan_rows(
     wanted += [dict(row.raw) for name, row in old.items() if name != primary and name not in names]
     nameless = [dict(row) for row in rows if not text(row.get("name"))]
     wanted += nameless[:MAXIMUM_GUEST_ROWS]
-    return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
+    # The node agent orders them differently (kubevirt#14442).
+    return [dict(row) for row in rows] if are_equal_sets(rows, wanted) else wanted
 
 
 def _primary(name: str, pod: LauncherPod, old: Rows) -> Row:

@@ -17,8 +17,6 @@ from nicplug.plan.nic.attempts import Attempts, Failures
 from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.views import VmiView
 
-# NICs that network-status lists and that the pod probably does not have.
-#
 # The dynamic networks controller adds all newly requested interfaces in one pass. If one fails, Multus reverts the
 # others of that pass, but network-status still lists them; no later change repairs that (docs/node-simulator.md,
 # docs/adr/0012). The remedy is to remove the element, wait until network-status drops it, and request it again.
@@ -71,9 +69,6 @@ def find_phantoms(
     """The suspected phantoms of a VMI, by NIC.
 
     None while the guest is paused: no NIC can be plugged then, so its absence is no evidence.
-
-    Args:
-        failures: the last reported failure of each pod interface.
     """
     if not records:
         return {}

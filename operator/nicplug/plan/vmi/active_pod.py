@@ -113,12 +113,7 @@ def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> PatchLabels | None:
 def known_pods(
     vmi: VirtualMachineInstance, migrations: Iterable[Migration], records: Iterable[PodRecord]
 ) -> tuple[PodKey, ...]:
-    """Names of all known pods of this VMI, existing or not.
-
-    Args:
-        migrations: all that name the VMI.
-        records: of the pods that nicplug created, as far as recorded.
-    """
+    """Names of all known pods of this VMI, existing or not."""
     state = vmi.migration_state
     recorded = [record.key for record in records]
     handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)

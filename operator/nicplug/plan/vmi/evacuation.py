@@ -5,7 +5,6 @@ migration is created until a node can take the guest: KubeVirt creates one after
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from nicplug.model.eviction import EvictionStrategy
 from nicplug.model.migration import Migration
@@ -45,12 +44,8 @@ class Evacuation:
 NOTHING = Evacuation()
 
 
-def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
-    """Decide whether a migration is due, and what prevents it.
-
-    Args:
-        now: current time, UTC; no decision here depends on it.
-    """
+def plan_evacuation(view: VmiView) -> Evacuation:
+    """Decide whether a migration is due, and what prevents it."""
     vmi = view.vmi
     if not vmi.evacuation_node or vmi.phase is not VmiPhase.RUNNING or vmi.deleting:
         return NOTHING

@@ -7,7 +7,6 @@ change of its spec. `plan.nic.path.migration_history` decides which NICs share a
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -37,10 +36,10 @@ from nicplug.model.names import (
 )
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
-from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
+from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations
 from nicplug.plan.nic.path.blame import changes_of, format_changes, is_same_change
 from nicplug.plan.nic.records import NicReport
-from nicplug.plan.outcome import Announcement, Subject, normal
+from nicplug.plan.outcome import Plan, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod
@@ -147,9 +146,6 @@ def create_migration(
     """Render the POST of a migration of this VMI; see `migration_key`.
 
     Unlike KubeVirt's, it has the VMI's uid as its owner, so it can move no later VMI of the same name.
-
-    Args:
-        annotations: tell others what it is for.
     """
     key = migration_key(vmi, cause=cause, prefix=prefix)
     owner: dict[str, Any] = {
@@ -182,23 +178,8 @@ def create_migration(
 _LONGEST_WAIT = 5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationRequest:
-    """Changes to the migrations of a VMI that its NICs need.
-
-    Attributes:
-        made: name of the migration that is being created; "" when none is.
-        again_at: when one is to be created, for all NICs requested until then.
-    """
-
-    actions: tuple[Action, ...] = ()
-    announcements: tuple[Announcement, ...] = ()
-    made: str = ""
-    again_at: datetime | None = None
-
-
-def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
-    """Compare what the NICs of a running VMI want with the existing migrations."""
+def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> Plan:
+    """Compare what the NICs of a running VMI want with its migrations: at most one is created."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
         return _withdraw(view, under_way)
@@ -206,12 +187,12 @@ def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
             return _withdraw(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
-        return MigrationRequest(actions=tuple(item for item in changes if item is not None))
+        return Plan(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
-        return MigrationRequest()  # by a migration that does not exist: its end, or that of its target pod, comes first
+        return Plan()  # by a migration that does not exist: its end, or that of its target pod, comes first
     due = _due(view, report)
     if now < due:
-        return MigrationRequest(again_at=due)
+        return Plan(again_at=due)
     return _make(view, report)
 
 
@@ -257,13 +238,13 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
     )
 
 
-def _make(view: VmiView, report: NicReport) -> MigrationRequest:
+def _make(view: VmiView, report: NicReport) -> Plan:
     create = create_workload_update(
         view.vmi, cause=next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX), nics=report.wanting
     )
     message = f"Created Migration {create.key.name} for automated workload update"
     announcements = (normal(Subject.VMI, "SuccessfulCreate", message),)
-    return MigrationRequest(actions=(create,), announcements=announcements, made=create.key.name)
+    return Plan(actions=(create,), announcements=announcements)
 
 
 def create_workload_update(vmi: VirtualMachineInstance, *, cause: str, nics: Mapping[str, str]) -> Create:
@@ -282,15 +263,15 @@ def create_workload_update(vmi: VirtualMachineInstance, *, cause: str, nics: Map
     )
 
 
-def _withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
+def _withdraw(view: VmiView, under_way: list[Migration]) -> Plan:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.
     """
     if view.vm_refusal is not None:
-        return MigrationRequest()
+        return Plan()
     found = [item for item in under_way if _may_be_withdrawn(item, view)]
-    return MigrationRequest(
+    return Plan(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
             normal(Subject.VMI, "SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}")

@@ -120,9 +120,6 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
     """NICs that the handed-over target pod lacks, or has on another network: no guest is given them now.
 
     The guest could not be loaded there; what it has already it had before the hand-off, which compared the target.
-
-    Args:
-        pod: the pod that runs the guest.
     """
     target, vmi = target_pod(view), view.vmi
     if not view.vmi.migration_state.is_active or not is_moving(view) or target == pod:

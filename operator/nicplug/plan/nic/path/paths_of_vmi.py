@@ -106,14 +106,13 @@ class Chooser:
 
     def out_of_reach(self) -> frozenset[str]:
         """NICs of the VMI that are not requested from any pod until something changes: they need no PCI slot."""
-        return frozenset(name for name in self.left_alone() if self._is_out_of_reach(name))
-
-    def _is_out_of_reach(self, name: str) -> bool:
-        entry = entry_of(name, self.view.vmi)
-        if entry is None or entry[0].is_absent:
-            return False
-        choice = self.choose(operation=OperationType.PLUG, interface=entry[0], network=entry[1]).choice
-        return choice.verdict in (Verdict.RESTART, Verdict.ROLL_BACK)
+        entries = (entry for name in self.left_alone() if (entry := entry_of(name, self.view.vmi)) is not None)
+        return frozenset(
+            interface.name
+            for interface, network in entries
+            if self.choose(operation=OperationType.PLUG, interface=interface, network=network).choice.verdict
+            in (Verdict.RESTART, Verdict.ROLL_BACK)
+        )
 
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
@@ -123,7 +122,7 @@ class Chooser:
             operation=operation,
             interface=interface,
             network=network,
-            definition=self._definition(network),
+            definition=self.definition_of(network),
         )
         failures = failed_migrations(
             self.view.migrations,
@@ -178,16 +177,9 @@ class Chooser:
         failures: MigrationFailures,
     ) -> PathEvidence:
         view, pod = self.view, self.pod
-        definition = self._definition(network)
+        definition = self.definition_of(network)
         failure = self.failure(interface.name)
-        attempts = attempts_of(
-            record,
-            operation=operation,
-            generation=view.vmi.generation,
-            definition=definition,
-            failure=failure,
-            seen_at=view.spec_seen_at,
-        )
+        attempts = attempts_of(record, view=view, operation=operation, definition=definition, failure=failure)
         return PathEvidence(
             policy=view.policy,
             operation=operation,
@@ -214,7 +206,8 @@ class Chooser:
             network=_reference(network, view),
         )
 
-    def _definition(self, network: Network | None) -> AttachmentDefinition | None:
+    def definition_of(self, network: Network | None) -> AttachmentDefinition | None:
+        """The network attachment definition of a secondary network, as far as it is known."""
         if network is None or not network.is_secondary:
             return None
         return self.view.attachments.definition_of(network, namespace=self.view.vmi.key.namespace)
@@ -272,18 +265,11 @@ class Chooser:
     def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
         """Find another NIC whose network keeps target pods from starting."""
         if self._blocking_networks is None:
-            self._blocking_networks = self._blocking_networks_by_end()
+            found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
+            present = (item for item in found if item.until is None or item.until > self.now)
+            along = (item for item in present if self._comes_along(item.interface))
+            self._blocking_networks = sorted(along, key=lambda item: item.until or _NEVER, reverse=True)
         return next((item for item in self._blocking_networks if item.interface != name), None)
-
-    def _blocking_networks_by_end(self) -> list[BlockingNetwork]:
-        """The blocking networks that apply now, the longest-lasting first."""
-        found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
-        present = (
-            item
-            for item in found
-            if (item.until is None or item.until > self.now) and self._comes_along(item.interface)
-        )
-        return sorted(present, key=lambda item: item.until or _NEVER, reverse=True)
 
     def _comes_along(self, name: str) -> bool:
         record = self.records.get(name)
