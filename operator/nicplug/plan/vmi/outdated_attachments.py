@@ -9,15 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from nicplug.model.attachments import Attached, attached_at_birth, attachment_key
-from nicplug.model.conditions import (
-    OUTDATED_ATTACHMENTS,
-    TRUE,
-    Condition,
-    Row,
-    find_condition,
-)
+from nicplug.model.conditions import OUTDATED_ATTACHMENTS, TRUE, Condition, Row, Status
 from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
-from nicplug.model.metadata import objects, text
 from nicplug.model.networks import Network, first_by_name
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
@@ -79,16 +72,12 @@ def outdated_attachments(
 
 def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """The event, when the condition reports something new."""
-    after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS)
-    if after is None:
-        return ()
-    before, reason = view.vmi.status.condition(OUTDATED_ATTACHMENTS), text(after.get("reason"))
+    before, after = (item.condition(OUTDATED_ATTACHMENTS) for item in (view.vmi.status, Status(changes)))
     # A condition of an earlier version names no NICs.
-    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.get(INTERFACES_MEMBER))
-    if before.reason == reason and is_same:
+    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.members.get(INTERFACES_MEMBER))
+    if not after.status or (before.reason == after.reason and is_same):
         return ()
-    message = text(after.get("message"))
-    return (warning(Subject.VMI, reason, message),)
+    return (warning(Subject.VMI, after.reason, after.message),)
 
 
 def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any]]:

@@ -384,11 +384,11 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
-    return _statuses(changes["conditions"]) != _statuses(view.vmi.status.members.get("conditions"))
+    return _statuses(Status(changes)) != _statuses(view.vmi.status)
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
 
 
-def _statuses(conditions: Any) -> dict[str, str]:
-    return {text(row.get("type")): text(row.get("status")) for row in objects(conditions)}
+def _statuses(status: Status) -> dict[str, str]:
+    return {text(row.get("type")): text(row.get("status")) for row in status.conditions}

@@ -20,11 +20,10 @@ from nicplug.model.conditions import (
     Condition,
     Row,
     Status,
-    find_condition,
     merge_condition,
     with_condition,
 )
-from nicplug.model.metadata import objects, text
+from nicplug.model.metadata import objects
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
@@ -237,8 +236,8 @@ def with_synchronized(
     rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, now: datetime
 ) -> list[dict[str, Any]]:
     """Set `Synchronized` to False with the cause while the VMI cannot reach its desired state; removed otherwise."""
-    present = find_condition(rows, SYNCHRONIZED)
-    is_theirs = present is not None and text(present.get("reason")) not in _OWN_REASONS
+    present = view.vmi.status.condition(SYNCHRONIZED)
+    is_theirs = bool(present.status) and present.reason not in _OWN_REASONS
     if is_theirs and view.vmi.phase in OWNED_BY_NODE_AGENT:
         return [dict(row) for row in rows]
     condition = None
