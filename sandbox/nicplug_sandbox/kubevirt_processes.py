@@ -28,9 +28,7 @@ def is_kubevirts(known: State | None) -> bool:
     return known is not None and bool(known.extra.get(MARK))
 
 
-def refuse_other_mode(
-    known: State | None, *, wanted: bool, existing: Path | None, version: str | None = None
-) -> None:
+def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None, version: str | None = None) -> None:
     """A cluster has the CRDs of one, and they stay.
 
     Raises:

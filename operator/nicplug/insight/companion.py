@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nicplug.insight.evidence import Evidence
+from nicplug.insight.next_pass import AT_ONCE
 from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.model.vmi import VirtualMachineInstance
@@ -14,7 +15,7 @@ from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import plan_migration_request
-from nicplug.plan.vmi.nics import AT_ONCE, RequestMigrations
+from nicplug.plan.vmi.nics import RequestMigrations
 from nicplug.reconcile.companion_gather import guest_view
 from nicplug.reconcile.companion_slots import CompanionSlots
 from nicplug.reconcile.gather import Gatherer

@@ -26,6 +26,7 @@ from nicplug.insight.guest_release import (
 from nicplug.insight.held_requests import held_nics
 from nicplug.insight.known import Known, known_of, networks_of
 from nicplug.insight.leaving_nics import leaving_nics
+from nicplug.insight.next_pass import Foreseen, foresee
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.patched import patched
 from nicplug.insight.running_nics import running_nics
@@ -45,7 +46,6 @@ from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vm.restart_required import RestartField
-from nicplug.plan.vmi.nics import Foreseen, foresee
 
 
 def forecast(

@@ -13,7 +13,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 from tests.integration.kubevirt.conftest import Cluster
-from tests.integration.kubevirt.test_stand_in import started
+from tests.integration.kubevirt.guests import started
 from tests.integration.user import MIGRATION, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad, vm, vmi

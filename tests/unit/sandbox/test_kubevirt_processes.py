@@ -29,14 +29,13 @@ def test_the_version_stays_until_another_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "wanted", "existing", "operator", "version", "text"),
+    ("extra", "wanted", "existing", "version", "text"),
     [
-        ({}, False, False, False, "v1.6.0", "--kubevirt-version is that of the stand-in"),
-        ({}, True, True, False, None, "needs a control plane of its own"),
-        ({}, True, False, False, None, "runs with nicplug's CRDs"),
-        ({"kubevirt": True}, False, False, True, None, "cannot run VMs that the stand-in"),
-        ({"kubevirt": True}, False, False, False, "v1.6.0", None),
-        ({"kubevirt": True}, True, False, False, None, None),
+        ({}, False, False, "v1.6.0", "--kubevirt-version is that of the stand-in"),
+        ({}, True, True, None, "needs a control plane of its own"),
+        ({}, True, False, None, "runs with nicplug's CRDs"),
+        ({"kubevirt": True}, False, False, "v1.6.0", None),
+        ({"kubevirt": True}, True, False, None, None),
     ],
 )
 def test_what_does_not_go_together(
@@ -44,7 +43,6 @@ def test_what_does_not_go_together(
     extra: dict[str, object],
     wanted: bool,
     existing: bool,
-    operator: bool,
     version: str | None,
     text: str | None,
 ) -> None:
@@ -53,7 +51,6 @@ def test_what_does_not_go_together(
             remembered(tmp_path, **extra),
             wanted=wanted,
             existing=tmp_path / "theirs" if existing else None,
-            with_operator=operator,
             version=version,
         )
 

@@ -77,7 +77,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if view.refusal is not None:
         # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
         actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
-        announcements = () if request.made else announcements
+        announcements = () if nics.plan.created_migration is not None else announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
@@ -158,7 +158,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     report = view.report
     if report is None:
         return Plan()
-    budget = nics.plan.budget if nics.plan is not None else None
+    budget = nics.plan.chooser.slots.budget if nics.plan is not None else None
     nudges = _nudges(view, nics, now=now)
     wanted = report_status(view, operations=nics.operations, budget=budget, nudges=nudges, now=now)
     changes = changed_members(seen=report.status_text, wanted=wanted)
@@ -199,7 +199,9 @@ def _with_news(transitions: Transitions, nics: _Nics, *, now: datetime, action: 
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
         actions=(action,),
-        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+        announcements=announce(
+            transitions, why_moved=nics.plan.report.why_moved if nics.plan is not None else {}, now=now
+        ),
         measures=measure_nics(
             transitions,
             before=nics.before,
