@@ -117,7 +117,8 @@ def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> 
 
 
 def _has_same_spec(raw: Mapping[str, Any], known: VirtualMachine) -> bool:
-    return meta.has_same_spec(raw, known, texts=(known.template, known.rest_of_spec))
+    texts = (known.template, known.rest_of_spec)
+    return meta.has_same_spec(raw, uid=known.uid, generation_=known.generation, bytes_=known.stored_bytes, texts=texts)
 
 
 def _without_template(spec: Mapping[str, Any]) -> dict[str, Any]:

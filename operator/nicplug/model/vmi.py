@@ -181,6 +181,11 @@ def own_vmi(vmi: VirtualMachineInstance | None, *, vm_uid: str) -> VirtualMachin
     return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm_uid else None
 
 
+def _has_same_spec(raw: Mapping[str, Any], known: VirtualMachineInstance) -> bool:
+    texts = (known.spec,)
+    return meta.has_same_spec(raw, uid=known.uid, generation_=known.generation, bytes_=known.stored_bytes, texts=texts)
+
+
 def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
     """Parse a VMI from the API.
 
@@ -188,7 +193,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         known: an earlier version, if any; its spec is reused if it is unchanged.
     """
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
-    same = known if known is not None and meta.has_same_spec(raw, known, texts=(known.spec,)) else None
+    same = known if known is not None and _has_same_spec(raw, known) else None
     labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
     return VirtualMachineInstance(

@@ -184,12 +184,7 @@ class Executor:
 
     async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
         """Report whether the VMI has a pod of that name; stores the pod."""
-        known = self.caches.launchers.store.get(key)
-        try:
-            answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
-        except Gone:
-            if known is not None:
-                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=key, uid=known.uid))
+        if (answer := await self._read_pod(key)) is None:
             return False
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
@@ -198,19 +193,23 @@ class Executor:
 
     async def _find_pod(self, action: FindPod) -> None:
         """Read the pod: store it, or record that it is gone, also if the pod of that name is not the VMI's."""
-        known = self.caches.launchers.store.get(action.key)
-        try:
-            answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
-        except Gone:
-            if known is not None:
-                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
-            answer = {}
-        if answer and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
+        answer = await self._read_pod(action.key)
+        if answer is not None and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
             self.on_dirty([*self.caches.launchers.put(parse_pod(answer), lives=True), action.migration])
             if _is_one_of(action.uids, answer):
                 return
         gone = self.caches.launchers.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid)
         self.on_dirty(gone)
+
+    async def _read_pod(self, key: PodKey) -> Json | None:
+        """Read a pod; None if there is none, which the caches then know."""
+        known = self.caches.launchers.store.get(key)
+        try:
+            return await self.api.get(PODS, name=key.name, namespace=key.namespace)
+        except Gone:
+            if known is not None:
+                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=key, uid=known.uid))
+            return None
 
     async def _patch(self, action: Patch, by: WorkKey) -> None:
         resource = _RESOURCES[action.kind]

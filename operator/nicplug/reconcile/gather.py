@@ -19,7 +19,6 @@ from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal,
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
-from nicplug.reconcile.delays import never_busy
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so a refusal applies until its retry time.
@@ -45,7 +44,7 @@ class Gatherer:
     caches: Caches
     memory: Memory
     settings: PlanSettings
-    is_busy: Callable[[], bool] = never_busy
+    is_busy: Callable[[], bool] = lambda: False
 
     def vm_view(self, key: VmKey) -> VmView | None:
         """Return the view of a VM; None if it is deleted."""

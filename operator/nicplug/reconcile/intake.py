@@ -11,7 +11,7 @@ from nicplug.cache.caches import CachedKind, Caches
 from nicplug.model.conditions import INTERFACES_READY, find_condition
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
 from nicplug.model.metadata import generation, mapping, objects
-from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds, never_busy
+from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds
 from nicplug.reconcile.queue import Priority, WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -37,31 +37,19 @@ class Intake:
     caches: Caches
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
-    is_busy: Callable[[], bool] = never_busy
+    is_busy: Callable[[], bool] = lambda: False
     on_bug: Callable[[], None] = lambda: None
     on_kubevirts: Callable[[], None] = lambda: None
     on_installation: Callable[[], None] = lambda: None
     _is_complete: bool = False
     _problems: tuple[str, ...] = ()
 
-    def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
-        """Process one watch event."""
-        self.enqueue(self._learn(kind, event))
-
-    def hear_directly(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Process one watch event.
-
-        Args:
-            kind: the API's name of the kind.
-        """
-        self.hear(CachedKind(kind), event)
+    def hear(self, kind: CachedKind | str, event: Mapping[str, Any]) -> None:
+        """Process one watch event; `kind` may be the API's name of the kind."""
+        self.enqueue(self._learn(CachedKind(kind), event))
 
     def hear_listed(self, kind: str, raw: Mapping[str, Any]) -> None:
-        """Process an object of a LIST, before the watch of its kind opens.
-
-        Args:
-            kind: the API's name of the kind.
-        """
+        """Process an object of a LIST, before the watch of its kind opens."""
         keys = self._learn(CachedKind(kind), {"type": "ADDED", "object": raw})
         if self._is_complete:
             self.relisted.set()
@@ -101,7 +89,7 @@ class Intake:
         self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
-        """Enqueue the keys affected by changed network attachment definitions; None for all definitions.
+        """Enqueue the keys affected by changed network attachment definitions; None for all: isolation has changed.
 
         If very many VMs share a definition, their keys queue behind live changes, so that nothing else waits for them.
         """
@@ -110,10 +98,6 @@ class Intake:
             self.on_installation()
         is_sweep = attachments is None or len(keys) > _MOST_LIVE_KEYS
         self.enqueue(keys, priority=Priority.SWEEP if is_sweep else Priority.LIVE)
-
-    def isolation_changed(self) -> None:
-        """Enqueue all keys with definitions: Multus's namespace isolation has changed, or has only now become known."""
-        self.attachments_changed(None)
 
     def pod_failed(self, pod_uid: str) -> None:
         """Enqueue the VMI of a pod for which the dynamic networks controller or the kubelet reports a failure."""

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -48,8 +47,6 @@ log = structlog.get_logger(__name__)
 View = VmView | VmiView | MigrationView | BudgetView
 KeyT = TypeVar("KeyT", bound=VmKey | VmiKey | MigrationKey | BudgetKey)
 ViewT = TypeVar("ViewT", bound=View)
-AnyKeyT = TypeVar("AnyKeyT", contravariant=True)
-PlannedT = TypeVar("PlannedT", contravariant=True)
 
 _NAMES = {
     Kind.VM: "virtual machine",
@@ -59,22 +56,6 @@ _NAMES = {
     Kind.REVISION: "controller revision",
     Kind.BUDGET: "pod disruption budget",
 }
-
-
-class KeyReconciler(Protocol[AnyKeyT]):
-    """Reconciles keys of one type; the methods are those of `Reconciler`."""
-
-    async def reconcile(self, key: AnyKeyT) -> float | None:
-        """Do one pass."""
-        ...
-
-    def note_refusal(self, key: AnyKeyT, error: ApiError, *, seconds: float) -> bool:
-        """Handle a refused request of a pass."""
-        ...
-
-    def note_bug(self, key: AnyKeyT, error: Exception) -> None:
-        """Handle a pass that failed because of a bug in nicplug."""
-        ...
 
 
 class Reconciler:
@@ -108,7 +89,7 @@ class Reconciler:
             clock=self._memory.clock,
         )
         common = (gatherer, self.executor, Announcer(recorder), on_measure)
-        self._by_type: Mapping[type[WorkKey], KeyReconciler[Any]] = {
+        self._by_type: Mapping[type[WorkKey], ObjectReconciler[Any, Any] | SlotKeeper] = {
             VmKey: ObjectReconciler(*common, gatherer.vm_view, plan_vm, Subject.VM, lambda view: view.vm.generation),
             VmiKey: ObjectReconciler(*common, gatherer.vmi_view, plan_vmi, Subject.VMI, _generation_of_vmi),
             MigrationKey: ObjectReconciler(
@@ -156,20 +137,13 @@ class Reconciler:
         self._memory.forget_refusal(key)
 
 
-class Planner(Protocol[PlannedT]):
-    """A planner of `nicplug.plan`."""
-
-    def __call__(self, view: PlannedT, /, *, now: datetime) -> Plan:
-        """Return the plan for a view."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectReconciler(Generic[KeyT, ViewT]):
     """Reconciles one object with its spec.
 
     Attributes:
         view: returns what is known about the object; None if it is deleted.
+        plan: the planner, from a view and the time.
         subject: which object its Events are about.
         generation: returns the generation of the spec; a refusal applies until it changes.
     """
@@ -179,7 +153,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
     announcer: Announcer
     on_measure: Callable[[Measure], None]
     view: Callable[[KeyT], ViewT | None]
-    plan: Planner[ViewT]
+    plan: Callable[..., Plan]
     subject: Subject
     generation: Callable[[ViewT], int]
 
