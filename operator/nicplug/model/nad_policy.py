@@ -1,7 +1,6 @@
 """Which namespaces' network attachment definitions (NADs) a VM may use: nicplug's policy, and what Multus enforces."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import Any
 
 from nicplug.model.keys import AttachmentKey, ObjectKey
 from nicplug.model.metadata import mapping, quoted, text
+from nicplug.model.trusted_namespaces import parse_names
 
 # What Multus enforces between namespaces when it sets up a pod, according to the ConfigMap of its daemon.
 #
@@ -163,7 +163,6 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
 _PATH = "spec.configuration.network.hotplug"
 _MOST_NAMES = 64
 _NAMES_LISTED = 8
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAMES_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [default]"
 
 
@@ -286,12 +285,7 @@ def _shared(value: Any, *, where: str) -> tuple[tuple[str, ...], tuple[str, ...]
     origin = f"{_PATH}.sharedNamespaces of {where}"
     if not isinstance(value, list):
         return (), (f"{origin} is {quoted(value)}, so no namespace is shared: {_NAMES_REMEDY}",)
-    listed = value[:_MOST_NAMES]
-    wrong = [item for item in listed if not _is_name(item)]
-    problems = [f"{origin} lists {quoted(item)}, which has no effect: {_NAMES_REMEDY}" for item in wrong]
-    if len(value) > _MOST_NAMES:
-        problems.append(f"{origin} lists {len(value)} names, of which the first {_MOST_NAMES} count: {_NAMES_REMEDY}")
-    return tuple(dict.fromkeys(item for item in listed if _is_name(item))), tuple(problems)
+    return parse_names(value, most=_MOST_NAMES, origin=origin, remedy=_NAMES_REMEDY)
 
 
 def _unused(policy: NadPolicy, shared: tuple[str, ...], *, origin: str, where: str) -> tuple[str, ...]:
@@ -303,10 +297,6 @@ def _unused(policy: NadPolicy, shared: tuple[str, ...], *, origin: str, where: s
         f"{_PATH}.sharedNamespaces of {where} has no effect under nadPolicy {policy} ({origin}){unless}: "
         "set nadPolicy to SameNamespace, or remove sharedNamespaces",
     )
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def attachment_access(rules: NadRules, multus: MultusFindings) -> AttachmentAccess:

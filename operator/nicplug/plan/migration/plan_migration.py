@@ -26,7 +26,6 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod_record import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
-    Effects,
     act,
     adopt,
     delete_leftover_targets,
@@ -53,7 +52,7 @@ from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline
 from nicplug.plan.nic.path.blame import blame_nics
-from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
+from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Plan, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status
 from nicplug.plan.views import MigrationView
@@ -109,7 +108,7 @@ class _Outcome:
     entered: Sequence[MigrationPhase] = ()
     progress: Progress
     ending: Ending | None = None
-    effects: Effects = field(default_factory=Effects)
+    effects: Plan = field(default_factory=Plan)
     moments: tuple[datetime | None, ...] = ()
     wants_slot: bool = False
     renewal: TargetRenewal | None = None
@@ -148,7 +147,7 @@ def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=progress,
-        effects=Effects(actions=tuple(adopt(facts))),
+        effects=Plan(actions=tuple(adopt(facts))),
         wants_slot=obstacle is None,  # it is found while the migration is being accepted
     )
     return _assemble(view, facts, outcome, now=now)
@@ -176,7 +175,7 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
     outcome = _Outcome(
         entered=entered,
         progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
-        effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
+        effects=Plan(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
         moments=(
             *_moments(facts, obstacle, now=now),
             waits_for_record(view, leftover_targets(view, facts), now=now) if is_waiting else None,
@@ -194,7 +193,7 @@ def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now:
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=Progress(reason=Reason.TARGET_POD_REPLACED, message=renewal.message),
-        effects=Effects(
+        effects=Plan(
             actions=tuple(adopt(facts)), announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", renewal.message),)
         ),
         renewal=renewal.record,
@@ -229,7 +228,7 @@ def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: da
         entered=(MigrationPhase.FAILED,),
         progress=Progress(reason=ending.reason, message=ending.explanation, is_stuck=True),
         ending=ending,
-        effects=Effects(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
+        effects=Plan(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
     )
     return _assemble(view, facts, outcome, now=now)
 

@@ -61,29 +61,21 @@ def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | Non
     key = _needed(view, facts)
     if key is None or key in view.gone_pods or any(pod.key == key for pod in view.pods):
         return None
-    return FindPod(
-        key=key,
-        migration=migration.key,
-        migration_uid=migration.uid,
-        owner_uid=vmi.uid,
-        uids=uids_of_target(view, vmi, migration=migration),
-    )
+    return _find(view, vmi, key, uids_of_target(view, vmi, migration=migration))
+
+
+def _find(view: MigrationView, vmi: VirtualMachineInstance, key: PodKey, uids: frozenset[str] | None) -> FindPod:
+    migration = view.migration
+    return FindPod(key=key, migration=migration.key, migration_uid=migration.uid, owner_uid=vmi.uid, uids=uids)
 
 
 def _find_replaced(view: MigrationView, vmi: VirtualMachineInstance) -> FindPod | None:
     """Look up a replaced pod before the next one is created: it would never be deleted."""
-    migration = view.migration
-    replaced = migration.renewal.replaced[-1]
+    replaced = view.migration.renewal.replaced[-1]
     is_seen = any(pod.uid == replaced.uid for pod in (*view.pods, *view.foreign_pods))
     if is_seen or replaced.key in view.gone_pods:
         return None
-    return FindPod(
-        key=replaced.key,
-        migration=migration.key,
-        migration_uid=migration.uid,
-        owner_uid=vmi.uid,
-        uids=frozenset({replaced.uid}),
-    )
+    return _find(view, vmi, replaced.key, frozenset({replaced.uid}))
 
 
 def _needed(view: MigrationView, facts: MigrationFacts) -> PodKey | None:

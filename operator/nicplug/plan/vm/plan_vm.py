@@ -79,8 +79,8 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     if actions:
         return Plan(actions=tuple(actions), announcements=tuple(announcements))
     requests = process_requests(view, run_state.vmi, refused=refused)
-    if requests is not None and requests.actions:
-        return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
+    if isinstance(requests, Plan):
+        return requests
     if actions := live_changes(view, run_state.vmi):
         return Plan(actions=tuple(actions))
     plan = _plan_status(view, run_state, decision, requests=requests, now=now)
