@@ -13,8 +13,6 @@ from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.node import Node, fits_affinity, missing_labels, repelling_taints
 from nicplug.model.times import parse_time
 
-# A DaemonSet and its pods, reduced to what shows whether one of them works on a node.
-#
 # Source: Kubernetes `apps/v1`, and `pkg/controller/daemon/util` for what the DaemonSet controller adds to each pod: the
 # node it is for, and the tolerations.
 
@@ -176,8 +174,6 @@ def _trouble(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
     return "has ended" if status.get("phase") in ("Succeeded", "Failed") else "is not ready"
 
 
-# The dynamic networks controller of Multus: how it is recognized, and whether it runs on the node of a VM.
-
 # As in its own manifests and those of the distributions.
 _IMAGE = "multus-dynamic-networks-controller"
 _NAMES = ("dynamic-networks-controller", "multus-dynamic-networks-controller")
@@ -258,8 +254,6 @@ def parse_controller_finder(raw: Mapping[str, Any]) -> ControllerFinder:
         match_labels={text(name): text(value) for name, value in labels.items()},
     )
 
-
-# What the DaemonSets and the pods of a dynamic networks controller show for one node.
 
 _BEST_FIRST = (
     ControllerState.READY,

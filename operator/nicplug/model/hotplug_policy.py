@@ -164,18 +164,6 @@ Some unknown annotations of nicplug's domain follow: a misspelt one would otherw
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverridingObject:
-    """A VM or a VMI whose annotations override the policy.
-
-    Attributes:
-        name: kind and name for a sentence: `VirtualMachine default/a`.
-    """
-
-    name: str
-    overrides: Overrides
-
-
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
     """Return the annotations of the policy; the others, some of them long, are not kept."""
     written = ((item.annotation, annotations.get(item.annotation)) for item in POLICY_FIELDS)
@@ -198,24 +186,24 @@ def cluster_policy(block: Mapping[str, Any], *, where: str) -> HotplugPolicy:
     return _apply(HotplugPolicy(), [(*entry, entry[2]) for entry in written if entry[1] is not None])
 
 
-def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:
+def overridden(policy: HotplugPolicy, objects: Mapping[str, Overrides]) -> HotplugPolicy:
     """Return the cluster's policy with the overrides of annotations.
 
     Args:
-        objects: the objects whose annotations count, the strongest last. None overrides `migration: Never` of the
-            cluster.
+        objects: the objects whose annotations count, by kind and name (`VirtualMachine default/a`), the strongest last.
+            None overrides `migration: Never` of the cluster.
     """
     fields = {item.annotation: item for item in POLICY_FIELDS}
-    result, sources = replace(policy, problems=()), tuple(objects)
+    result = replace(policy, problems=())
     owners: dict[tuple[str, str], list[str]] = {}
-    for source in sources:
-        for override in source.overrides:
-            owners.setdefault(override, []).append(source.name)
-    for source in sources:
-        where = {override: " and of ".join(reversed(owners[override])) for override in source.overrides}
+    for source, overrides in objects.items():
+        for override in overrides:
+            owners.setdefault(override, []).append(source)
+    for source, overrides in objects.items():
+        where = {override: " and of ".join(reversed(owners[override])) for override in overrides}
         known = [item for item in where if item[0] in fields]
         written = [
-            (fields[name], value, f"annotation {name} of {source.name}", f"annotation {name} of {where[name, value]}")
+            (fields[name], value, f"annotation {name} of {source}", f"annotation {name} of {where[name, value]}")
             for name, value in known
         ]
         result = _apply(result, written)

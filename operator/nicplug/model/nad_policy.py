@@ -155,8 +155,6 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
     return f"ConfigMap {MULTUS_CONFIG_MAP} {' and '.join(shown)}"
 
 
-# Which namespaces' network attachment definitions (NADs) a VM may use.
-#
 # The cluster admin sets `nadPolicy` and `sharedNamespaces` in the KubeVirt CR. No annotation overrides them: the owner
 # of a VM cannot grant it a network.
 

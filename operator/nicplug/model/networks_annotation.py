@@ -8,8 +8,6 @@ from typing import Any
 
 from nicplug.model.networks import Interface, Network, split_attachment
 
-# Names of the interfaces inside a launcher pod.
-#
 # Source: KubeVirt `pkg/network/namescheme`: hashed names since 1.0, ordinal ones on older pods.
 
 PRIMARY_POD_INTERFACE = "eth0"

@@ -76,8 +76,6 @@ def parse_node(raw: Mapping[str, Any]) -> Node:
     )
 
 
-# Whether a pod's node selector, required node affinity and tolerations fit a node.
-#
 # Anything unknown (an operator of a later Kubernetes, text instead of a list) counts as fitting: the scheduler decides
 # in the end, and nicplug must not refuse what the scheduler would accept.
 #

@@ -54,7 +54,6 @@ def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime
 
     Args:
         namespace: nicplug's own.
-        now: current time, UTC.
     """
     found = []
     for lease in leases:

@@ -2,8 +2,6 @@
 
 import re
 
-# The versions that the processes report.
-#
 # `gitVersion` of the aggregated API is that of the KubeVirt release whose requests the API accepts, with nicplug's own
 # as build metadata, as distributions of Kubernetes name theirs (`v1.30.2+k3s1`). KubeVirt's virtctl compares its major
 # and minor version with its own after every command that fails, and warns if they differ

@@ -7,7 +7,7 @@ from datetime import timedelta
 from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
+from nicplug.model.hotplug_policy import HotplugPolicy, overridden
 from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
 from nicplug.model.pod import LauncherPod
@@ -199,11 +199,7 @@ class Gatherer:
         objects = ((VMI_KIND, vmi), (VM_KIND, vm))
         return overridden(
             policy,
-            [
-                OverridingObject(name=f"{kind} {item.key}", overrides=item.overrides)
-                for kind, item in objects
-                if item is not None and item.overrides
-            ],
+            {f"{kind} {item.key}": item.overrides for kind, item in objects if item is not None and item.overrides},
         )
 
     def _refusal_of(self, vm: VirtualMachine) -> Refusal | None:

@@ -249,14 +249,12 @@ class KubevirtStatus:
                 self._written = written if is_done else None
         for _ in range(len(self._ignored)):
             ignored, why = self._ignored.popleft()
-            if self._is_ignored(ignored) and not await self._write(ignored, report_of_ignored(why)):
+            # It may have been deleted, or have become the effective one, since it was reported.
+            is_ignored = any(item.uid == ignored.uid for item in self.caches.kubevirts.ignored())
+            if is_ignored and not await self._write(ignored, report_of_ignored(why)):
                 self._ignored.append((ignored, why))
                 is_done = False
         return is_done
-
-    def _is_ignored(self, config: KubevirtConfig) -> bool:
-        """Report whether the CR still exists and has not become the effective one since it was reported."""
-        return any(item.uid == config.uid for item in self.caches.kubevirts.ignored())
 
     async def _write(self, config: KubevirtConfig, report: KubevirtReport) -> bool:
         """Write a status; returns True if it is up to date or belongs to another writer."""

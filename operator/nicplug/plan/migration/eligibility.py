@@ -78,8 +78,6 @@ def refuse_second(view: MigrationView) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_IN_FLIGHT, event=event, message=message)
 
 
-# Obstacles, other than the limits, to a migration that has no target pod yet.
-
 POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
 """The API server refused to create the target pod."""
 

@@ -103,14 +103,6 @@ def _marks_failed(view: MigrationView, facts: MigrationFacts, *, now: datetime) 
     return state.target_ready_at is None or vmi.is_final or is_gone
 
 
-def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
-    """True while the guest arrives by a failed migration, which keeps its slot until the target's agent reports it.
-
-    Two leaders: one has handed off what the other has failed, and both would forget a released migration.
-    """
-    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _marks_failed(view, facts, now=now)
-
-
 def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Plan:
     """Mark the migration failed in the VMI, so that no node agent continues it."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
@@ -205,7 +197,11 @@ def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
     for member, wanted in copied_state(facts).items():
         if wanted != seen:
             yield patch_status(migration, {member: wanted})
-    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
+    # A guest that arrives by a failed migration keeps its slot until the target's agent reports it. Two leaders: one
+    # has handed off what the other has failed, and both would forget a released migration.
+    is_with_agents = facts.vmi is not None and facts.is_ours and facts.state.is_active
+    is_arriving = is_with_agents and not _marks_failed(view, facts, now=now)
+    if MIGRATION_FINALIZER in migration.finalizers and not is_arriving:
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield patch_finalizers(migration, kept)
 

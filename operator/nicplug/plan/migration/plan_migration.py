@@ -72,11 +72,7 @@ _ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 @planning_pass()
 def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
-    """Plan one pass over this migration.
-
-    Args:
-        now: current time, UTC; compared only with timestamps from objects and from the view.
-    """
+    """Plan one pass over this migration; `now` is compared only with timestamps from objects and from the view."""
     migration = view.migration
     is_foreign = migration.phase in FOREIGN_MIGRATION_PHASES
     if is_foreign and not (migration.deleting and MIGRATION_FINALIZER in migration.finalizers):

@@ -174,11 +174,7 @@ class SlotsPlan:
 
 
 def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
-    """Release, recover and grant slots.
-
-    Args:
-        now: current time, UTC; only recorded.
-    """
+    """Release, recover and grant slots; the time is only recorded."""
     count = _Count(view.limits)
     for entry in _held(view):
         count.add(entry)

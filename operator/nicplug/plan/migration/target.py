@@ -16,7 +16,6 @@ from nicplug.model.names import (
     MIGRATION_JOB_NAME_ANNOTATION,
 )
 from nicplug.model.networks_annotation import (
-    Element,
     UnreadableAnnotation,
     asks_the_same,
     hashed_interface_name,
@@ -123,12 +122,6 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body), made_for=migration.uid)
 
 
-def elements_to_ask_for(view: MigrationView, vmi: VirtualMachineInstance) -> Mapping[str, Element]:
-    """Multus elements that a target pod created now requests, by pod interface."""
-    vmi, left_out = _with_its_networks(view, vmi)
-    return {text(item.get("interface")): item for item in elements_at_birth(vmi, config=view.config, left_out=left_out)}
-
-
 def _with_its_networks(
     view: MigrationView, vmi: VirtualMachineInstance
 ) -> tuple[VirtualMachineInstance, frozenset[str]]:
@@ -207,7 +200,9 @@ def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: Launche
         parse_annotation(pod.networks_annotation)
     except UnreadableAnnotation:
         return Outdated()
-    present, wanted = elements_asked_for(pod), elements_to_ask_for(view, vmi)
+    moving, left_out = _with_its_networks(view, vmi)
+    now_asked = elements_at_birth(moving, config=view.config, left_out=left_out)
+    present, wanted = elements_asked_for(pod), {text(item.get("interface")): item for item in now_asked}
     given = nics_given(vmi)
     missing = _nics_of(wanted.keys() - present.keys(), vmi)
     # For a plugged NIC that no new pod would have either: the obstacle is reported once there is no pod.

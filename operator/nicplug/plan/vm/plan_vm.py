@@ -59,11 +59,7 @@ _ORPHAN_FINALIZER = "orphan"
 
 @planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
-    """Plan one pass over this VM.
-
-    Args:
-        now: current time, UTC; compared only with timestamps from objects and from the view.
-    """
+    """Plan one pass over this VM; `now` is compared only with timestamps from objects and from the view."""
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
         view = replace(view, refusal=None)  # it concerns these requests, and blocks nothing else

@@ -105,7 +105,9 @@ def fields_that_need_a_restart(
         fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=False)
         return tuple(dict.fromkeys((*fields, *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
-    ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
+    # The VMI gets these live. Not CPU sockets or memory: nicplug plugs NICs only.
+    ignored = PLACEMENT_MEMBERS if config is not None and not is_staged else ()
+    uuid = _given_uuid(now, vmi=vmi)
     compared = [_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)]
     is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
     differing = differing_members(*(aligned(*compared) if is_elided else compared))
@@ -141,11 +143,6 @@ def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uu
         compared["firmware"] = {name: value for name, value in firmware.items() if name != "uuid"}
     rest = {name: value for name, value in spec.items() if name != "networks" and name not in ignored}
     return {**rest, "domain": compared}
-
-
-def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
-    """Return what the VMI gets live besides NICs. Not CPU sockets or memory: nicplug plugs NICs only."""
-    return PLACEMENT_MEMBERS if config is not None and not config.stages_changes else ()
 
 
 def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:

@@ -78,8 +78,6 @@ def _backoff(failures: int, *, seed: str) -> timedelta:
     return min(timedelta(seconds=seconds * (1 + share / 2)), _MAXIMUM)
 
 
-# Whether a VM's VMI is to be started, stopped or left alone: a case per run strategy.
-#
 # Pure: its input is `RunState`. Knows nothing of taken names, rejections or finalizers: `plan.vm.plan_vm` checks them
 # and decides whether the action is possible now.
 #
@@ -193,11 +191,7 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) ->
 
 
 def decide(run_state: RunState, *, now: datetime) -> Decision:
-    """Decide what happens to the VMI.
-
-    Args:
-        now: current time, UTC; compared with the time before which nothing may start.
-    """
+    """Decide what happens to the VMI."""
     if run_state.vmi is not None and run_state.vmi.deleting:
         return Nothing()
     case = _CASES.get(run_state.strategy)

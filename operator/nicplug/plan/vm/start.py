@@ -27,8 +27,6 @@ from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 
-# What is created when a VM starts: its VMI, and before it the revision that records the template.
-#
 # Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 
 _DEFAULT_NETWORK_REMEDY = (
