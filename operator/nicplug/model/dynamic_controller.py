@@ -8,6 +8,7 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model import pod_conditions
+from nicplug.model.conditions import READY, Status
 from nicplug.model.keys import DaemonSetKey, PodKey
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.node import Node, fits_affinity, missing_labels, repelling_taints
@@ -108,8 +109,7 @@ def parse_daemon_set_pod(raw: Mapping[str, Any]) -> DaemonSetPod:
     """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     owner, name = meta.controller_reference(metadata), text(metadata.get("name"))
-    ready = pod_conditions.find(status, "Ready")
-    is_ready = ready is not None and ready.status == "True" and not meta.is_deleting(metadata)
+    is_ready = Status(status).is_true(READY) and not meta.is_deleting(metadata)
     return DaemonSetPod(
         key=PodKey(text(metadata.get("namespace")), name),
         uid=text(metadata.get("uid")),
@@ -158,9 +158,7 @@ def _deleted_at(metadata: Mapping[str, Any]) -> datetime | None:
 def _not_ready_since(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> datetime | None:
     if (deleted_at := _deleted_at(metadata)) is not None:
         return deleted_at
-    rows = (row for row in objects(status.get("conditions")) if row.get("type") == "Ready")
-    moments = (parse_time(row.get("lastTransitionTime")) for row in rows)
-    return next((moment for moment in moments if moment), None) or meta.creation_time(metadata)
+    return parse_time(Status(status).condition(READY).since) or meta.creation_time(metadata)
 
 
 def _trouble(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:

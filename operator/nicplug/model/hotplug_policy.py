@@ -84,23 +84,26 @@ class HotplugPolicy:
         return self.origins.get(name, "the default")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PolicyField:
     """One field of the policy.
 
     Attributes:
         name: its name in the KubeVirt CR.
         annotation: its name on a VM or a VMI.
-        attribute: its name in `HotplugPolicy`.
-        values: the allowed values, for a sentence.
         read: parses a text; raises ValueError.
+        values: the allowed values, for a sentence.
     """
 
     name: str
     annotation: str
-    attribute: str
-    values: str
     read: Callable[[str], Any]
+    values: str
+
+    @property
+    def attribute(self) -> str:
+        """Its name in `HotplugPolicy`."""
+        return self.annotation.removeprefix(_DOMAIN).replace("-", "_")
 
 
 def _read_timeout(value: str) -> timedelta:
@@ -112,42 +115,17 @@ def _read_timeout(value: str) -> timedelta:
 
 _BOUNDS = f"{format_duration(SHORTEST_DYNAMIC_TIMEOUT)} to {format_duration(LONGEST_DYNAMIC_TIMEOUT)}"
 
-POLICY_FIELDS: tuple[PolicyField, ...] = (
+POLICY_FIELDS = (
+    PolicyField("dynamicPath", "nicplug.io/dynamic-path", DynamicPath, "Auto, Always or Never"),
     PolicyField(
-        name="dynamicPath",
-        annotation="nicplug.io/dynamic-path",
-        attribute="dynamic_path",
-        values="Auto, Always or Never",
-        read=DynamicPath,
+        "dynamicTimeout",
+        "nicplug.io/dynamic-timeout",
+        _read_timeout,
+        f"a duration of {_BOUNDS}, such as 10s or 1m30s",
     ),
-    PolicyField(
-        name="dynamicTimeout",
-        annotation="nicplug.io/dynamic-timeout",
-        attribute="dynamic_timeout",
-        values=f"a duration of {_BOUNDS}, such as 10s or 1m30s",
-        read=_read_timeout,
-    ),
-    PolicyField(
-        name="onFailure",
-        annotation="nicplug.io/on-failure",
-        attribute="on_failure",
-        values="Migrate, Hold or Rollback",
-        read=OnFailure,
-    ),
-    PolicyField(
-        name="migration",
-        annotation="nicplug.io/migration",
-        attribute="migration",
-        values="Allowed or Never",
-        read=MigrationPolicy,
-    ),
-    PolicyField(
-        name="removalPolicy",
-        annotation="nicplug.io/removal-policy",
-        attribute="removal_policy",
-        values="Explicit or Declarative",
-        read=RemovalPolicy,
-    ),
+    PolicyField("onFailure", "nicplug.io/on-failure", OnFailure, "Migrate, Hold or Rollback"),
+    PolicyField("migration", "nicplug.io/migration", MigrationPolicy, "Allowed or Never"),
+    PolicyField("removalPolicy", "nicplug.io/removal-policy", RemovalPolicy, "Explicit or Declarative"),
 )
 
 _DOMAIN = "nicplug.io/"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import find_condition
+from nicplug.model.conditions import READY, Status
 from nicplug.model.frozen_json import FrozenJson, freeze, shared
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.quantity import parse_quantity
@@ -59,7 +59,6 @@ def parse_node(raw: Mapping[str, Any]) -> Node:
     """Parse a Node from the API."""
     metadata, spec, status = mapping(raw.get("metadata")), mapping(raw.get("spec")), mapping(raw.get("status"))
     allocatable = mapping(status.get("allocatable"))
-    ready = find_condition(objects(status.get("conditions")), "Ready")
     return Node(
         name=text(metadata.get("name")),
         uid=text(metadata.get("uid")),
@@ -67,7 +66,7 @@ def parse_node(raw: Mapping[str, Any]) -> Node:
         deleting=meta.is_deleting(metadata),
         labels={text(name): text(value) for name, value in mapping(metadata.get("labels")).items()},
         is_schedulable=spec.get("unschedulable") is not True,
-        is_ready=ready is not None and ready.get("status") == "True",
+        is_ready=Status(status).is_true(READY),
         taints=tuple(
             Taint(key=text(item.get("key")), value=text(item.get("value")), effect=text(item.get("effect")))
             for item in objects(spec.get("taints"))

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import Status
-from nicplug.model.eviction import EvictionStrategy, parse_strategy, reports_migratable
+from nicplug.model.conditions import LIVE_MIGRATABLE, Status
+from nicplug.model.eviction import EvictionStrategy, parse_strategy
 from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.interface_status import InterfaceRow, rows_by_name
@@ -226,7 +226,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         topology=parse_topology(spec, annotations),
         stored_bytes=meta.stored_bytes(raw),
         eviction_strategy=parse_strategy(spec.get("evictionStrategy")),
-        is_migratable=reports_migratable(mapping(status)),
+        is_migratable=Status(mapping(status)).is_true(LIVE_MIGRATABLE),
         evacuation_node=text(mapping(status).get("evacuationNodeName")),
     )
 

@@ -22,7 +22,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import DisruptionBudgetKey, PodKey, VmiKey, WorkKey
+from nicplug.model.keys import DisruptionBudgetKey, ObjectKey, PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
 from nicplug.model.names import NODE_NAME_LABEL
 from nicplug.model.pod import parse_pod
@@ -227,8 +227,8 @@ class Executor:
             raise
         self._observe(action.kind, answer, by=by)
 
-    def _is_large(self, key: VmiKey) -> bool:
-        vmi = self.caches.vmis.get(key)
+    def _is_large(self, key: ObjectKey) -> bool:
+        vmi = self.caches.vmis.get(VmiKey(key.namespace, key.name))
         return vmi is not None and vmi.stored_bytes > 0
 
     async def _check_nics(self, action: CheckNics) -> None:
@@ -264,7 +264,7 @@ class Executor:
         else:
             self.on_dirty(self.caches.observe(CachedKind(kind.value), answer), by=by)
 
-    def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
+    def _forget(self, action: Delete | Patch) -> list[WorkKey]:
         """Remove a deleted object from the caches; returns the keys to reconcile."""
         match action.key:
             case DisruptionBudgetKey() as key:

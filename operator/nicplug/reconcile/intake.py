@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.model.conditions import INTERFACES_READY, find_condition
+from nicplug.model.conditions import INTERFACES_READY, Status
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
-from nicplug.model.metadata import generation, mapping, objects
+from nicplug.model.metadata import generation, mapping
 from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds
 from nicplug.reconcile.queue import Priority, WorkQueue
 
@@ -146,6 +146,5 @@ class Intake:
 
 def _has_changed_unreported(raw: Mapping[str, Any]) -> bool:
     """Report whether the spec was changed after the last report on its NICs: while no operator was running."""
-    row = find_condition(objects(mapping(raw.get("status")).get("conditions")), INTERFACES_READY)
-    reported = row.get("observedGeneration") if row is not None else None
+    reported = Status(mapping(raw.get("status"))).condition(INTERFACES_READY).observed_generation
     return reported is not None and reported != generation(mapping(raw.get("metadata")))

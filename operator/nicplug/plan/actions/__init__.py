@@ -8,6 +8,7 @@ from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
 from nicplug.plan.actions.machines import AdoptVmi, PatchBudget, PatchInterfaces
 from nicplug.plan.actions.members import (
     CheckGuest,
+    CheckNics,
     HandOffStep,
     ObjectWithStatus,
     PatchAnnotations,
@@ -17,6 +18,7 @@ from nicplug.plan.actions.members import (
     PatchMigrationState,
     PatchSpec,
     PatchStatus,
+    check_nics,
     check_unchanged,
     patch_annotation,
     patch_finalizers,
@@ -24,7 +26,7 @@ from nicplug.plan.actions.members import (
     patch_status,
     turn_vm,
 )
-from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind
+from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind
 from nicplug.plan.actions.pods import ConfirmPod, FindPod, PatchNetworksAnnotation, PatchPodCondition
 
 Patch = (
@@ -34,7 +36,6 @@ Patch = (
     | PatchPodCondition
     | PatchBudget
     | CheckUnchanged
-    | CheckNics
     | AdoptVmi
 )
 Action = Create | Delete | ConfirmPod | FindPod | Patch
@@ -65,6 +66,7 @@ __all__ = [
     "PatchPodCondition",
     "PatchSpec",
     "PatchStatus",
+    "check_nics",
     "check_unchanged",
     "escape_pointer",
     "patch_annotation",

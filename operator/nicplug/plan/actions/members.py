@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from nicplug.model.frozen_json import NULL, FrozenJson, freeze, read, read_object, thaw
 from nicplug.model.keys import ObjectKey
+from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -50,7 +51,7 @@ class PatchMembers:
         seen, wanted = thaw(self.seen), thaw(self.wanted)
         if seen is None and not root_exists:
             members = {member: value for member, value in wanted.items() if value is not None}
-            return [test(self.root, None), add(self.root, members)]
+            return [test(self.root, None), *([add(self.root, members)] if members else [])]
         return replace_members(self.root, seen=seen or dict.fromkeys(wanted), wanted=wanted, version=self.version)
 
 
@@ -100,6 +101,24 @@ class CheckGuest(PatchMembers):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckNics(PatchMembers):
+    """Fail, without changing anything, if the VMI's spec, or what its guest has, has changed since it was seen.
+
+    Precedes the removal of an element from a pod: a process with an outdated watch, or a former leader, would remove
+    what a newer spec requests, or what the guest has plugged since. Does not check other reports.
+    """
+
+    root = "/status"
+
+    def fits(self, raw: Mapping[str, Any]) -> bool:
+        """Report whether the patch would pass on that object, which has just been read."""
+        metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
+        is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
+        present = {"interfaces": status.get("interfaces")} if status else None
+        return is_same and freeze(present) == self.seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSpec(PatchMembers):
     """Replace members of a spec: where a VMI's next pod may run, how long it has to shut down, whether a VM runs."""
 
@@ -136,6 +155,21 @@ _KINDS = {VirtualMachine: Kind.VM, VirtualMachineInstance: Kind.VMI, Migration: 
 def check_unchanged(item: ObjectWithStatus) -> CheckUnchanged:
     """Return the check that the object has not changed since it was seen."""
     return CheckUnchanged(kind=_KINDS[type(item)], key=item.key, uid=item.uid, version=item.resource_version)
+
+
+def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
+    """Return the check that the VMI's spec and its `status.interfaces` have not changed since it was seen."""
+    status = vmi.status.members
+    rows = {"interfaces": status.get("interfaces")}
+    return CheckNics(
+        kind=Kind.VMI,
+        key=vmi.key,
+        uid=vmi.uid,
+        version=vmi.resource_version,
+        generation=vmi.generation,
+        seen=freeze(rows if status else None),
+        wanted=freeze(rows),
+    )
 
 
 def patch_status(item: ObjectWithStatus, wanted: Mapping[str, Any]) -> PatchStatus:

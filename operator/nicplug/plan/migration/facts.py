@@ -177,6 +177,9 @@ class Ending:
         return self.message or self.event
 
 
+CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Content of the condition `Progressing`.

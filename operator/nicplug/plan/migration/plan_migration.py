@@ -38,11 +38,16 @@ from nicplug.plan.migration.actions import (
 from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
     find_obstacle,
-    refuse_invalid,
-    refuse_missing,
-    refuse_vmi,
+    find_refusal,
 )
-from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, find_start_failure, gather_migration_facts
+from nicplug.plan.migration.facts import (
+    CANCELED,
+    Ending,
+    MigrationFacts,
+    Progress,
+    find_start_failure,
+    gather_migration_facts,
+)
 from nicplug.plan.migration.finish import plan_clean_up
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
@@ -65,7 +70,6 @@ VMI_PATIENCE = timedelta(seconds=2)
 _PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
-_CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 # The executor announces what was refused.
 _ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
@@ -120,23 +124,18 @@ def _release(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Mi
     if is_complete(facts):
         outcome = _Outcome(entered=(MigrationPhase.SUCCEEDED,), progress=_succeeded(facts))
         return _assemble(view, facts, outcome, now=now)
-    return _fail(view, facts, _CANCELED, now=now)
+    return _fail(view, facts, CANCELED, now=now)
 
 
 def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Accept it, or refuse it with the message of KubeVirt's webhook."""
-    if facts.migration.deleting:
-        return _fail(view, facts, _CANCELED, now=now)
-    if (invalid := refuse_invalid(facts)) is not None:
-        return _fail(view, facts, invalid, now=now)
-    if (missing := refuse_missing(facts)) is not None or facts.vmi is None:
+    refusal = find_refusal(view, facts)
+    if refusal is not None and refusal.reason is Reason.VMI_MISSING and not facts.is_replaced:
         patience = (view.report_pending_since or now) + VMI_PATIENCE
-        if missing is None or (now < patience and not facts.is_replaced):
-            return MigrationPlan(
-                again_at=patience, withholds_report=True, notes=("the VMI may not have been heard of yet",)
-            )
-        return _fail(view, facts, missing, now=now)
-    if (refusal := refuse_vmi(view, facts.vmi)) is not None:
+        if now < patience:
+            notes = ("the VMI may not have been heard of yet",)
+            return MigrationPlan(again_at=patience, withholds_report=True, notes=notes)
+    if refusal is not None:
         return _fail(view, facts, refusal, now=now)
     obstacle = find_obstacle(view, now=now)
     progress = describe(view, facts, MigrationPhase.PENDING, obstacle, now=now)

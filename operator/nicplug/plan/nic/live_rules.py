@@ -1,7 +1,6 @@
 """Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
 from nicplug.model.conditions import LIVE_MIGRATABLE
-from nicplug.model.frozen_json import freeze
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source, pod_interface_of
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
@@ -9,7 +8,6 @@ from nicplug.model.networks_annotation import is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import CheckNics
 from nicplug.plan.nic.spec_checks import refuse
 
 # Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
@@ -139,15 +137,3 @@ def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
 
 
 # Checks a VMI before the removal of a NIC that it may have got unobserved.
-
-
-def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
-    """Return a check that fails if the VMI's spec or `status.interfaces` has changed since it was read."""
-    return CheckNics(
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        generation=vmi.generation,
-        seen=freeze(vmi.status.members.get("interfaces")),
-        has_status=bool(vmi.status.members),
-    )

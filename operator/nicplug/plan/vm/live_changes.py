@@ -17,10 +17,11 @@ from nicplug.plan.actions import (
     PatchAnnotations,
     PatchInterfaces,
     PatchSpec,
+    check_nics,
     check_unchanged,
     patch_annotation,
 )
-from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
+from nicplug.plan.nic.live_rules import deleted_from_template
 from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView

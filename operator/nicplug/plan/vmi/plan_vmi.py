@@ -24,10 +24,10 @@ from nicplug.plan.actions import (
     PatchLabels,
     PatchNetworksAnnotation,
     PatchPodCondition,
+    check_nics,
     patch_finalizers,
     patch_label,
 )
-from nicplug.plan.nic.live_rules import check_nics
 from nicplug.plan.nic.observed import nics_in_pod
 from nicplug.plan.nic.records import asks_again
 from nicplug.plan.nic.template_sync import drop_detached
