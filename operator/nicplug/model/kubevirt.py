@@ -31,23 +31,13 @@ class RolloutStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BindingPlugin:
-    """A registered network binding plugin.
-
-    Attributes:
-        attachment: `networkAttachmentDefinition` as written, `<name>` or `<namespace>/<name>`; "" for none.
-    """
-
-    name: str
-    attachment: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtConfig:
     """The parts of one KubeVirt CR that configure nicplug.
 
     Attributes:
         generation: not compared: a change that no other member of this record shows has no effect.
+        binding_plugins: for each registered network binding plugin, its `networkAttachmentDefinition` as written,
+            `<name>` or `<namespace>/<name>`; "" for none.
         workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: identifies the dynamic networks controller.
@@ -70,7 +60,7 @@ class KubevirtConfig:
     default_binding: Binding
     permits_pod_bridge: bool
     rollout_strategy: RolloutStrategy
-    binding_plugins: tuple[BindingPlugin, ...]
+    binding_plugins: Mapping[str, str]
     cpu_allocation_ratio: int
     workload_update_allows: bool
     hotplug: HotplugPolicy
@@ -82,10 +72,6 @@ class KubevirtConfig:
     migration_configuration: FrozenJson
     limits: MigrationLimits
     eviction_strategy: EvictionStrategy
-
-    def binding_plugin(self, name: str) -> BindingPlugin | None:
-        """Return the plugin registered under that name."""
-        return next((plugin for plugin in self.binding_plugins if plugin.name == name), None)
 
     @property
     def stages_changes(self) -> bool:
@@ -124,7 +110,10 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
         permits_pod_bridge=network.get("permitBridgeInterfaceOnPodNetwork") is not False,
         rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
-        binding_plugins=_binding_plugins(mapping(network.get("binding"))),
+        binding_plugins={
+            name: text(mapping(plugin).get("networkAttachmentDefinition"))
+            for name, plugin in mapping(network.get("binding")).items()
+        },
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
         hotplug=policy,
         controller_finder=finder,
@@ -169,13 +158,6 @@ def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:
     """Report whether migrations are allowed. Unset allows them, unlike KubeVirt; [] does not (docs/differences.md)."""
     methods = strategy.get("workloadUpdateMethods")
     return methods is None or "LiveMigrate" in sequence(methods)
-
-
-def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]:
-    return tuple(
-        BindingPlugin(name=name, attachment=text(mapping(plugin).get("networkAttachmentDefinition")))
-        for name, plugin in sorted(registered.items())
-    )
 
 
 # The other controller that may report the status of a KubeVirt CR: KubeVirt's virt-operator, recognized by what it

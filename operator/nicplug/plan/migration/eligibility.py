@@ -103,21 +103,9 @@ def find_obstacle(view: MigrationView, *, now: datetime) -> Progress | None:
     return first_result(_CHECKS, view, gather_migration_facts(view), now)
 
 
-def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
-    if facts.vmi is not None:
-        return None
-    return Progress(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
-
-
-def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
-    if not facts.migration.deleting:
-        return None
-    return Progress(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
-
-
-def _is_first(view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
-    second = refuse_second(view, facts)
-    return Progress(reason=second.reason, message=second.explanation) if second is not None else None
+def _is_accepted(view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
+    refusal = first_result((_refuse_missing, _refuse_canceled, refuse_second), view, facts)
+    return Progress(reason=refusal.reason, message=refusal.explanation) if refusal is not None else None
 
 
 def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
@@ -156,8 +144,8 @@ def _is_spaced(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Pr
 def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     if facts.target is not None or facts.source is not None:
         return None
-    names = ", ".join(sorted(pod.key.name for pod in facts.others)) or "none"
-    message = f"exactly one launcher pod, on the VM's node, has to be there before a second is made; found: {names}"
+    message = "exactly one launcher pod, on the VM's node, has to be there before a second is made; found: "
+    message += facts.names_of_others
     return _stuck(view, now, Reason.SEVERAL_LAUNCHER_PODS, message)
 
 
@@ -212,9 +200,7 @@ def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 
 _CHECKS = (
-    _has_vmi,
-    _goes_on,
-    _is_first,
+    _is_accepted,
     _runs,
     _is_migratable,
     _has_waited,

@@ -134,6 +134,3 @@ def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows:
 def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """True if the NIC's entries in the VMI are invalid, so that it is never requested from a pod."""
     return refuse(interface, first_by_name(vmi.networks).get(interface.name)) is not None
-
-
-# Checks a VMI before the removal of a NIC that it may have got unobserved.
