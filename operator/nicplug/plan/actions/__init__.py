@@ -23,6 +23,7 @@ from nicplug.plan.actions.members import (
     patch_annotation,
     patch_finalizers,
     patch_label,
+    patch_members,
     patch_status,
     turn_vm,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "patch_annotation",
     "patch_finalizers",
     "patch_label",
+    "patch_members",
     "patch_status",
     "turn_vm",
 ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from nicplug.model.frozen_json import freeze, read_object, thaw
+from nicplug.model.frozen_json import read_object, thaw
 from nicplug.model.migration import MigrationPhase
 from nicplug.model.migration_configuration import migration_configuration
 from nicplug.model.names import MIGRATION_FINALIZER, MIGRATION_TARGET_READY_ANNOTATION, MIGRATION_VMI_LABEL
@@ -19,6 +19,7 @@ from nicplug.plan.actions import (
     check_unchanged,
     patch_finalizers,
     patch_label,
+    patch_members,
 )
 from nicplug.plan.migration.facts import MigrationFacts
 from nicplug.plan.migration.hand_off import delete_target, hand_off, label_target_node, request_abort
@@ -195,12 +196,11 @@ def _during_copy(facts: MigrationFacts) -> Plan:
         actions, announced = [request_abort(vmi)], (_announce_abort(),)
     if state.target_ready_at is not None and pod is not None and pod.target_ready is None:
         actions.append(
-            PatchAnnotations(
-                kind=Kind.POD,
-                key=pod.key,
-                uid=pod.uid,
-                seen=freeze({MIGRATION_TARGET_READY_ANNOTATION: None} if pod.has_annotations else None),
-                wanted=freeze({MIGRATION_TARGET_READY_ANNOTATION: format_time(state.target_ready_at)}),
+            patch_members(
+                PatchAnnotations,
+                pod,
+                present={} if pod.has_annotations else None,
+                wanted={MIGRATION_TARGET_READY_ANNOTATION: format_time(state.target_ready_at)},
             )
         )
     return Plan(actions=tuple(actions), announcements=announced)

@@ -19,12 +19,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.requests import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
-from nicplug.plan.actions import Kind, PatchSpec, patch_status, turn_vm
+from nicplug.plan.actions import PatchSpec, patch_members, patch_status, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
@@ -164,9 +163,7 @@ def _shorten(vmi: VirtualMachineInstance, grace: int) -> PatchSpec | None:
     seen = _grace_of(vmi)
     if seen == grace:
         return None
-    return PatchSpec(
-        kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=freeze({_GRACE: seen}), wanted=freeze({_GRACE: grace})
-    )
+    return patch_members(PatchSpec, vmi, present={_GRACE: seen}, wanted={_GRACE: grace})
 
 
 def _unsupported(vm: VirtualMachine, why: str, *, prefix: str = "") -> Answer:

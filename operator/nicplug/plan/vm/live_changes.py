@@ -3,7 +3,6 @@
 from typing import Any
 
 from nicplug.elided import aligned
-from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
 from nicplug.model.names import VM_GENERATION_ANNOTATION
@@ -13,13 +12,13 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
-    Kind,
     PatchAnnotations,
     PatchInterfaces,
     PatchSpec,
     check_nics,
     check_unchanged,
     patch_annotation,
+    patch_members,
 )
 from nicplug.plan.nic.live_rules import deleted_from_template
 from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
@@ -65,14 +64,8 @@ def patch_placement(
     changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
     if not changed:
         return None
-    return PatchSpec(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=freeze({member: running.get(member) for member in changed}),
-        wanted=freeze({member: template.get(member) or None for member in changed}),
-    )
+    wanted = {member: template.get(member) or None for member in changed}
+    return patch_members(PatchSpec, vmi, present=running, wanted=wanted, version=vmi.resource_version)
 
 
 def _differ(wanted: Any, running: Any) -> bool:

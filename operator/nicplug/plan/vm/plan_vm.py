@@ -26,12 +26,9 @@ from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
 from nicplug.plan.vm.run_strategy import (
     Decision,
-    Nothing,
-    RememberStart,
+    RunAction,
     RunState,
     Start,
-    Stop,
-    TurnOn,
     Wait,
     decide,
     run_state_of,
@@ -69,7 +66,7 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     if adoption := adopt_vmi(view):
         return Plan(actions=adoption)
     decision = decide(run_state, now=now)
-    if isinstance(decision, RememberStart) or _is_witness(view, run_state, now=now):
+    if decision is RunAction.REMEMBER_START or _is_witness(view, run_state, now=now):
         return _plan_status(view, run_state, decision, now=now)
     actions, announcements = _carry_out(view, run_state, decision)
     if actions:
@@ -102,7 +99,7 @@ def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
         actions, announcements = _stop(view, vmi)
         if actions:
             return Plan(actions=tuple(actions), announcements=tuple(announcements))
-        return _plan_status(view, run_state, Nothing(), now=now)
+        return _plan_status(view, run_state, RunAction.NOTHING, now=now)
     kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
     if kept == view.vm.finalizers:
         return Plan(notes=("waiting for finalizers of others",))
@@ -119,9 +116,9 @@ def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[l
             name = view.vm.key.name
             message = f"Started the virtual machine by creating the new virtual machine instance {name}"
             return start_vmi(view, paused=decision.paused), [normal(Subject.VM, "SuccessfulCreate", message)]
-        case Stop() if run_state.vmi is not None:
+        case RunAction.STOP if run_state.vmi is not None:
             return _stop(view, run_state.vmi)
-        case TurnOn() if view.refusal is None:
+        case RunAction.TURN_ON if view.refusal is None:
             return [turn_vm(view.vm, is_on=True)], []
     return [], []
 

@@ -34,10 +34,9 @@ from nicplug.plan.vm.printable_status import Facts, printable_status
 from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
 from nicplug.plan.vm.run_strategy import (
     Decision,
-    RememberStart,
+    RunAction,
     RunState,
     Start,
-    Stop,
     failed_starts,
     start_failure,
     strategy_to_record,
@@ -102,7 +101,7 @@ def plan_vm_status(
     """
     vm, vmi, status = view.vm, run_state.vmi, view.vm.status.members
     requests = [request.to_row() for request in run_state.requests]
-    if isinstance(decision, RememberStart):
+    if decision is RunAction.REMEMBER_START:
         requests.append(RERUN.to_row())
     start_failed = start_failure(status=status, strategy=vm.run_strategy, vmi=vmi, now=now)
     wanted = {
@@ -116,7 +115,7 @@ def plan_vm_status(
         "runStrategy": strategy_to_record(run_state, decision),
     }
     starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
-    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
+    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=decision is RunAction.STOP, failed_starts=count)
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
         wanted["observedGeneration"] = generation
