@@ -19,7 +19,7 @@ from nicplug.model.names import (
     WORKLOAD_UPDATE_ANNOTATION,
     WORKLOAD_UPDATE_PREFIX,
 )
-from nicplug.model.pod_record import PodRecord, parse_record, parse_target_pod
+from nicplug.model.pod import PodRecord, parse_record, parse_target_pod
 from nicplug.model.times import format_time, parse_time
 
 # Which target pods of a migration were replaced before the hand-off: nicplug's own member `targetPodRenewal` of its

@@ -128,11 +128,7 @@ class Network:
         return parse_network(raw)
 
     def attachment_reference(self, *, namespace: str) -> tuple[str, str]:
-        """Return namespace and name of the network attachment definition.
-
-        Args:
-            namespace: namespace of the VMI.
-        """
+        """Return namespace and name of the network attachment definition."""
         return split_attachment(self.attachment, namespace=namespace)
 
 

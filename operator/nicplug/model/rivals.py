@@ -50,11 +50,7 @@ class Rival:
 
 
 def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime) -> list[Rival]:
-    """Return the holders that renew a Lease of either name in any namespace, except nicplug's own Lease.
-
-    Args:
-        namespace: nicplug's own.
-    """
+    """Return the holders that renew a Lease of either name in any namespace, except nicplug's own Lease."""
     found = []
     for lease in leases:
         metadata, spec = mapping(lease.get("metadata")), mapping(lease.get("spec"))

@@ -14,11 +14,7 @@ _OURS = "+nicplug."
 
 
 def served_version(version: str) -> str:
-    """Return the `gitVersion` to serve.
-
-    Args:
-        version: nicplug's.
-    """
+    """Return the `gitVersion` to serve."""
     # Semantic versions have one plus sign: that of a local build becomes a dot.
     return f"v{KUBEVIRT_API}{_OURS}{version.replace('+', '.')}"
 

@@ -28,7 +28,7 @@ from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
 from nicplug.model.node import parse_placement
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pci import PciTopology, parse_topology, parse_total
-from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
+from nicplug.model.pod import PodRecord, parse_active_pods, parse_launcher_pods
 
 
 class VmiPhase(StrEnum):

@@ -82,9 +82,6 @@ class Executor:
     async def execute(self, action: Action, *, by: WorkKey) -> None:
         """Send one action.
 
-        Args:
-            by: the key of the current pass.
-
         Raises:
             TurnTaken: a large object must wait for its turn; nothing has been done.
             ApiError: any class of `kube.errors`; the action may be sent again, as all actions are idempotent.

@@ -10,9 +10,8 @@ from nicplug.model.attachments import KnownAttachments
 from nicplug.model.hotplug_policy import HotplugPolicy, overridden
 from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
-from nicplug.model.pod import LauncherPod
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.pod_failures import PodFailure
-from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal, VmiView, VmView

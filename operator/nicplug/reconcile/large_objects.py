@@ -118,9 +118,6 @@ class Expander:
     async def create(self, action: Create, resource: Resource, *, by: WorkKey) -> Json:
         """POST the expanded body.
 
-        Args:
-            by: the key of the current pass.
-
         Raises:
             TurnTaken: another key has the turn; nothing has been done.
             Stale: the object that the body derives from has changed.

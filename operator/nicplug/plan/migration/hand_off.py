@@ -12,8 +12,7 @@ from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER, PodRecord
+from nicplug.model.pod import LAUNCHER_PODS_MEMBER, LauncherPod, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,

@@ -23,7 +23,7 @@ from nicplug.model.migration import (
 )
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
-from nicplug.model.pod_record import TARGET_POD_MEMBER
+from nicplug.model.pod import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
     act,

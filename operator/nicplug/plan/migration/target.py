@@ -23,8 +23,7 @@ from nicplug.model.networks_annotation import (
     parse_annotation,
     plugin_interface_name,
 )
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, FindPod, Kind
 from nicplug.plan.migration.eligibility import find_obstacle

@@ -81,9 +81,6 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     """Return the patches of VMI and template; while the gate is off no NIC changes, and the VMI's record says why.
 
     With rollout strategy Stage the VMI gets none; what has left the VMI still leaves the template.
-
-    Args:
-        vmi: the VM's own; None if it has none.
     """
     if view.refusal is not None or (vmi is not None and vmi.deleting):
         return []

@@ -30,12 +30,7 @@ _TRACKED = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrat
 def start_failure(
     *, status: Mapping[str, Any], strategy: RunStrategy, vmi: VirtualMachineInstance | None, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the wanted `status.startFailure`; None if the last guest came up, or only a user starts the VM.
-
-    Args:
-        status: that of the VM, as it is.
-        vmi: the VM's VMI, final or not; None if it has none.
-    """
+    """Return the wanted `status.startFailure`; None if the last guest came up, or only a user starts the VM."""
     known = mapping(status.get("startFailure"))
     if strategy not in _TRACKED or (vmi is not None and _came_up(vmi)):
         return None

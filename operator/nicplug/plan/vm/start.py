@@ -39,9 +39,6 @@ def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
     """Create the revision, unless it exists; then the VMI.
 
     The revision comes first: a VMI of unknown origin could not be compared with its VM.
-
-    Args:
-        paused: True if the guest starts paused, until a user unpauses it.
     """
     name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
     has_revision = any(item.key.name == name for item in view.revisions)

@@ -46,11 +46,7 @@ _LONGEST_REQUEST = 80
 
 
 def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """Report what is wrong with the VM itself; rejections of the API server are reported when they happen.
-
-    Args:
-        changes: members of the status that are being written.
-    """
+    """Report what is wrong with the VM itself; rejections of the API server are reported when they happen."""
     if failure is None or failure == view.refusal or "conditions" not in changes:
         return ()
     is_known = _failure(view.vm.status) == _failure(Status(changes))
