@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.elided import has_elided
+from nicplug.elided import ELIDED, has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 from nicplug.kube.resources import (
@@ -43,7 +43,7 @@ from nicplug.plan.actions import (
     PatchSpec,
 )
 from nicplug.plan.reasons import Reason
-from nicplug.reconcile.large_objects import Expander, needs_expansion
+from nicplug.reconcile.large_objects import Expander
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +105,8 @@ class Executor:
         resource = _RESOURCES[action.kind]
         namespace, name, was_read = action.key.namespace, action.key.name, False
         try:
-            if needs_expansion(action):
+            # A search in the text usually decides.
+            if ELIDED in action.body and has_elided(thaw(action.body)):
                 answer = await self._expanding().create(action, resource, by=by)
             else:
                 answer = await self.api.create(resource, thaw(action.body), namespace=namespace)

@@ -77,7 +77,7 @@ def _state_lost(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> 
     if facts.migration.is_handed_off and not facts.is_handed_off:
         event = "VMI's migration state was taken over by another migration job during active migration."
         return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
-    return _forged_end(facts)
+    return None
 
 
 def _reported_failed(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
@@ -91,7 +91,7 @@ def _reported_failed(_view: MigrationView, facts: MigrationFacts, _now: datetime
     return Ending(reason=reason, event=event, message=message)
 
 
-def _forged_end(facts: MigrationFacts) -> Ending | None:
+def _forged_end(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Reject a forged end: the target's node agent reports the guest's node before it writes `completed`."""
     state, vmi = facts.state, facts.vmi
     if not facts.is_ours or not state.completed or state.target_ready_at is not None:
@@ -115,7 +115,7 @@ def _failed_before_hand_off(view: MigrationView, facts: MigrationFacts, now: dat
     return give_up_pod(facts, now=now) if facts.migration.phase in _WAITING_FOR_POD else None
 
 
-_ENDINGS = (_vmi_lost, _cancelled, _reported_failed, _pod_lost, _state_lost, _failed_before_hand_off)
+_ENDINGS = (_vmi_lost, _cancelled, _reported_failed, _pod_lost, _state_lost, _forged_end, _failed_before_hand_off)
 
 
 def steps(facts: MigrationFacts) -> list[MigrationPhase]:
