@@ -131,6 +131,10 @@ class Network:
         """Return namespace and name of the network attachment definition."""
         return split_attachment(self.attachment, namespace=namespace)
 
+    def reference(self, *, namespace: str) -> str:
+        """Return `<namespace>/<name>` of the network attachment definition."""
+        return "/".join(self.attachment_reference(namespace=namespace))
+
 
 def split_attachment(attachment: str, *, namespace: str) -> tuple[str, str]:
     """Return namespace and name of a reference to a network attachment definition.

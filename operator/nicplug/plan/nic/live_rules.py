@@ -1,6 +1,5 @@
 """Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
-from nicplug.model.conditions import LIVE_MIGRATABLE
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source, pod_interface_of
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
@@ -64,12 +63,7 @@ def may_be_corrected(*, mine: Interface, template: Interface, network: Network, 
 
 def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineInstance) -> bool:
     """True if the VMI can migrate, as in KubeVirt after 1.9.0: others cannot change a network (kubevirt#18194)."""
-    return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
-
-
-def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
-    """True if the node agent reports that the guest can be migrated."""
-    return vmi.status.is_true(LIVE_MIGRATABLE)
+    return mine.is_secondary and template.is_secondary and vmi.is_migratable
 
 
 def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:

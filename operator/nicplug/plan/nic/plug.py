@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
 from nicplug.model.per_pass import once_per_pass
@@ -114,14 +114,14 @@ def _root(situation: Situation) -> str:
 
 
 def _violation(situation: Situation) -> Violation | None:
-    return _violations(situation.view, situation.chooser.rows).get(situation.interface.name)
+    return _violations(situation.view).get(situation.interface.name)
 
 
 @once_per_pass
-def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
+def _violations(view: VmiView) -> Mapping[str, Violation]:
     """Violations in what the VM would start with (its template, or the instance if there is no VM), by NIC."""
     owner = view.vm if view.vm is not None else view.vmi
-    held = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+    held = frozenset(name for name, row in view.vmi.status.interfaces.items() if has_source(row, DOMAIN))
     found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
     return {item.nic: item for item in reversed(list(found))}
 

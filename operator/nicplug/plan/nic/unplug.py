@@ -145,7 +145,7 @@ def _is_there(situation: Situation) -> bool:
 
 def _is_in_pod(situation: Situation) -> bool:
     """True if the pod has the interface, of whatever network: one of another network has no row (`plan_rows`)."""
-    names = interface_names(situation.view.vmi, situation.pod, situation.chooser.rows)
+    names = interface_names(situation.view.vmi, situation.pod)
     interface = names.get(situation.interface.name)
     return interface is not None and situation.pod is not None and situation.pod.network_status.has(interface)
 

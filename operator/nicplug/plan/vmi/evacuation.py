@@ -17,12 +17,11 @@ from nicplug.plan.outcome import Announcement, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
-from nicplug.plan.vmi.migration_request import MigrationJob, create_migration, next_cause
+from nicplug.plan.vmi.migration_request import create_migration, next_cause
 from nicplug.plan.vmi.moving import is_moving
 
 MARKED = "VMI is marked for eviction"
 """Message of the condition `EvictionRequested`, as KubeVirt has it; what the guest waits for is appended."""
-_PRIORITY = "system-critical"
 _STRATEGIES = (EvictionStrategy.LIVE_MIGRATE, EvictionStrategy.LIVE_MIGRATE_IF_POSSIBLE)
 
 
@@ -78,10 +77,13 @@ def _by(migration: Migration) -> Evacuation:
 
 
 def _make(view: VmiView) -> Evacuation:
-    job = MigrationJob(
-        prefix=EVACUATION_PREFIX, priority=_PRIORITY, annotations={EVACUATION_ANNOTATION: view.vmi.node_name}
+    create = create_migration(
+        view.vmi,
+        cause=next_cause(view, prefix=EVACUATION_PREFIX),
+        prefix=EVACUATION_PREFIX,
+        priority="system-critical",
+        annotations={EVACUATION_ANNOTATION: view.vmi.node_name},
     )
-    create = create_migration(vmi=view.vmi, cause=next_cause(view, prefix=EVACUATION_PREFIX), job=job)
     event = normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {create.key.name}")
     return Evacuation(
         actions=(create,), announcements=(event,), waits_for=f"migration {create.key.name}, which has just been made"

@@ -43,7 +43,7 @@ from nicplug.plan.nic.records import NicReport
 from nicplug.plan.outcome import Announcement, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod
 
 # The condition `MigrationRequired`, as KubeVirt has it; its outcome is in the records of the NICs.
 #
@@ -110,31 +110,6 @@ _NAME_DIGITS = 10
 _FIRST = "first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationJob:
-    """Purpose of a migration that nicplug creates.
-
-    Attributes:
-        prefix: prefix of its name.
-        annotations: tell others what it is for.
-    """
-
-    prefix: str
-    priority: str
-    annotations: Mapping[str, str]
-
-
-def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob:
-    """Describe a migration that plugs NICs into a VM.
-
-    Args:
-        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.blame`).
-    """
-    annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
-    # User-triggered work: before maintenance, behind what keeps the cluster alive.
-    return MigrationJob(prefix=WORKLOAD_UPDATE_PREFIX, priority="user-triggered", annotations=annotations)
-
-
 def migration_key(vmi: VirtualMachineInstance, *, cause: str, prefix: str = WORKLOAD_UPDATE_PREFIX) -> MigrationKey:
     """`<prefix><10 hex>`: a repeated POST for one cause meets its own migration instead of creating a second one.
 
@@ -166,12 +141,17 @@ def _has_our_name(migration: Migration, *, vmi_uid: str, prefix: str) -> bool:
     return migration.key.name.startswith(prefix) and migration.owner_vmi_uid in ("", vmi_uid)
 
 
-def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJob) -> Create:
+def create_migration(
+    vmi: VirtualMachineInstance, *, cause: str, prefix: str, priority: str, annotations: Mapping[str, str]
+) -> Create:
     """Render the POST of a migration of this VMI; see `migration_key`.
 
     Unlike KubeVirt's, it has the VMI's uid as its owner, so it can move no later VMI of the same name.
+
+    Args:
+        annotations: tell others what it is for.
     """
-    key = migration_key(vmi, cause=cause, prefix=job.prefix)
+    key = migration_key(vmi, cause=cause, prefix=prefix)
     owner: dict[str, Any] = {
         "apiVersion": KUBEVIRT_API_VERSION,
         "kind": VMI_KIND,
@@ -186,17 +166,13 @@ def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJ
             "name": key.name,
             "namespace": key.namespace,
             "labels": {MIGRATION_VMI_LABEL: vmi_id(vmi.key.name)},
-            "annotations": dict(job.annotations),
+            "annotations": dict(annotations),
             "finalizers": [MIGRATION_FINALIZER],
             "ownerReferences": [owner],
         },
-        "spec": {"vmiName": vmi.key.name, "priority": job.priority},
+        "spec": {"vmiName": vmi.key.name, "priority": priority},
     }
     return Create(kind=Kind.MIGRATION, key=key, owner_uid=vmi.uid, body=freeze(body))
-
-
-def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
-    return {MIGRATION_INTERFACES_ANNOTATION: format_changes(interfaces)} if interfaces else {}
 
 
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and per
@@ -254,7 +230,7 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     """
     if leaves_its_pod(view):
         return []
-    over = migration_state(view).migration_uid
+    over = view.vmi.migration_state.migration_uid
     own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     return [item for item in own if not item.deleting and item.uid != over]
 
@@ -282,15 +258,27 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
 
 
 def _make(view: VmiView, report: NicReport) -> MigrationRequest:
-    cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
-    create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
-    name = create.key.name
-    return MigrationRequest(
-        actions=(create,),
-        announcements=(
-            normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {name} for automated workload update"),
-        ),
-        made=name,
+    create = create_workload_update(
+        view.vmi, cause=next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX), nics=report.wanting
+    )
+    message = f"Created Migration {create.key.name} for automated workload update"
+    announcements = (normal(Subject.VMI, "SuccessfulCreate", message),)
+    return MigrationRequest(actions=(create,), announcements=announcements, made=create.key.name)
+
+
+def create_workload_update(vmi: VirtualMachineInstance, *, cause: str, nics: Mapping[str, str]) -> Create:
+    """Render the POST of a migration that plugs NICs.
+
+    Args:
+        nics: what it is for: the NICs, and the fingerprints of their changes (`plan.nic.path.blame`).
+    """
+    annotations = {WORKLOAD_UPDATE_ANNOTATION: "", MIGRATION_INTERFACES_ANNOTATION: format_changes(nics)}
+    return create_migration(
+        vmi,
+        cause=cause,
+        prefix=WORKLOAD_UPDATE_PREFIX,
+        priority="user-triggered",  # before maintenance, behind what keeps the cluster alive
+        annotations=annotations,
     )
 
 
@@ -313,5 +301,5 @@ def _withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
 
 def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # A migration observed late may not report yet that it has been handed off, or is over: the VMI reports it first.
-    is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
+    is_with_agents = migration.is_handed_off or view.vmi.migration_state.migration_uid == migration.uid
     return migration.is_workload_update(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.interface_status import Rows, rows_by_name
+from nicplug.model.interface_status import rows_by_name
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pci import PciBudget
@@ -13,9 +13,8 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create
-from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.annotation import AnnotationDecision, decide_annotation
 from nicplug.plan.nic.attachments import unattachable_networks
-from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.observed import plan_rows
 from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import by
@@ -23,7 +22,7 @@ from nicplug.plan.nic.path.paths_of_vmi import Chooser
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.nic.phantoms import find_phantoms
 from nicplug.plan.nic.records import NicReport, Records, leaving_nics, plan_operations
-from nicplug.plan.nic.superseded import Superseded, find_superseded
+from nicplug.plan.nic.superseded import find_superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import active_pod
@@ -64,47 +63,17 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
         pod: the pod that runs the guest.
         phase: phase after this pass.
     """
-    rows: Sequence[Mapping[str, Any]] = view.vmi.status.interface_rows
-    reported = view.vmi.status.interfaces
-    is_running = phase is VmiPhase.RUNNING
-    superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
-    failures = _failures(view, pod)
-    chooser = Chooser(
-        view=view,
-        pod=pod,
-        rows=reported,
-        records=records,
-        now=now,
-        failures=failures,
-        superseded=superseded,
-        phantoms=find_phantoms(view, pod=pod, rows=reported, records=records, failures=failures, now=now),
-    )
-    annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
-    if is_running:
+    chooser = _chooser(view, pod=pod, records=records, now=now)
+    annotation = _annotation(chooser, phase=phase)
+    if phase is VmiPhase.RUNNING:
         chooser.give_slots(_slots(chooser, annotation))
-        if chooser.slots.refused:
-            annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
-    if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(
-            vmi=view.vmi,
-            pod=pod,
-            rows=rows,
-            known=view.attachments,
-            superseded=chooser.superseded.keys(),
-            left_behind=nics_left_behind(view, pod),
-        )
-    if not is_running:
+        if chooser.slots.refused:  # the content of the annotation depends on which NICs have a slot
+            annotation = _annotation(chooser, phase=phase)
+    rows = _rows(chooser, phase=phase)
+    if phase is not VmiPhase.RUNNING:
         return NicPlan(rows=rows, annotation=annotation, operations=(), moments=(annotation.again_at,))
-    report = plan_operations(
-        view=view,
-        pod=pod,
-        rows=rows_by_name(rows),
-        annotation=annotation,
-        chooser=chooser,
-        in_progress=migration_in_progress_of(view),
-        records=records,
-        now=now,
-    )
+    in_progress = migration_in_progress_of(view)
+    report = plan_operations(chooser, rows=rows_by_name(rows), annotation=annotation, in_progress=in_progress)
     request = plan_migration_request(view, report, now=now)
     made_for = report.wanting if request.made else {}
     return NicPlan(
@@ -120,51 +89,49 @@ def plan_nics(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, record
     )
 
 
+def _chooser(view: VmiView, *, pod: LauncherPod | None, records: Records, now: datetime) -> Chooser:
+    if pod is None:
+        return Chooser(view=view, pod=None, records=records, now=now)
+    failures = {item.interface: item for item in view.failures if item.pod_uid == pod.uid}
+    leaving = leaving_nics(view, view.vmi.status.interfaces)
+    return Chooser(
+        view=view,
+        pod=pod,
+        records=records,
+        now=now,
+        failures=failures,
+        superseded=find_superseded(view, pod=pod, records=records, leaving=leaving, failures=failures, now=now),
+        phantoms=find_phantoms(view, pod=pod, records=records, failures=failures, now=now),
+    )
+
+
 def _slots(chooser: Chooser, annotation: AnnotationDecision) -> PciSlots:
     """The guest's PCI slots.
 
     Args:
         annotation: the annotation if there were slots for all: a NIC that it refuses takes no slot.
     """
-    view = chooser.view
-    # The content of the annotation depends on which NICs have a slot.
     refused = {name for name, item in annotation.withheld.items() if item.reason != Reason.ANNOTATION_TOO_LARGE}
-    return count_slots(
-        view.vmi,
-        total=view.vmi.status.pci_total,
-        rows=chooser.rows,
-        records=chooser.records,
-        kept=unattachable_networks(view) | chooser.out_of_reach() | refused,
-    )
+    kept = unattachable_networks(chooser.view.vmi, chooser.view.attachments) | chooser.out_of_reach() | refused
+    return count_slots(chooser.view.vmi, records=chooser.records, kept=kept)
 
 
-def _superseded(
-    view: VmiView, *, pod: LauncherPod | None, rows: Rows, records: Records, now: datetime
-) -> Mapping[str, Superseded]:
-    if pod is None:
-        return {}
-    return find_superseded(
-        vmi=view.vmi,
-        pod=pod,
-        rows=rows,
-        records=records,
-        leaving=leaving_nics(view, rows),
-        failures=_failures(view, pod),
-        access=view.attachments.access,
-        is_heard=not view.controller.is_absent,
-        now=now,
-    )
+def _rows(chooser: Chooser, *, phase: VmiPhase) -> Sequence[Mapping[str, Any]]:
+    """The rows of `status.interfaces`, which change only with a live pod."""
+    view, pod = chooser.view, chooser.pod
+    if pod is None or phase not in LIVE_PHASES or pod.is_finished:
+        return view.vmi.status.interface_rows
+    left_behind = nics_left_behind(view, pod)
+    superseded = chooser.superseded.keys()
+    return plan_rows(vmi=view.vmi, pod=pod, known=view.attachments, superseded=superseded, left_behind=left_behind)
 
 
-def _failures(view: VmiView, pod: LauncherPod | None) -> Failures:
-    return {item.interface: item for item in view.failures if pod is not None and item.pod_uid == pod.uid}
-
-
-def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
+def _annotation(chooser: Chooser, *, phase: VmiPhase) -> AnnotationDecision:
     """Plan the annotation; only of a ready pod, and only while the gate is on: the controller misses earlier changes.
 
     A pod that the guest is about to leave is not changed (`plan.vmi.moving`).
     """
+    view, pod = chooser.view, chooser.pod
     if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or leaves_its_pod(view):
         return AnnotationDecision()
     # If no plug is in progress, the missing addition has been lost: removals count from their own start.
@@ -173,24 +140,7 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
     # An addition's time starts at its request to the pod: it may have waited for the pod, or for a migration, before.
     tried = (item.waiting_since or item.last_attempt_time or chooser.now for item in plugs)
     oldest = min(tried if plugs else (item.start_time for item in pending), default=chooser.now)
-    return decide_annotation(
-        PodRequest(
-            vmi=view.vmi,
-            pod=pod,
-            rows=chooser.rows,
-            records=chooser.records,
-            known=view.attachments,
-            failures=chooser.failures,
-            seen_at=view.spec_seen_at,
-            additions_due=oldest + view.settings.serialise_limit,
-            now=chooser.now,
-            left_alone=chooser.left_alone(),
-            is_heard=not view.controller.is_absent,
-            is_refused=view.refusal is not None,
-            withdrawn=frozenset(item.name for item in view.vmi.interfaces if chooser.is_withdrawn(item.name)),
-            superseded=frozenset(item for item, state in chooser.superseded.items() if state is Superseded.UNDER_WAY),
-        )
-    )
+    return decide_annotation(chooser, pod=pod, additions_due=oldest + view.settings.serialise_limit)
 
 
 def _with_made(report: NicReport, migration: str, *, records: Records, now: datetime) -> tuple[InterfaceOperation, ...]:

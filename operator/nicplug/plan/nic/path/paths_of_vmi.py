@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import LIVE_MIGRATABLE
-from nicplug.model.interface_status import DOMAIN, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, find_candidates, node_needs, refuse_devices
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
-from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
@@ -61,7 +60,6 @@ class Chooser:
     """Chooses the paths of one VMI in one pass.
 
     Attributes:
-        rows: `status.interfaces` by name, as reported.
         records: the records before this pass.
         slots: PCI slots of the guest.
         failures: the last reported failure of each interface of the pod.
@@ -71,7 +69,6 @@ class Chooser:
 
     view: VmiView
     pod: LauncherPod | None
-    rows: Rows
     records: Mapping[str, InterfaceOperation]
     now: datetime
     failures: Failures = field(default_factory=dict)
@@ -85,7 +82,7 @@ class Chooser:
     _names: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._names = interface_names(self.view.vmi, self.pod, self.rows)
+        self._names = interface_names(self.view.vmi, self.pod)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose the path of one NIC; the result is cached, so all checks of a pass get the same one."""
@@ -163,7 +160,7 @@ class Chooser:
             for item in self.view.vmi.interfaces
             if item.name in networks
             and item.binding in HOTPLUGGABLE_BINDINGS
-            and not has_source(self.rows.get(item.name), DOMAIN)
+            and not has_source(self.view.vmi.status.interfaces.get(item.name), DOMAIN)
             and not self._asks_pod(item, networks[item.name])
         )
 
@@ -291,7 +288,7 @@ class Chooser:
     def _comes_along(self, name: str) -> bool:
         record = self.records.get(name)
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
-        return has_source(self.rows.get(name), DOMAIN) or not is_left
+        return has_source(self.view.vmi.status.interfaces.get(name), DOMAIN) or not is_left
 
     def _describe(self, blocking_network: BlockingNetwork) -> str:
         network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
@@ -302,7 +299,7 @@ class Chooser:
         """The nodes that could take the VM with this NIC; computed once per pass, and only to migrate."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
-            in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}
+            in_guest = {name for name, row in vmi.status.interfaces.items() if has_source(row, DOMAIN)}
             lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
             needs = node_needs(vmi, attachments=known, left_out=frozenset(lacking))
             self._candidates = find_candidates(nodes, source=vmi.node_name, needs=needs)
@@ -319,7 +316,7 @@ def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
 
 
 def _not_migratable(view: VmiView) -> str:
-    if is_live_migratable(view.vmi):
+    if view.vmi.is_migratable:
         return ""
     condition = view.vmi.status.condition(LIVE_MIGRATABLE)
     if not condition.status:
@@ -331,4 +328,4 @@ def _not_migratable(view: VmiView) -> str:
 def _reference(network: Network | None, view: VmiView) -> str:
     if network is None or not network.attachment:
         return ""
-    return "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))
+    return network.reference(namespace=view.vmi.key.namespace)
