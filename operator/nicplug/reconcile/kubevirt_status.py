@@ -303,23 +303,19 @@ class KubevirtStatus:
         log.info("status of the KubeVirt CR written", kubevirt=str(key))
 
     def _view(self, config: KubevirtConfig) -> KubevirtView:
+        controllers, nodes = self.caches.controllers, self.caches.nodes.all()
+        ready = controllers.ready_nodes()
         return KubevirtView(
             config=config,
             version=self.version,
             attachments=self.caches.attachments.known(()).knowledge,
             attachment_rule=self.caches.attachment_access().rule.rstrip(","),
-            coverage=self._coverage(),
-        )
-
-    def _coverage(self) -> Coverage:
-        controllers, nodes = self.caches.controllers, self.caches.nodes.all()
-        trusted = tuple(sorted(controllers.namespaces()))
-        ready = controllers.ready_nodes()
-        return Coverage(
-            nodes=len(nodes) if nodes is not None else None,
-            ready=sum(node.name in ready for node in nodes) if nodes is not None and ready is not None else None,
-            is_deployed=bool(controllers.controllers()),
-            trusted=trusted,
+            coverage=Coverage(
+                nodes=len(nodes) if nodes is not None else None,
+                ready=sum(node.name in ready for node in nodes) if nodes is not None and ready is not None else None,
+                is_deployed=bool(controllers.controllers()),
+                trusted=tuple(sorted(controllers.namespaces())),
+            ),
         )
 
     def _warn_once(self, event: str, **fields: str) -> None:
