@@ -37,7 +37,7 @@ from nicplug.model.operations import shortened
 from nicplug.model.requests import AddInterface, RemoveInterface
 from nicplug.plan.actions import Create, JsonPatch
 from nicplug.plan.nic.requested import Hint
-from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, in_order, patch_failed, read_failed
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, in_order
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 
 ADD_BLUE, REMOVE_BLUE = AddInterface(name="blue", network="blue-net"), RemoveInterface(name="blue")
@@ -444,42 +444,6 @@ class TestVmi:
         found = instance(owner_uid="the former VM")
         assert of_vmi(ADD_BLUE, found, machine(absent("blue"))).write is not None
         assert of_vmi(replace(ADD_BLUE, network="other"), found, machine(nic("blue"))).write is not None
-
-
-def _unable(why: str) -> tuple[int, str, str]:
-    return 500, "InternalError", f"Internal error occurred: unable {why}"
-
-
-class TestFailures:
-    """What is answered when the API server fails behind us."""
-
-    @pytest.mark.parametrize("endpoint", list(Endpoint))
-    def test_reading(self, endpoint: Endpoint) -> None:
-        answer = read_failed(endpoint, "a", "boom")
-        kind = "vm" if endpoint is Endpoint.VM else "vmi"
-        assert (answer.code, answer.reason) == (500, "InternalError")
-        assert answer.message == f"Internal error occurred: unable to retrieve {kind} [a]: boom"
-
-    @pytest.mark.parametrize(
-        ("endpoint", "subresource", "code", "wanted"),
-        [
-            (Endpoint.VM, "status", 422, (422, "Reason", "no")),
-            (Endpoint.VM, "status", 403, _unable("to patch vm status: no")),
-            (Endpoint.VM, "status", 0, _unable("to patch vm status: no")),
-            (Endpoint.VM, None, 422, (422, "Reason", "no")),
-            (Endpoint.VM, None, 403, _unable("to patch vm: no")),
-            (Endpoint.VM, None, 0, _unable("to patch vm: no")),
-            (Endpoint.VMI, None, 422, (422, "Reason", "no")),
-            (Endpoint.VMI, None, 403, (403, "Reason", "no")),
-            (Endpoint.VMI, None, 0, _unable("to patch vmi: no")),
-        ],
-    )
-    def test_writing(
-        self, endpoint: Endpoint, subresource: str | None, code: int, wanted: tuple[int, str, str]
-    ) -> None:
-        """What is passed on keeps its reason, by which clients tell errors apart."""
-        answer = patch_failed(endpoint, subresource=subresource, code=code, reason="Reason", message="no")
-        assert (answer.code, answer.reason, answer.message) == wanted
 
 
 def test_who_may_use_which_network_is_never_guessed() -> None:
