@@ -36,6 +36,7 @@ class KubevirtConfig:
 
     Attributes:
         generation: not compared: a change that no other member of this record shows has no effect.
+        default_binding: that of the pod network that a VMI without networks gets.
         binding_plugins: for each registered network binding plugin, its `networkAttachmentDefinition` as written,
             `<name>` or `<namespace>/<name>`; "" for none.
         workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
@@ -107,9 +108,14 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
         cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
-        default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
+        default_binding=Binding.MASQUERADE
+        if network.get("defaultNetworkInterface") == Binding.MASQUERADE
+        else Binding.BRIDGE,
         permits_pod_bridge=network.get("permitBridgeInterfaceOnPodNetwork") is not False,
-        rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
+        # LiveUpdate is KubeVirt's actual default, whatever the comment in its API says.
+        rollout_strategy=RolloutStrategy.STAGE
+        if configuration.get("vmRolloutStrategy") == RolloutStrategy.STAGE
+        else RolloutStrategy.LIVE_UPDATE,
         binding_plugins={
             name: text(mapping(plugin).get("networkAttachmentDefinition"))
             for name, plugin in mapping(network.get("binding")).items()
@@ -142,16 +148,6 @@ def _cpu_allocation_ratio(value: Any) -> int:
     """Return how many vCPUs share one CPU."""
     is_ratio = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return value if is_ratio else DEFAULT_CPU_ALLOCATION_RATIO
-
-
-def _default_binding(value: str) -> Binding:
-    """Return the binding of the pod network that is added to a VMI without networks; `bridge` unless configured."""
-    return Binding.MASQUERADE if value == Binding.MASQUERADE else Binding.BRIDGE
-
-
-def _rollout_strategy(value: str) -> RolloutStrategy:
-    """Return LiveUpdate unless it says Stage: KubeVirt's actual default, whatever the comment in its API says."""
-    return RolloutStrategy.STAGE if value == RolloutStrategy.STAGE else RolloutStrategy.LIVE_UPDATE
 
 
 def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:

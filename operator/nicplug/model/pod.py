@@ -107,8 +107,11 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
-    gated = _has_unpaused_gate(spec)
+    containers = objects(spec.get("containers"))
+    gated = any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
     unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
+    selector = mapping(spec.get("nodeSelector"))
+    cpu = {name: value for name, value in selector.items() if name.startswith(CPU_OF_GUEST_LABELS)}
     unready = _unready(status)
     return LauncherPod(
         key=PodKey(text(metadata.get("namespace")), text(metadata.get("name"))),
@@ -123,7 +126,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         migration_uid=text(labels.get(MIGRATION_JOB_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
-        cpu_selector=_cpu_selector(spec),
+        cpu_selector=freeze(cpu) if cpu else NULL,
         has_annotations=bool(annotations),
         target_ready=_text_or_none(annotations.get(MIGRATION_TARGET_READY_ANNOTATION)),
         made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
@@ -143,10 +146,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         unpaused=unpaused if gated else None,
         conditions=freeze(status.get("conditions")) if gated and unpaused is None else NULL,
         qos_class=text(status.get("qosClass")),
-        compute_image=next(
-            (text(item.get("image")) for item in objects(spec.get("containers")) if _is_compute(item)),
-            "",
-        ),
+        compute_image=next((text(item.get("image")) for item in containers if _is_compute(item)), ""),
     )
 
 
@@ -154,19 +154,8 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _cpu_selector(spec: Mapping[str, Any]) -> FrozenJson:
-    asked = {
-        name: value for name, value in mapping(spec.get("nodeSelector")).items() if name.startswith(CPU_OF_GUEST_LABELS)
-    }
-    return freeze(asked) if asked else NULL
-
-
 def _is_compute(container: Mapping[str, Any]) -> bool:
     return container.get("name") == COMPUTE_CONTAINER
-
-
-def _has_unpaused_gate(spec: Mapping[str, Any]) -> bool:
-    return any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
 
 
 def _unready(status: Mapping[str, Any]) -> tuple[UnreadyContainer, ...]:

@@ -106,7 +106,9 @@ class Together:
 def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
     """Answer several requests in order, each like `ask_vm`; one write records all that are to be recorded."""
     if len(requests) == 1:
-        return _alone(ask_vm(requests[0], name=name, evidence=evidence))
+        alone = ask_vm(requests[0], name=name, evidence=evidence)
+        only = alone.write if isinstance(alone.write, PatchStatus | PatchInterfaces) else None
+        return Together((replace(alone, write=None),), frozenset({0} if only is not None else ()), only)
     answers, recorded, first, last = [], set(), None, None
     for place, request in enumerate(requests):
         answer = _ask_vm(request, name=name, evidence=evidence, is_alone=False)
@@ -119,11 +121,6 @@ def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: E
         evidence = replace(evidence, vm=replace(evidence.vm, status_text=status))
     write = replace(first, wanted=last.wanted) if first is not None and last is not None else None
     return Together(tuple(answers), frozenset(recorded), write)
-
-
-def _alone(answer: Answer) -> Together:
-    write = answer.write if isinstance(answer.write, PatchStatus | PatchInterfaces) else None
-    return Together((replace(answer, write=None),), frozenset({0} if write is not None else ()), write)
 
 
 @planning_pass()

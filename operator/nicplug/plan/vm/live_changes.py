@@ -1,7 +1,5 @@
 """Actions that transfer changes between the template of a VM and its running VMI."""
 
-from typing import Any
-
 from nicplug.elided import aligned
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
@@ -61,16 +59,12 @@ def patch_placement(
     if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
     template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
-    changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
+    pairs = {member: aligned(template.get(member) or None, running.get(member) or None) for member in PLACEMENT_MEMBERS}
+    changed = [member for member, (wanted, present) in pairs.items() if wanted != present]
     if not changed:
         return None
     wanted = {member: template.get(member) or None for member in changed}
     return patch_members(PatchSpec, vmi, present=running, wanted=wanted, version=vmi.resource_version)
-
-
-def _differ(wanted: Any, running: Any) -> bool:
-    one, other = aligned(wanted or None, running or None)
-    return bool(one != other)
 
 
 # Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes are only applied with rollout strategy
