@@ -147,7 +147,7 @@ class App:
         connection = self._connection
         connection.watches.on_restored = self._on_watch_restored
         connection.direct.is_known = self.caches.knows
-        connection.direct.on_change = self.intake.hear_directly
+        connection.direct.on_change = self.intake.hear
         connection.listings.order = [watched.resource.plural for watched in watched_in(self.caches.mode)]
         connection.listings.take = self.intake.hear_listed
         connection.listings.on_again = self.intake.relisted.set

@@ -61,7 +61,8 @@ class SideWatches:
             spawn=partial(spawn, name="Multus's configuration"),
             later=asyncio.get_running_loop().call_later,
         )
-        caches.multus.on_change, caches.multus.on_namespaces = intake.isolation_changed, multus.adjust
+        caches.multus.on_change = partial(intake.attachments_changed, None)
+        caches.multus.on_namespaces = multus.adjust
         controllers = ControllerWatches(
             api=api, controllers=caches.controllers, spawn=partial(spawn, name="dynamic networks controllers")
         )

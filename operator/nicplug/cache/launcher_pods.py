@@ -15,8 +15,7 @@ from nicplug.model.keys import MigrationKey, PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import ControllerReference, mapping, text
 from nicplug.model.migration import Migration
 from nicplug.model.names import VMI_KIND
-from nicplug.model.pod import LauncherPod, parse_pod
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import LauncherPod, PodRecord, parse_pod
 from nicplug.model.vmi import VirtualMachineInstance
 
 

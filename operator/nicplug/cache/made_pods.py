@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from nicplug.model.keys import PodKey
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import PodRecord
 
 # Each is given time to be recorded. Two leaders at the same time create two at most; the third covers a lost answer.
 _MOST_UNRECORDED = 3

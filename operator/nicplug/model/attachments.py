@@ -98,21 +98,18 @@ def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime 
     """Parse a NAD from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     config = text(spec.get("config"))
-    elided = text(mapping(spec.get("config")).get(ELIDED))
+    elided, problem = text(mapping(spec.get("config")).get(ELIDED)), _problem(config)
+    named = text(json.loads(config).get("name")) if config.strip() and not problem else ""
     return AttachmentDefinition(
         key=AttachmentKey(text(metadata.get("namespace")), text(metadata.get("name"))),
         uid=text(metadata.get("uid")),
         resource_version=meta.resource_version(metadata),
-        problem="too large" if elided else _problem(config),
-        network_name=_network_name(config)[:_LONGEST_NAME] or text(metadata.get("name")),
+        problem="too large" if elided else problem,
+        network_name=named[:_LONGEST_NAME] or text(metadata.get("name")),
         digest=hashlib.sha256((elided or config).encode(errors="replace")).hexdigest()[:16],
         device=text(mapping(metadata.get("annotations")).get(RESOURCE_NAME_ANNOTATION))[:_LONGEST_DEVICE],
         changed_at=changed_at,
     )
-
-
-def _network_name(config: str) -> str:
-    return "" if _problem(config) or not config.strip() else text(json.loads(config).get("name"))
 
 
 def _problem(config: str) -> str:

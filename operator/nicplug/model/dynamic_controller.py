@@ -8,13 +8,12 @@ from typing import Any
 
 from nicplug.model import metadata as meta
 from nicplug.model import pod_conditions
+from nicplug.model.conditions import READY, Status
 from nicplug.model.keys import DaemonSetKey, PodKey
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.node import Node, fits_affinity, missing_labels, repelling_taints
 from nicplug.model.times import parse_time
 
-# A DaemonSet and its pods, reduced to what shows whether one of them works on a node.
-#
 # Source: Kubernetes `apps/v1`, and `pkg/controller/daemon/util` for what the DaemonSet controller adds to each pod: the
 # node it is for, and the tolerations.
 
@@ -110,8 +109,7 @@ def parse_daemon_set_pod(raw: Mapping[str, Any]) -> DaemonSetPod:
     """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     owner, name = meta.controller_reference(metadata), text(metadata.get("name"))
-    ready = pod_conditions.find(status, "Ready")
-    is_ready = ready is not None and ready.status == "True" and not meta.is_deleting(metadata)
+    is_ready = Status(status).is_true(READY) and not meta.is_deleting(metadata)
     return DaemonSetPod(
         key=PodKey(text(metadata.get("namespace")), name),
         uid=text(metadata.get("uid")),
@@ -160,9 +158,7 @@ def _deleted_at(metadata: Mapping[str, Any]) -> datetime | None:
 def _not_ready_since(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> datetime | None:
     if (deleted_at := _deleted_at(metadata)) is not None:
         return deleted_at
-    rows = (row for row in objects(status.get("conditions")) if row.get("type") == "Ready")
-    moments = (parse_time(row.get("lastTransitionTime")) for row in rows)
-    return next((moment for moment in moments if moment), None) or meta.creation_time(metadata)
+    return parse_time(Status(status).condition(READY).since) or meta.creation_time(metadata)
 
 
 def _trouble(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
@@ -175,8 +171,6 @@ def _trouble(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> str:
         return f"has no node: {unscheduled.reason}"
     return "has ended" if status.get("phase") in ("Succeeded", "Failed") else "is not ready"
 
-
-# The dynamic networks controller of Multus: how it is recognized, and whether it runs on the node of a VM.
 
 # As in its own manifests and those of the distributions.
 _IMAGE = "multus-dynamic-networks-controller"
@@ -258,8 +252,6 @@ def parse_controller_finder(raw: Mapping[str, Any]) -> ControllerFinder:
         match_labels={text(name): text(value) for name, value in labels.items()},
     )
 
-
-# What the DaemonSets and the pods of a dynamic networks controller show for one node.
 
 _BEST_FIRST = (
     ControllerState.READY,

@@ -7,9 +7,8 @@ from enum import StrEnum
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import LIVE_MIGRATABLE, is_true
 from nicplug.model.keys import DisruptionBudgetKey, VmiKey
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping, text
 from nicplug.model.names import (
     CREATED_BY_LABEL,
     KUBEVIRT_API_VERSION,
@@ -36,11 +35,6 @@ class EvictionStrategy(StrEnum):
 def parse_strategy(value: Any) -> EvictionStrategy | None:
     """Return the strategy; None if it is unset or unknown: the CRDs refuse unknown ones."""
     return EvictionStrategy(value) if value in tuple(EvictionStrategy) else None
-
-
-def reports_migratable(status: Mapping[str, Any]) -> bool:
-    """Report whether the condition `LiveMigratable` of a VMI status is True."""
-    return is_true(objects(status.get("conditions")), LIVE_MIGRATABLE)
 
 
 def is_protected(strategy: EvictionStrategy, *, is_migratable: bool) -> bool:

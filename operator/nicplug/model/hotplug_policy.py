@@ -86,23 +86,26 @@ class HotplugPolicy:
         return self.origins.get(name, "the default")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PolicyField:
     """One field of the policy.
 
     Attributes:
         name: its name in a HotplugPolicy and in the KubeVirt CR.
         annotation: its name on a VM or a VMI.
-        attribute: its name in `HotplugPolicy`.
-        values: the allowed values, for a sentence.
         read: parses a text; raises ValueError.
+        values: the allowed values, for a sentence.
     """
 
     name: str
     annotation: str
-    attribute: str
-    values: str
     read: Callable[[str], Any]
+    values: str
+
+    @property
+    def attribute(self) -> str:
+        """Its name in `HotplugPolicy`."""
+        return self.annotation.removeprefix(_DOMAIN).replace("-", "_")
 
 
 def _read_timeout(value: str) -> timedelta:
@@ -114,42 +117,17 @@ def _read_timeout(value: str) -> timedelta:
 
 _BOUNDS = f"{format_duration(SHORTEST_DYNAMIC_TIMEOUT)} to {format_duration(LONGEST_DYNAMIC_TIMEOUT)}"
 
-POLICY_FIELDS: tuple[PolicyField, ...] = (
+POLICY_FIELDS = (
+    PolicyField("dynamicPath", "nicplug.io/dynamic-path", DynamicPath, "Auto, Always or Never"),
     PolicyField(
-        name="dynamicPath",
-        annotation="nicplug.io/dynamic-path",
-        attribute="dynamic_path",
-        values="Auto, Always or Never",
-        read=DynamicPath,
+        "dynamicTimeout",
+        "nicplug.io/dynamic-timeout",
+        _read_timeout,
+        f"a duration of {_BOUNDS}, such as 10s or 1m30s",
     ),
-    PolicyField(
-        name="dynamicTimeout",
-        annotation="nicplug.io/dynamic-timeout",
-        attribute="dynamic_timeout",
-        values=f"a duration of {_BOUNDS}, such as 10s or 1m30s",
-        read=_read_timeout,
-    ),
-    PolicyField(
-        name="onFailure",
-        annotation="nicplug.io/on-failure",
-        attribute="on_failure",
-        values="Migrate, Hold or Rollback",
-        read=OnFailure,
-    ),
-    PolicyField(
-        name="migration",
-        annotation="nicplug.io/migration",
-        attribute="migration",
-        values="Allowed or Never",
-        read=MigrationPolicy,
-    ),
-    PolicyField(
-        name="removalPolicy",
-        annotation="nicplug.io/removal-policy",
-        attribute="removal_policy",
-        values="Explicit or Declarative",
-        read=RemovalPolicy,
-    ),
+    PolicyField("onFailure", "nicplug.io/on-failure", OnFailure, "Migrate, Hold or Rollback"),
+    PolicyField("migration", "nicplug.io/migration", MigrationPolicy, "Allowed or Never"),
+    PolicyField("removalPolicy", "nicplug.io/removal-policy", RemovalPolicy, "Explicit or Declarative"),
 )
 
 _DOMAIN = "nicplug.io/"
@@ -164,18 +142,6 @@ Overrides = tuple[tuple[str, str], ...]
 
 Some unknown annotations of nicplug's domain follow: a misspelt one would otherwise be ignored silently.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OverridingObject:
-    """A VM or a VMI whose annotations override the policy.
-
-    Attributes:
-        name: kind and name for a sentence: `VirtualMachine default/a`.
-    """
-
-    name: str
-    overrides: Overrides
 
 
 def parse_overrides(annotations: Mapping[str, Any]) -> Overrides:
@@ -269,24 +235,24 @@ def with_object(policy: HotplugPolicy, item: PolicyObject) -> HotplugPolicy:
     return replace(result, problems=(*result.problems, *item.problems))
 
 
-def overridden(policy: HotplugPolicy, objects: Iterable[OverridingObject]) -> HotplugPolicy:
+def overridden(policy: HotplugPolicy, objects: Mapping[str, Overrides]) -> HotplugPolicy:
     """Return the cluster's policy with the overrides of annotations.
 
     Args:
-        objects: the objects whose annotations count, the strongest last. None overrides `migration: Never` of the
-            cluster.
+        objects: the objects whose annotations count, by kind and name (`VirtualMachine default/a`), the strongest last.
+            None overrides `migration: Never` of the cluster.
     """
     fields = {item.annotation: item for item in POLICY_FIELDS}
-    result, sources = replace(policy, problems=()), tuple(objects)
+    result = replace(policy, problems=())
     owners: dict[tuple[str, str], list[str]] = {}
-    for source in sources:
-        for override in source.overrides:
-            owners.setdefault(override, []).append(source.name)
-    for source in sources:
-        where = {override: " and of ".join(reversed(owners[override])) for override in source.overrides}
+    for source, overrides in objects.items():
+        for override in overrides:
+            owners.setdefault(override, []).append(source)
+    for source, overrides in objects.items():
+        where = {override: " and of ".join(reversed(owners[override])) for override in overrides}
         known = [item for item in where if item[0] in fields]
         written = [
-            (fields[name], value, f"annotation {name} of {source.name}", f"annotation {name} of {where[name, value]}")
+            (fields[name], value, f"annotation {name} of {source}", f"annotation {name} of {where[name, value]}")
             for name, value in known
         ]
         result = _apply(result, written)

@@ -14,74 +14,64 @@ class ObjectKey:
         return f"{self.namespace}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class VmKey(ObjectKey):
     """Key of a VirtualMachine."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class VmiKey(ObjectKey):
     """Key of a VirtualMachineInstance."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class MigrationKey(ObjectKey):
     """Key of a VirtualMachineInstanceMigration."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class PodKey(ObjectKey):
     """Key of a launcher pod."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class RevisionKey(ObjectKey):
     """Key of a ControllerRevision of a VM."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class KubevirtKey(ObjectKey):
     """Key of a KubeVirt configuration object."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class ReportKey(ObjectKey):
     """Key of an InterfaceReport: the name is that of its VM, or of its bare VMI."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class AttachmentKey(ObjectKey):
     """Key of a network attachment definition."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class DaemonSetKey(ObjectKey):
     """Key of a DaemonSet."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class DisruptionBudgetKey(ObjectKey):
     """Key of a PodDisruptionBudget."""
 
-    __str__ = ObjectKey.__str__
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)

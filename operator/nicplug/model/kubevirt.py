@@ -37,23 +37,14 @@ class RolloutStrategy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BindingPlugin:
-    """A registered network binding plugin.
-
-    Attributes:
-        attachment: `networkAttachmentDefinition` as written, `<name>` or `<namespace>/<name>`; "" for none.
-    """
-
-    name: str
-    attachment: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KubevirtConfig:
     """The parts of one KubeVirt CR that configure nicplug.
 
     Attributes:
         generation: not compared: a change that no other member of this record shows has no effect.
+        default_binding: that of the pod network that a VMI without networks gets.
+        binding_plugins: for each registered network binding plugin, its `networkAttachmentDefinition` as written,
+            `<name>` or `<namespace>/<name>`; "" for none.
         workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
         workload_update_methods: `workloadUpdateMethods`; empty if unset.
         version: the version of KubeVirt that reports this CR's status; "" if none does.
@@ -80,7 +71,7 @@ class KubevirtConfig:
     default_binding: Binding
     permits_pod_bridge: bool
     rollout_strategy: RolloutStrategy
-    binding_plugins: tuple[BindingPlugin, ...]
+    binding_plugins: Mapping[str, str]
     cpu_allocation_ratio: int
     workload_update_allows: bool
     workload_update_methods: tuple[str, ...] = ()
@@ -96,10 +87,6 @@ class KubevirtConfig:
     eviction_strategy: EvictionStrategy
     observed_version: str
     companion: CompanionPolicy = field(default_factory=CompanionPolicy)
-
-    def binding_plugin(self, name: str) -> BindingPlugin | None:
-        """Return the plugin registered under that name."""
-        return next((plugin for plugin in self.binding_plugins if plugin.name == name), None)
 
     @property
     def stages_changes(self) -> bool:
@@ -135,10 +122,18 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         feature_gates=frozenset(map(text, sequence(developer.get("featureGates")))),
         disabled_feature_gates=frozenset(map(text, sequence(developer.get("disabledFeatureGates")))),
         cpu_allocation_ratio=_cpu_allocation_ratio(developer.get("cpuAllocationRatio")),
-        default_binding=_default_binding(text(network.get("defaultNetworkInterface"))),
+        default_binding=Binding.MASQUERADE
+        if network.get("defaultNetworkInterface") == Binding.MASQUERADE
+        else Binding.BRIDGE,
         permits_pod_bridge=network.get("permitBridgeInterfaceOnPodNetwork") is not False,
-        rollout_strategy=_rollout_strategy(text(configuration.get("vmRolloutStrategy"))),
-        binding_plugins=_binding_plugins(mapping(network.get("binding"))),
+        # LiveUpdate is KubeVirt's actual default, whatever the comment in its API says.
+        rollout_strategy=RolloutStrategy.STAGE
+        if configuration.get("vmRolloutStrategy") == RolloutStrategy.STAGE
+        else RolloutStrategy.LIVE_UPDATE,
+        binding_plugins={
+            name: text(mapping(plugin).get("networkAttachmentDefinition"))
+            for name, plugin in mapping(network.get("binding")).items()
+        },
         workload_update_allows=_workload_update_allows(mapping(spec.get("workloadUpdateStrategy"))),
         workload_update_methods=tuple(
             map(text, sequence(mapping(spec.get("workloadUpdateStrategy")).get("workloadUpdateMethods")))
@@ -181,27 +176,10 @@ def _cpu_allocation_ratio(value: Any) -> int:
     return value if is_ratio else DEFAULT_CPU_ALLOCATION_RATIO
 
 
-def _default_binding(value: str) -> Binding:
-    """Return the binding of the pod network that is added to a VMI without networks; `bridge` unless configured."""
-    return Binding.MASQUERADE if value == Binding.MASQUERADE else Binding.BRIDGE
-
-
-def _rollout_strategy(value: str) -> RolloutStrategy:
-    """Return LiveUpdate unless it says Stage: KubeVirt's actual default, whatever the comment in its API says."""
-    return RolloutStrategy.STAGE if value == RolloutStrategy.STAGE else RolloutStrategy.LIVE_UPDATE
-
-
 def _workload_update_allows(strategy: Mapping[str, Any]) -> bool:
     """Report whether migrations are allowed. Unset allows them, unlike KubeVirt; [] does not (docs/differences.md)."""
     methods = strategy.get("workloadUpdateMethods")
     return methods is None or "LiveMigrate" in sequence(methods)
-
-
-def _binding_plugins(registered: Mapping[str, Any]) -> tuple[BindingPlugin, ...]:
-    return tuple(
-        BindingPlugin(name=name, attachment=text(mapping(plugin).get("networkAttachmentDefinition")))
-        for name, plugin in sorted(registered.items())
-    )
 
 
 # The other controller that may report the status of a KubeVirt CR: KubeVirt's virt-operator, recognized by what it

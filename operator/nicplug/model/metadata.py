@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from nicplug.elided import STORED_BYTES, may_have_elided
 from nicplug.model.times import parse_time
@@ -93,36 +93,17 @@ def resource_version(metadata: Mapping[str, Any]) -> int:
     return int(version) if version.isdecimal() else 0
 
 
-class Versioned(Protocol):
-    """A record of an object whose API server counts the changes of its spec."""
-
-    @property
-    def uid(self) -> str:
-        """Identifies the object among those that have had its name."""
-        ...
-
-    @property
-    def generation(self) -> int:
-        """How often its spec has changed."""
-        ...
-
-    @property
-    def stored_bytes(self) -> int:
-        """Its size in the API if it is large; otherwise 0."""
-        ...
-
-
-def has_same_spec(raw: Mapping[str, Any], known: Versioned, *, texts: Iterable[str]) -> bool:
-    """Report whether the object has the spec of that record: the API server counts every change of a spec.
+def has_same_spec(raw: Mapping[str, Any], *, uid: str, generation_: int, bytes_: int, texts: Iterable[str]) -> bool:
+    """Report whether the object has the spec of a record: the API server counts every change of a spec.
 
     A change of the status can change which parts of a large object are elided; such a spec is parsed again.
 
     Args:
-        texts: the spec of the record.
+        uid, generation_, bytes_, texts: those of the record; the texts are its spec.
     """
     metadata = mapping(raw.get("metadata"))
-    is_small = not stored_bytes(raw) and not known.stored_bytes and not any(map(may_have_elided, texts))
-    return is_small and 0 < generation(metadata) == known.generation and text(metadata.get("uid")) == known.uid
+    is_small = not stored_bytes(raw) and not bytes_ and not any(map(may_have_elided, texts))
+    return is_small and 0 < generation(metadata) == generation_ and text(metadata.get("uid")) == uid
 
 
 def generation(metadata: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """A VirtualMachineInstanceMigration, and what a VMI's status says about its current or last migration."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
@@ -21,7 +21,7 @@ from nicplug.model.names import (
     WORKLOAD_UPDATE_ANNOTATION,
     WORKLOAD_UPDATE_PREFIX,
 )
-from nicplug.model.pod_record import TARGET_POD_MEMBER, PodRecord, parse_record
+from nicplug.model.pod import TARGET_POD_MEMBER, PodRecord, parse_record
 from nicplug.model.times import format_time, parse_time
 
 # Which target pods of a migration were replaced before the hand-off: nicplug's own member `targetPodRenewal` of its
@@ -49,8 +49,7 @@ class TargetRenewal:
 
     def without(self, uid: str) -> "TargetRenewal":
         """Return the renewal without a pod that the VM was handed off to after all."""
-        kept = tuple(record for record in self.replaced if record.uid != uid)
-        return TargetRenewal(count=self.count, waiting_since=self.waiting_since, replaced=kept)
+        return replace(self, replaced=tuple(record for record in self.replaced if record.uid != uid))
 
     def to_row(self) -> dict[str, Any]:
         """Return the member of the status."""
@@ -64,18 +63,13 @@ def parse_target_renewal(status: Mapping[str, Any], *, namespace: str, migration
     row = mapping(status.get(TARGET_RENEWAL_MEMBER))
     if not row:
         return _NONE
-    count = row.get("count")
+    count, rows = row.get("count"), objects(row.get("replacedPods"))[-_LONGEST_RECORD:]
+    records = (parse_record(item, namespace=namespace, migration_uid=migration_uid) for item in rows)
     return TargetRenewal(
         count=count if isinstance(count, int) and not isinstance(count, bool) else 0,
         waiting_since=parse_time(row.get("waitingSince")),
-        replaced=tuple(_records(objects(row.get("replacedPods")), namespace=namespace, migration_uid=migration_uid)),
+        replaced=tuple(record for record in records if record is not None),
     )
-
-
-def _records(rows: Iterable[Mapping[str, Any]], *, namespace: str, migration_uid: str) -> Iterable[PodRecord]:
-    for row in list(rows)[-_LONGEST_RECORD:]:
-        if (record := parse_record(row, namespace=namespace, migration_uid=migration_uid)) is not None:
-            yield record
 
 
 _NONE = TargetRenewal()

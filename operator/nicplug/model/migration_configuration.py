@@ -6,8 +6,6 @@ from typing import Any
 
 from nicplug.model.frozen_json import FrozenJson, freeze
 
-# The configuration of a live migration, as its node agents read it.
-#
 # Source: KubeVirt 1.9 `api/core/v1/types.go` (`MigrationConfiguration`), `pkg/virt-config/configuration.go`.
 
 _DEFAULTS: Mapping[str, Any] = {
@@ -31,8 +29,6 @@ def migration_configuration(configured: Mapping[str, Any]) -> FrozenJson:
     """Return `spec.configuration.migrations` of the KubeVirt CR, merged over the defaults."""
     return freeze({**_DEFAULTS, **{name: value for name, value in configured.items() if value is not None}})
 
-
-# How many migrations may run at a time: KubeVirt's limits, and nicplug's own for the target node.
 
 CLUSTER_LIMIT = "parallelMigrationsPerCluster"
 OUTBOUND_LIMIT = "parallelOutboundMigrationsPerNode"

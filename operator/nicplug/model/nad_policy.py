@@ -1,7 +1,6 @@
 """Which namespaces' network attachment definitions (NADs) a VM may use: nicplug's policy, and what Multus enforces."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +8,7 @@ from typing import Any
 
 from nicplug.model.keys import AttachmentKey, ObjectKey
 from nicplug.model.metadata import mapping, quoted, text
+from nicplug.model.trusted_namespaces import parse_names
 
 # What Multus enforces between namespaces when it sets up a pod, according to the ConfigMap of its daemon.
 #
@@ -155,15 +155,12 @@ def _nothing_found(configs: Mapping[str, MultusConfig | None], unreadable: froze
     return f"ConfigMap {MULTUS_CONFIG_MAP} {' and '.join(shown)}"
 
 
-# Which namespaces' network attachment definitions (NADs) a VM may use.
-#
 # The cluster admin sets `nadPolicy` and `sharedNamespaces` in the KubeVirt CR. No annotation overrides them: the owner
 # of a VM cannot grant it a network.
 
 _PATH = "spec.configuration.network.hotplug"
 _MOST_NAMES = 64
 _NAMES_LISTED = 8
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAMES_REMEDY = f"write a list of at most {_MOST_NAMES} names of namespaces, such as [default]"
 
 
@@ -243,70 +240,58 @@ def parse_nad_rules(block: Mapping[str, Any], *, where: str) -> NadRules:
         block: `spec.configuration.network.hotplug`.
         where: the object, for sentences: `KubeVirt CR kubevirt/kubevirt`.
     """
-    policy, origin, problems = _policy(block.get("nadPolicy"), where=where)
-    shared, more = _shared(block.get("sharedNamespaces"), where=where)
-    unused = () if more else _unused(policy, shared, origin=origin, where=where)
-    must_read, wrong = _must_read(block.get("requireNadAccess"), where=where)
+    names = ("nadPolicy", "sharedNamespaces", "requireNadAccess")
+    written = [block.get(name) for name in names]
+    origins = [f"{_PATH}.{name} of {where}" for name in names]
+    policy, problems = _policy(written[0], origin=origins[0])
+    shared, more = _shared(written[1], origin=origins[1])
+    must_read, wrong = _must_read(written[2], origin=origins[2])
+    shown = [_DEFAULT_ORIGIN if value is None else name for value, name in zip(written, origins, strict=True)]
+    unused = () if more else _unused(policy, shared, policy_origin=shown[0], origin=origins[1])
     return NadRules(
         policy=policy,
         shared=shared,
-        origin=origin,
-        shared_origin=_origin(block, "sharedNamespaces", where=where),
+        origin=shown[0],
+        shared_origin=shown[1],
         requester_must_read=must_read,
-        access_origin=_origin(block, "requireNadAccess", where=where),
+        access_origin=shown[2],
         problems=(*problems, *more, *unused, *wrong),
     )
 
 
-def _origin(block: Mapping[str, Any], name: str, *, where: str) -> str:
-    return _DEFAULT_ORIGIN if block.get(name) is None else f"{_PATH}.{name} of {where}"
-
-
-def _must_read(value: Any, *, where: str) -> tuple[bool, tuple[str, ...]]:
+def _must_read(value: Any, *, origin: str) -> tuple[bool, tuple[str, ...]]:
     if value is None or isinstance(value, bool):
         return value is True, ()
-    origin = f"{_PATH}.requireNadAccess of {where}"
     return True, (f"{origin} is {quoted(value)}, and counts as true: write true or false",)
 
 
-def _policy(value: Any, *, where: str) -> tuple[NadPolicy, str, tuple[str, ...]]:
+def _policy(value: Any, *, origin: str) -> tuple[NadPolicy, tuple[str, ...]]:
     if value is None:
-        return DEFAULT_NAD_POLICY, _DEFAULT_ORIGIN, ()
-    origin = f"{_PATH}.nadPolicy of {where}"
+        return DEFAULT_NAD_POLICY, ()
     try:
-        return NadPolicy(value if isinstance(value, str) else ""), origin, ()
+        return NadPolicy(value if isinstance(value, str) else ""), ()
     except ValueError:
         problem = f"{origin} is {quoted(value)}, and counts as SameNamespace: write Multus, SameNamespace or Any"
-        return NadPolicy.SAME_NAMESPACE, origin, (problem,)
+        return NadPolicy.SAME_NAMESPACE, (problem,)
 
 
-def _shared(value: Any, *, where: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _shared(value: Any, *, origin: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if value is None:
         return DEFAULT_SHARED_NAMESPACES, ()
-    origin = f"{_PATH}.sharedNamespaces of {where}"
     if not isinstance(value, list):
         return (), (f"{origin} is {quoted(value)}, so no namespace is shared: {_NAMES_REMEDY}",)
-    listed = value[:_MOST_NAMES]
-    wrong = [item for item in listed if not _is_name(item)]
-    problems = [f"{origin} lists {quoted(item)}, which has no effect: {_NAMES_REMEDY}" for item in wrong]
-    if len(value) > _MOST_NAMES:
-        problems.append(f"{origin} lists {len(value)} names, of which the first {_MOST_NAMES} count: {_NAMES_REMEDY}")
-    return tuple(dict.fromkeys(item for item in listed if _is_name(item))), tuple(problems)
+    return parse_names(value, most=_MOST_NAMES, origin=origin, remedy=_NAMES_REMEDY)
 
 
-def _unused(policy: NadPolicy, shared: tuple[str, ...], *, origin: str, where: str) -> tuple[str, ...]:
+def _unused(policy: NadPolicy, shared: tuple[str, ...], *, policy_origin: str, origin: str) -> tuple[str, ...]:
     """Return why `sharedNamespaces` has no effect, as a sentence; the default needs none."""
     if policy is NadPolicy.SAME_NAMESPACE or shared == DEFAULT_SHARED_NAMESPACES:
         return ()
     unless = " unless Multus's configuration cannot be read" if policy is NadPolicy.MULTUS else ""
     return (
-        f"{_PATH}.sharedNamespaces of {where} has no effect under nadPolicy {policy} ({origin}){unless}: "
+        f"{origin} has no effect under nadPolicy {policy} ({policy_origin}){unless}: "
         "set nadPolicy to SameNamespace, or remove sharedNamespaces",
     )
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 def attachment_access(rules: NadRules, multus: MultusFindings) -> AttachmentAccess:

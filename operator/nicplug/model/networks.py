@@ -11,8 +11,6 @@ from nicplug.model.frozen_json import FrozenJson, freeze, read, thaw
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.per_pass import once_per_pass
 
-# MAC addresses in the notations that KubeVirt's admission accepts.
-
 _DOTTED = re.compile(r"^[0-9a-fA-F]{4}([.][0-9a-fA-F]{4}){2}$")
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 from nicplug.model.networks import Interface, Network, split_attachment
 
-# Names of the interfaces inside a launcher pod.
-#
 # Source: KubeVirt `pkg/network/namescheme`: hashed names since 1.0, ordinal ones on older pods.
 
 PRIMARY_POD_INTERFACE = "eth0"
@@ -79,12 +77,7 @@ def element_of(*, interface: Interface, network: Network, pod_interface: str, na
 
 
 def plugin_element(*, attachment: str, namespace: str, network_name: str, pod_interface: str) -> Element:
-    """Return the element that runs a binding plugin's CNI for a network of the VMI; it names the network to the plugin.
-
-    Args:
-        attachment: that of the plugin, as registered.
-        namespace: namespace of the VMI.
-    """
+    """Return the element that runs a binding plugin's CNI for a network of the VMI; it tells the plugin its name."""
     attachment_namespace, name = split_attachment(attachment, namespace=namespace)
     return {
         "name": name,

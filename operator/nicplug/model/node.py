@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import find_condition
+from nicplug.model.conditions import READY, Status
 from nicplug.model.frozen_json import FrozenJson, freeze, shared
 from nicplug.model.metadata import mapping, objects, sequence, text
 from nicplug.model.quantity import parse_quantity
 
-# The members of a VMI spec that determine where its pods may run.
-
 PLACEMENT_MEMBERS = ("affinity", "nodeSelector", "tolerations")
+"""The members of a VMI spec that determine where its pods may run."""
 
 
 def parse_placement(spec: Mapping[str, Any]) -> FrozenJson:
@@ -20,8 +19,6 @@ def parse_placement(spec: Mapping[str, Any]) -> FrozenJson:
     return shared(freeze({member: value for member in PLACEMENT_MEMBERS if (value := spec.get(member))}))
 
 
-# A Node, reduced to what determines where a VM can run. Omits what changes with each heartbeat.
-#
 # Source: Kubernetes `core/v1`; resources with a domain in their name belong to device plugins.
 
 
@@ -61,7 +58,7 @@ class Node:
 def parse_node(raw: Mapping[str, Any]) -> Node:
     """Parse a Node from the API."""
     metadata, spec, status = mapping(raw.get("metadata")), mapping(raw.get("spec")), mapping(raw.get("status"))
-    ready = find_condition(objects(status.get("conditions")), "Ready")
+    allocatable = mapping(status.get("allocatable"))
     return Node(
         name=text(metadata.get("name")),
         uid=text(metadata.get("uid")),
@@ -69,22 +66,15 @@ def parse_node(raw: Mapping[str, Any]) -> Node:
         deleting=meta.is_deleting(metadata),
         labels={text(name): text(value) for name, value in mapping(metadata.get("labels")).items()},
         is_schedulable=spec.get("unschedulable") is not True,
-        is_ready=ready is not None and ready.get("status") == "True",
-        taints=tuple(_taint(item) for item in objects(spec.get("taints"))),
-        devices=_devices(mapping(status.get("allocatable"))),
+        is_ready=Status(status).is_true(READY),
+        taints=tuple(
+            Taint(key=text(item.get("key")), value=text(item.get("value")), effect=text(item.get("effect")))
+            for item in objects(spec.get("taints"))
+        ),
+        devices=frozenset(name for name, amount in allocatable.items() if "/" in name and parse_quantity(amount)),
     )
 
 
-def _taint(raw: Mapping[str, Any]) -> Taint:
-    return Taint(key=text(raw.get("key")), value=text(raw.get("value")), effect=text(raw.get("effect")))
-
-
-def _devices(allocatable: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(name for name, amount in allocatable.items() if "/" in name and parse_quantity(amount))
-
-
-# Whether a pod's node selector, required node affinity and tolerations fit a node.
-#
 # Anything unknown (an operator of a later Kubernetes, text instead of a list) counts as fitting: the scheduler decides
 # in the end, and nicplug must not refuse what the scheduler would accept.
 #

@@ -10,8 +10,6 @@ from nicplug.model.attachments import Attached, parse_attached
 from nicplug.model.metadata import mapping, sequence, text
 from nicplug.model.times import format_micro_time, parse_time
 
-# A message says what happened and why, a remedy what the user can do: two fields of a record, one text elsewhere.
-
 _LONGEST = 80
 
 

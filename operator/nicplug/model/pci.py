@@ -9,8 +9,6 @@ from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.networks import Interface
 from nicplug.model.quantity import parse_bytes
 
-# `status.pciBudget` of a VMI: the PCI slots for NICs of its guest, and how they are used.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PciBudget:

@@ -1,4 +1,4 @@
-"""A launcher pod, reduced to what nicplug reads."""
+"""A launcher pod, reduced to what nicplug reads, and the record of those that nicplug created."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -107,8 +107,11 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
     """Parse a pod from the API."""
     metadata, spec, status = (mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     annotations, labels = mapping(metadata.get("annotations")), mapping(metadata.get("labels"))
-    gated = _has_unpaused_gate(spec)
+    containers = objects(spec.get("containers"))
+    gated = any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
     unpaused = pod_conditions.find(status, UNPAUSED_CONDITION)
+    selector = mapping(spec.get("nodeSelector"))
+    cpu = {name: value for name, value in selector.items() if name.startswith(CPU_OF_GUEST_LABELS)}
     unready = _unready(status)
     return LauncherPod(
         key=PodKey(text(metadata.get("namespace")), text(metadata.get("name"))),
@@ -123,7 +126,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         migration_uid=text(labels.get(MIGRATION_JOB_LABEL)),
         phase=text(status.get("phase")),
         node_name=text(spec.get("nodeName")),
-        cpu_selector=_cpu_selector(spec),
+        cpu_selector=freeze(cpu) if cpu else NULL,
         has_annotations=bool(annotations),
         target_ready=_text_or_none(annotations.get(MIGRATION_TARGET_READY_ANNOTATION)),
         made_with=text(annotations.get(POD_SPEC_ANNOTATION)),
@@ -143,10 +146,7 @@ def parse_pod(raw: Mapping[str, Any]) -> LauncherPod:
         unpaused=unpaused if gated else None,
         conditions=freeze(status.get("conditions")) if gated and unpaused is None else NULL,
         qos_class=text(status.get("qosClass")),
-        compute_image=next(
-            (text(item.get("image")) for item in objects(spec.get("containers")) if _is_compute(item)),
-            "",
-        ),
+        compute_image=next((text(item.get("image")) for item in containers if _is_compute(item)), ""),
     )
 
 
@@ -154,19 +154,8 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _cpu_selector(spec: Mapping[str, Any]) -> FrozenJson:
-    asked = {
-        name: value for name, value in mapping(spec.get("nodeSelector")).items() if name.startswith(CPU_OF_GUEST_LABELS)
-    }
-    return freeze(asked) if asked else NULL
-
-
 def _is_compute(container: Mapping[str, Any]) -> bool:
     return container.get("name") == COMPUTE_CONTAINER
-
-
-def _has_unpaused_gate(spec: Mapping[str, Any]) -> bool:
-    return any(gate.get("conditionType") == UNPAUSED_CONDITION for gate in objects(spec.get("readinessGates")))
 
 
 def _unready(status: Mapping[str, Any]) -> tuple[UnreadyContainer, ...]:
@@ -191,3 +180,58 @@ def _is_down(status: Mapping[str, Any]) -> bool:
         _is_compute(container) and mapping(container.get("state")).get("terminated") is not None
         for container in objects(status.get("containerStatuses"))
     )
+
+
+# The record, by uid, in the status of the VMI and of its migrations: nicplug's own members `launcherPods` and
+# `targetPod`. Any client that creates pods chooses their names, labels and owners; only nicplug and the node agents
+# write these statuses, and no uid is ever reused (docs/adr/0019).
+
+LAUNCHER_PODS_MEMBER = "launcherPods"
+TARGET_POD_MEMBER = "targetPod"
+# A VMI has two pods while it migrates. Only a status that another client wrote has more.
+_LONGEST_RECORD = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodRecord:
+    """One pod that nicplug created.
+
+    Attributes:
+        migration_uid: uid of the migration that it was created for; "" for the pod that starts the guest.
+        is_replaced: True if another target pod replaces it, and the VM never migrates to it.
+    """
+
+    key: PodKey
+    uid: str
+    migration_uid: str = ""
+    is_replaced: bool = False
+
+    def to_row(self) -> dict[str, str]:
+        """Return the entry of `launcherPods`."""
+        row = {"name": self.key.name, "uid": self.uid}
+        return {**row, "migrationUid": self.migration_uid} if self.migration_uid else row
+
+
+def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[PodRecord, ...] | None:
+    """Return the record in a VMI's status; None if no version of nicplug that keeps one has written it."""
+    rows = objects(status.get(LAUNCHER_PODS_MEMBER))[:_LONGEST_RECORD]
+    found = tuple(parse_record(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
+    return tuple(record for record in found if record is not None) or None
+
+
+def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+    """Return the record in a migration's status."""
+    return parse_record(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
+
+
+def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
+    """Return the uids in KubeVirt's `activePods`."""
+    return frozenset(mapping(status.get("activePods")))
+
+
+def parse_record(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
+    """Parse one record; None if name or uid is missing."""
+    name, uid = text(row.get("name")), text(row.get("uid"))
+    if not name or not uid:
+        return None
+    return PodRecord(key=PodKey(namespace, name), uid=uid, migration_uid=migration_uid)

@@ -154,10 +154,10 @@ class StateChangeRequest:
     """
 
     action: StateChange
-    vmi_uid: str
-    is_paused: bool
-    is_rerun: bool
     raw: FrozenJson
+    vmi_uid: str = ""
+    is_paused: bool = False
+    is_rerun: bool = False
 
     def to_row(self) -> Any:
         """Return the row of the status."""
@@ -179,13 +179,10 @@ def unreadable_requests(value: Any) -> tuple[str, ...]:
 def _parse_state_change(row: Mapping[str, Any]) -> StateChangeRequest | None:
     action, uid, data = row.get("action"), text(row.get("uid")), mapping(row.get("data"))
     if action == StateChange.STOP and uid:
-        return StateChangeRequest(
-            action=StateChange.STOP, vmi_uid=uid, is_paused=False, is_rerun=False, raw=freeze(row)
-        )
+        return StateChangeRequest(action=StateChange.STOP, vmi_uid=uid, raw=freeze(row))
     if action == StateChange.START:
         return StateChangeRequest(
             action=StateChange.START,
-            vmi_uid="",
             is_paused=data.get("paused") == "true",
             is_rerun=data.get(_MADE_BY) == _RERUN_ON_FAILURE,
             raw=freeze(row),

@@ -9,17 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.metadata import mapping, text
+from nicplug.model.names import INSTALLED_LABEL, MANAGED_BY_LABEL
 from nicplug.model.times import parse_time
 
 NICPLUG_LEASE = "nicplug-operator"
 VIRT_CONTROLLER_LEASE = "virt-controller"
 VIRT_CONTROLLER_DEPLOYMENT, VIRT_CONTROLLER_SELECTOR = "virt-controller", "kubevirt.io=virt-controller"
 LEASES = (VIRT_CONTROLLER_LEASE, NICPLUG_LEASE)
-NAME_LABEL = "app.kubernetes.io/name"
 # KubeVirt renews after 10 s at most. Clocks differ, and a controller that has just ended must not block the next one
 # for long.
 FRESH = timedelta(minutes=1)
-_MANAGED_BY = "app.kubernetes.io/managed-by"
 _OF_VIRT_OPERATOR = ("kubevirt.io", "operator.kubevirt.io")
 
 
@@ -51,12 +50,7 @@ class Rival:
 
 
 def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime) -> list[Rival]:
-    """Return the holders that renew a Lease of either name in any namespace, except nicplug's own Lease.
-
-    Args:
-        namespace: nicplug's own.
-        now: current time, UTC.
-    """
+    """Return the holders that renew a Lease of either name in any namespace, except nicplug's own Lease."""
     found = []
     for lease in leases:
         metadata, spec = mapping(lease.get("metadata")), mapping(lease.get("spec"))
@@ -72,6 +66,6 @@ def rivals(leases: Iterable[Mapping[str, Any]], *, namespace: str, now: datetime
 def is_kubevirts_own(definition: Mapping[str, Any]) -> bool:
     """Report whether KubeVirt's virt-operator installed the CRD and reconciles it."""
     labels = mapping(mapping(definition.get("metadata")).get("labels"))
-    if labels.get(NAME_LABEL) == "nicplug":
+    if labels.get(INSTALLED_LABEL) == "nicplug":
         return False
-    return labels.get(_MANAGED_BY) == "virt-operator" or any(key in labels for key in _OF_VIRT_OPERATOR)
+    return labels.get(MANAGED_BY_LABEL) == "virt-operator" or any(key in labels for key in _OF_VIRT_OPERATOR)

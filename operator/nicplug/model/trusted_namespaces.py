@@ -5,6 +5,7 @@ create objects in it. The cluster admin defines which namespaces those are.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +58,20 @@ def parse_trusted_namespaces(value: Any, *, where: str) -> TrustedNamespaces:
     if not isinstance(value, list):
         problem = f"{origin} is {quoted(value)}, and has no effect: {_REMEDY}"
         return TrustedNamespaces(problems=(problem,))
-    names = tuple(dict.fromkeys(item for item in value[:MOST_TRUSTED] if _is_name(item)))
-    wrong = [item for item in value[:MOST_TRUSTED] if not _is_name(item)]
-    problems = [f"{origin} lists {quoted(item)}, which has no effect: {_REMEDY}" for item in wrong]
-    if len(value) > MOST_TRUSTED:
-        problems.append(f"{origin} lists {len(value)} names, of which only the first {MOST_TRUSTED} count: {_REMEDY}")
-    return TrustedNamespaces(names=names, is_default=False, problems=tuple(problems))
+    names, problems = parse_names(value, most=MOST_TRUSTED, origin=origin, remedy=_REMEDY)
+    return TrustedNamespaces(names=names, is_default=False, problems=problems)
+
+
+def parse_names(
+    value: Sequence[Any], *, most: int, origin: str, remedy: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names of namespaces in a list, and a sentence for each entry that has no effect."""
+    listed = value[:most]
+    wrong = [item for item in listed if not _is_name(item)]
+    problems = [f"{origin} lists {quoted(item)}, which has no effect: {remedy}" for item in wrong]
+    if len(value) > most:
+        problems.append(f"{origin} lists {len(value)} names, of which only the first {most} count: {remedy}")
+    return tuple(dict.fromkeys(item for item in listed if _is_name(item))), tuple(problems)
 
 
 def _is_name(value: Any) -> bool:

@@ -2,8 +2,6 @@
 
 import re
 
-# The versions that the processes report.
-#
 # `gitVersion` of the aggregated API is that of the KubeVirt release whose requests the API accepts, with nicplug's own
 # as build metadata, as distributions of Kubernetes name theirs (`v1.30.2+k3s1`). KubeVirt's virtctl compares its major
 # and minor version with its own after every command that fails, and warns if they differ
@@ -16,11 +14,7 @@ _OURS = "+nicplug."
 
 
 def served_version(version: str) -> str:
-    """Return the `gitVersion` to serve.
-
-    Args:
-        version: nicplug's.
-    """
+    """Return the `gitVersion` to serve."""
     # Semantic versions have one plus sign: that of a local build becomes a dot.
     return f"v{KUBEVIRT_API}{_OURS}{version.replace('+', '.')}"
 

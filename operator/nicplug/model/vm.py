@@ -106,7 +106,7 @@ def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> 
         finalizers=meta.finalizers(metadata),
         run_strategy=_run_strategy(spec),
         template=same.template if same else shared(freeze(template)),
-        rest_of_spec=same.rest_of_spec if same else freeze(_without_template(spec)),
+        rest_of_spec=same.rest_of_spec if same else freeze({name: spec[name] for name in spec.keys() - {"template"}}),
         interfaces=same.interfaces if same else parse_interfaces(vmi_spec),
         networks=same.networks if same else parse_networks(vmi_spec),
         overrides=parse_overrides(mapping(metadata.get("annotations"))),
@@ -117,11 +117,8 @@ def parse_vm(raw: Mapping[str, Any], *, known: VirtualMachine | None = None) -> 
 
 
 def _has_same_spec(raw: Mapping[str, Any], known: VirtualMachine) -> bool:
-    return meta.has_same_spec(raw, known, texts=(known.template, known.rest_of_spec))
-
-
-def _without_template(spec: Mapping[str, Any]) -> dict[str, Any]:
-    return {member: value for member, value in spec.items() if member != "template"}
+    texts = (known.template, known.rest_of_spec)
+    return meta.has_same_spec(raw, uid=known.uid, generation_=known.generation, bytes_=known.stored_bytes, texts=texts)
 
 
 def _run_strategy(spec: Mapping[str, Any]) -> RunStrategy:

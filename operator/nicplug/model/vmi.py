@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import Any
 
 from nicplug.model import metadata as meta
-from nicplug.model.conditions import Status
-from nicplug.model.eviction import EvictionStrategy, parse_strategy, reports_migratable
+from nicplug.model.conditions import LIVE_MIGRATABLE, Status
+from nicplug.model.eviction import EvictionStrategy, parse_strategy
 from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
 from nicplug.model.interface_status import InterfaceRow, rows_by_name
@@ -28,7 +28,7 @@ from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
 from nicplug.model.node import parse_placement
 from nicplug.model.operations import InterfaceOperation, parse_operations
 from nicplug.model.pci import PciTopology, parse_topology
-from nicplug.model.pod_record import PodRecord, parse_launcher_pods
+from nicplug.model.pod import PodRecord, parse_launcher_pods
 
 
 class VmiPhase(StrEnum):
@@ -182,6 +182,11 @@ def own_vmi(vmi: VirtualMachineInstance | None, *, vm_uid: str) -> VirtualMachin
     return vmi if vmi is not None and vmi.owner is not None and vmi.owner.uid == vm_uid else None
 
 
+def _has_same_spec(raw: Mapping[str, Any], known: VirtualMachineInstance) -> bool:
+    texts = (known.spec,)
+    return meta.has_same_spec(raw, uid=known.uid, generation_=known.generation, bytes_=known.stored_bytes, texts=texts)
+
+
 def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = None) -> VirtualMachineInstance:
     """Parse a VMI from the API.
 
@@ -189,7 +194,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         known: an earlier version, if any; its spec is reused if it is unchanged.
     """
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
-    same = known if known is not None and meta.has_same_spec(raw, known, texts=(known.spec,)) else None
+    same = known if known is not None and _has_same_spec(raw, known) else None
     labels, annotations = mapping(metadata.get("labels")), mapping(metadata.get("annotations"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
     return VirtualMachineInstance(
@@ -222,7 +227,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         topology=parse_topology(spec, annotations),
         stored_bytes=meta.stored_bytes(raw),
         eviction_strategy=parse_strategy(spec.get("evictionStrategy")),
-        is_migratable=reports_migratable(mapping(status)),
+        is_migratable=Status(mapping(status)).is_true(LIVE_MIGRATABLE),
         evacuation_node=text(mapping(status).get("evacuationNodeName")),
     )
 

@@ -164,7 +164,10 @@ def _hotplug(view: KubevirtView) -> dict[str, Any]:
     counts = {"nodes": coverage.nodes, "nodesWithController": coverage.ready}
     return {
         "enabled": view.config.hotplug_enabled,
-        "policy": {item.name: _shown(getattr(policy, item.attribute)) for item in POLICY_FIELDS},
+        "policy": {
+            name: format_duration(value) if isinstance(value, timedelta) else str(value)
+            for name, value in ((item.name, getattr(policy, item.attribute)) for item in POLICY_FIELDS)
+        },
         "attachmentRule": view.attachment_rule,
         **{name: count for name, count in counts.items() if count is not None},
         "message": " ".join(_summary(view)),
@@ -186,7 +189,3 @@ def _node_summary(coverage: Coverage) -> str:
         trusted = ", ".join(coverage.trusted) or "none"
         return f"No dynamic networks controller in the trusted namespaces ({trusted}): NICs arrive by migration."
     return f"A dynamic networks controller is ready on {coverage.ready} of {coverage.nodes} nodes."
-
-
-def _shown(value: Any) -> str:
-    return format_duration(value) if isinstance(value, timedelta) else str(value)

@@ -7,8 +7,6 @@ from enum import StrEnum
 from nicplug.elided import LARGE_BYTES
 from nicplug.plan.actions import Action
 
-# What a planner returns.
-
 
 class Subject(StrEnum):
     """The object an event is about."""

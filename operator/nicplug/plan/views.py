@@ -13,9 +13,8 @@ from nicplug.model.kubevirt import DEFAULT_KUBEVIRT_NAMESPACE, KubevirtConfig
 from nicplug.model.migration import Migration
 from nicplug.model.node import Node
 from nicplug.model.operations import with_remedy
-from nicplug.model.pod import LauncherPod
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.pod_failures import PodFailure
-from nicplug.model.pod_record import PodRecord
 from nicplug.model.revision import VmRevision
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vm import VirtualMachine

@@ -9,7 +9,7 @@ from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey
 from nicplug.model.kubevirt_versions import why_only_report
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import effective_config, effective_policy

@@ -34,11 +34,6 @@ CARRIED_OUT_SECONDS = 1.0
 _REQUESTS = ("stateChangeRequests", INTERFACE_REQUESTS)
 
 
-def never_busy() -> bool:
-    """Report that no keys wait: the default `is_busy` without a queue."""
-    return False
-
-
 def delay_seconds(key: WorkKey, *, of: WorkKey, by: WorkKey | None, caches: Caches, is_busy: bool = False) -> float:
     """Return how long the key may wait, in seconds.
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.elided import has_elided
+from nicplug.elided import ELIDED, has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale
 from nicplug.kube.resources import (
@@ -23,7 +23,7 @@ from nicplug.kube.resources import (
     VIRTUAL_MACHINES,
 )
 from nicplug.model.frozen_json import thaw
-from nicplug.model.keys import DisruptionBudgetKey, PodKey, VmiKey, WorkKey
+from nicplug.model.keys import DisruptionBudgetKey, ObjectKey, PodKey, VmiKey, WorkKey
 from nicplug.model.metadata import controller_reference, mapping, text
 from nicplug.model.names import NODE_NAME_LABEL
 from nicplug.model.pod import parse_pod
@@ -44,7 +44,7 @@ from nicplug.plan.actions import (
     PatchSpec,
 )
 from nicplug.plan.reasons import Reason
-from nicplug.reconcile.large_objects import Expander, needs_expansion
+from nicplug.reconcile.large_objects import Expander
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +84,6 @@ class Executor:
     async def execute(self, action: Action, *, by: WorkKey) -> None:
         """Send one action.
 
-        Args:
-            by: the key of the current pass.
-
         Raises:
             TurnTaken: a large object must wait for its turn; nothing has been done.
             ApiError: any class of `kube.errors`; the action may be sent again, as all actions are idempotent.
@@ -110,7 +107,8 @@ class Executor:
         resource = _RESOURCES[action.kind]
         namespace, name, was_read = action.key.namespace, action.key.name, False
         try:
-            if needs_expansion(action):
+            # A search in the text usually decides.
+            if ELIDED in action.body and has_elided(thaw(action.body)):
                 answer = await self._expanding().create(action, resource, by=by)
             else:
                 answer = await self.api.create(resource, thaw(action.body), namespace=namespace)
@@ -186,12 +184,7 @@ class Executor:
 
     async def _finds_pod(self, key: PodKey, action: ConfirmPod) -> bool:
         """Report whether the VMI has a pod of that name; stores the pod."""
-        known = self.caches.launchers.store.get(key)
-        try:
-            answer = await self.api.get(PODS, name=key.name, namespace=key.namespace)
-        except Gone:
-            if known is not None:
-                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=key, uid=known.uid))
+        if (answer := await self._read_pod(key)) is None:
             return False
         owner = controller_reference(mapping(answer.get("metadata")))
         if owner is None or owner.uid == action.owner_uid:
@@ -200,19 +193,23 @@ class Executor:
 
     async def _find_pod(self, action: FindPod) -> None:
         """Read the pod: store it, or record that it is gone, also if the pod of that name is not the VMI's."""
-        known = self.caches.launchers.store.get(action.key)
-        try:
-            answer = await self.api.get(PODS, name=action.key.name, namespace=action.key.namespace)
-        except Gone:
-            if known is not None:
-                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=action.key, uid=known.uid))
-            answer = {}
-        if answer and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
+        answer = await self._read_pod(action.key)
+        if answer is not None and self.caches.launchers.is_owned(answer, vmi_uid=action.owner_uid):
             self.on_dirty([*self.caches.launchers.put(parse_pod(answer), lives=True), action.migration])
             if _is_one_of(action.uids, answer):
                 return
         gone = self.caches.launchers.confirm_gone(action.key, migration=action.migration, uid=action.migration_uid)
         self.on_dirty(gone)
+
+    async def _read_pod(self, key: PodKey) -> Json | None:
+        """Read a pod; None if there is none, which the caches then know."""
+        known = self.caches.launchers.store.get(key)
+        try:
+            return await self.api.get(PODS, name=key.name, namespace=key.namespace)
+        except Gone:
+            if known is not None:
+                self.on_dirty(self.caches.forget_uid(CachedKind.POD, key=key, uid=known.uid))
+            return None
 
     async def _patch(self, action: Patch, by: WorkKey) -> None:
         resource = _RESOURCES[action.kind]
@@ -230,8 +227,8 @@ class Executor:
             raise
         self._observe(action.kind, answer, by=by)
 
-    def _is_large(self, key: VmiKey) -> bool:
-        vmi = self.caches.vmis.get(key)
+    def _is_large(self, key: ObjectKey) -> bool:
+        vmi = self.caches.vmis.get(VmiKey(key.namespace, key.name))
         return vmi is not None and vmi.stored_bytes > 0
 
     async def _check_nics(self, action: CheckNics) -> None:
@@ -267,7 +264,7 @@ class Executor:
         else:
             self.on_dirty(self.caches.observe(CachedKind(kind.value), answer), by=by)
 
-    def _forget(self, action: Delete | Patch | CheckNics) -> list[WorkKey]:
+    def _forget(self, action: Delete | Patch) -> list[WorkKey]:
         """Remove a deleted object from the caches; returns the keys to reconcile."""
         match action.key:
             case DisruptionBudgetKey() as key:

@@ -7,19 +7,17 @@ from datetime import timedelta
 from nicplug.cache.caches import Caches
 from nicplug.cache.lost_migrations import has_lost_migration
 from nicplug.model.attachments import KnownAttachments
-from nicplug.model.hotplug_policy import HotplugPolicy, OverridingObject, overridden
+from nicplug.model.hotplug_policy import HotplugPolicy, overridden
 from nicplug.model.keys import BudgetKey, MigrationKey, PodKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_KIND, VMI_KIND
-from nicplug.model.pod import LauncherPod
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.pod_failures import PodFailure
-from nicplug.model.pod_record import PodRecord
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, own_vmi
 from nicplug.plan.views import BudgetView, MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.active_pod import known_pods
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key
 from nicplug.plan.vmi.own_pods import has_no_record, next_target_key, sort_out
-from nicplug.reconcile.delays import never_busy
 from nicplug.reconcile.memory import Memory
 
 # The spec of a migration never changes, so a refusal applies until its retry time.
@@ -45,7 +43,7 @@ class Gatherer:
     caches: Caches
     memory: Memory
     settings: PlanSettings
-    is_busy: Callable[[], bool] = never_busy
+    is_busy: Callable[[], bool] = lambda: False
 
     def vm_view(self, key: VmKey) -> VmView | None:
         """Return the view of a VM; None if it is deleted."""
@@ -203,11 +201,7 @@ class Gatherer:
         objects = ((VMI_KIND, vmi), (VM_KIND, vm))
         return overridden(
             policy,
-            [
-                OverridingObject(name=f"{kind} {item.key}", overrides=item.overrides)
-                for kind, item in objects
-                if item is not None and item.overrides
-            ],
+            {f"{kind} {item.key}": item.overrides for kind, item in objects if item is not None and item.overrides},
         )
 
     def _refusal_of(self, vm: VirtualMachine) -> Refusal | None:

@@ -8,10 +8,10 @@ from typing import Any
 import structlog
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.model.conditions import INTERFACES_READY, find_condition
+from nicplug.model.conditions import INTERFACES_READY, Status
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
-from nicplug.model.metadata import generation, mapping, objects
-from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds, never_busy
+from nicplug.model.metadata import generation, mapping
+from nicplug.reconcile.delays import SLOTS_SECONDS, delay_seconds
 from nicplug.reconcile.queue import Priority, WorkQueue
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ class Intake:
     caches: Caches
     queue: WorkQueue[WorkKey]
     relisted: asyncio.Event = field(default_factory=asyncio.Event)
-    is_busy: Callable[[], bool] = never_busy
+    is_busy: Callable[[], bool] = lambda: False
     keys_of: Callable[[list[WorkKey]], list[WorkKey]] = lambda keys: keys
     on_bug: Callable[[], None] = lambda: None
     on_kubevirts: Callable[[], None] = lambda: None
@@ -46,24 +46,12 @@ class Intake:
     _is_complete: bool = False
     _problems: tuple[str, ...] = ()
 
-    def hear(self, kind: CachedKind, event: Mapping[str, Any]) -> None:
-        """Process one watch event."""
-        self.enqueue(self._learn(kind, event))
-
-    def hear_directly(self, kind: str, event: Mapping[str, Any]) -> None:
-        """Process one watch event.
-
-        Args:
-            kind: the API's name of the kind.
-        """
-        self.hear(CachedKind(kind), event)
+    def hear(self, kind: CachedKind | str, event: Mapping[str, Any]) -> None:
+        """Process one watch event; `kind` may be the API's name of the kind."""
+        self.enqueue(self._learn(CachedKind(kind), event))
 
     def hear_listed(self, kind: str, raw: Mapping[str, Any]) -> None:
-        """Process an object of a LIST, before the watch of its kind opens.
-
-        Args:
-            kind: the API's name of the kind.
-        """
+        """Process an object of a LIST, before the watch of its kind opens."""
         keys = self._learn(CachedKind(kind), {"type": "ADDED", "object": raw})
         if self._is_complete:
             self.relisted.set()
@@ -103,7 +91,7 @@ class Intake:
         self._problems = problems
 
     def attachments_changed(self, attachments: Iterable[AttachmentKey] | None) -> None:
-        """Enqueue the keys affected by changed network attachment definitions; None for all definitions.
+        """Enqueue the keys affected by changed network attachment definitions; None for all: isolation has changed.
 
         If very many VMs share a definition, their keys queue behind live changes, so that nothing else waits for them.
         """
@@ -112,10 +100,6 @@ class Intake:
             self.on_installation()
         is_sweep = attachments is None or len(keys) > _MOST_LIVE_KEYS
         self.enqueue(keys, priority=Priority.SWEEP if is_sweep else Priority.LIVE)
-
-    def isolation_changed(self) -> None:
-        """Enqueue all keys with definitions: Multus's namespace isolation has changed, or has only now become known."""
-        self.attachments_changed(None)
 
     def pod_failed(self, pod_uid: str) -> None:
         """Enqueue the VMI of a pod for which the dynamic networks controller or the kubelet reports a failure."""
@@ -170,6 +154,5 @@ class Intake:
 
 def _has_changed_unreported(raw: Mapping[str, Any]) -> bool:
     """Report whether the spec was changed after the last report on its NICs: while no operator was running."""
-    row = find_condition(objects(mapping(raw.get("status")).get("conditions")), INTERFACES_READY)
-    reported = row.get("observedGeneration") if row is not None else None
+    reported = Status(mapping(raw.get("status"))).condition(INTERFACES_READY).observed_generation
     return reported is not None and reported != generation(mapping(raw.get("metadata")))

@@ -15,12 +15,10 @@ from nicplug.cache.caches import Caches
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import MANIFESTS, ApiError, Denied, Gone, Stale
-from nicplug.kube.recorder import ObjectReference
 from nicplug.kube.resources import KUBEVIRTS
 from nicplug.model.keys import KubevirtKey
 from nicplug.model.kubevirt import KubevirtConfig, mark_of_virt_operator
 from nicplug.model.metadata import mapping, objects, text
-from nicplug.model.names import KUBEVIRT_API_VERSION
 from nicplug.plan.kubevirt_status import (
     Coverage,
     KubevirtReport,
@@ -29,7 +27,7 @@ from nicplug.plan.kubevirt_status import (
     report_of_ignored,
     status_patch,
 )
-from nicplug.reconcile.announce import Recorder
+from nicplug.reconcile.announce import Recorder, reference_of
 
 # Reports ignored KubeVirt CRs: in the log, once per namespace; on each of them, by an Event and in its status.
 #
@@ -47,14 +45,6 @@ _MINUTE = 60.0
 # A report covers all CRs, so it waits for others created at the same time.
 _SOON = 0.5
 _FAR_FUTURE = datetime.max.replace(tzinfo=UTC)
-
-
-def _never(_seconds: float, _call: Callable[[], None]) -> None:
-    """Schedule nothing: the default `later`."""
-
-
-def _write_nothing(_config: KubevirtConfig, _why: str) -> None:
-    """Write no status: the default `tell`."""
 
 
 @dataclass(slots=True)
@@ -110,8 +100,8 @@ class IgnoredKubevirts:
     kubevirts: Kubevirts
     recorder: Recorder
     may_write: Callable[[], bool]
-    write_status: Callable[[KubevirtConfig, str], None] = _write_nothing
-    later: Callable[[float, Callable[[], None]], object] = _never
+    write_status: Callable[[KubevirtConfig, str], None] = lambda _config, _why: None
+    later: Callable[[float, Callable[[], None]], object] = lambda _seconds, _call: None
     clock: Callable[[], float] = time.monotonic
     _logged: _Reported = field(default_factory=lambda: _Reported(_LINES_OF_NAMESPACE))
     _recorded: _Reported = field(default_factory=lambda: _Reported(_EVENTS_OF_NAMESPACE))
@@ -157,7 +147,7 @@ class IgnoredKubevirts:
             )
         if self.may_write() and self._recorded.is_due(ignored.uid, namespace=namespace, now=now):
             message = f"This KubeVirt CR has no effect: {why}. To resolve this, {remedy}."
-            self.recorder.event(_reference(ignored), type="Warning", reason=REASON, message=message)
+            self.recorder.event(reference_of(ignored), type="Warning", reason=REASON, message=message)
             self.write_status(ignored, message)
 
     def _explain(self, ignored: KubevirtConfig) -> tuple[str, str]:
@@ -174,16 +164,6 @@ class IgnoredKubevirts:
 def _drop_before(moments: deque[float], begin: float) -> None:
     while moments and moments[0] <= begin:
         moments.popleft()
-
-
-def _reference(config: KubevirtConfig) -> ObjectReference:
-    return ObjectReference(
-        api_version=KUBEVIRT_API_VERSION,
-        kind="KubeVirt",
-        namespace=config.key.namespace,
-        name=config.key.name,
-        uid=config.uid,
-    )
 
 
 # Writes the status of the KubeVirt CRs: of the effective one, and of ignored ones.
@@ -269,14 +249,12 @@ class KubevirtStatus:
                 self._written = written if is_done else None
         for _ in range(len(self._ignored)):
             ignored, why = self._ignored.popleft()
-            if self._is_ignored(ignored) and not await self._write(ignored, report_of_ignored(why)):
+            # It may have been deleted, or have become the effective one, since it was reported.
+            is_ignored = any(item.uid == ignored.uid for item in self.caches.kubevirts.ignored())
+            if is_ignored and not await self._write(ignored, report_of_ignored(why)):
                 self._ignored.append((ignored, why))
                 is_done = False
         return is_done
-
-    def _is_ignored(self, config: KubevirtConfig) -> bool:
-        """Report whether the CR still exists and has not become the effective one since it was reported."""
-        return any(item.uid == config.uid for item in self.caches.kubevirts.ignored())
 
     async def _write(self, config: KubevirtConfig, report: KubevirtReport) -> bool:
         """Write a status; returns True if it is up to date or belongs to another writer."""
@@ -325,23 +303,19 @@ class KubevirtStatus:
         log.info("status of the KubeVirt CR written", kubevirt=str(key))
 
     def _view(self, config: KubevirtConfig) -> KubevirtView:
+        controllers, nodes = self.caches.controllers, self.caches.nodes.all()
+        ready = controllers.ready_nodes()
         return KubevirtView(
             config=config,
             version=self.version,
             attachments=self.caches.attachments.known(()).knowledge,
             attachment_rule=self.caches.attachment_access().rule.rstrip(","),
-            coverage=self._coverage(),
-        )
-
-    def _coverage(self) -> Coverage:
-        controllers, nodes = self.caches.controllers, self.caches.nodes.all()
-        trusted = tuple(sorted(controllers.namespaces()))
-        ready = controllers.ready_nodes()
-        return Coverage(
-            nodes=len(nodes) if nodes is not None else None,
-            ready=sum(node.name in ready for node in nodes) if nodes is not None and ready is not None else None,
-            is_deployed=bool(controllers.controllers()),
-            trusted=trusted,
+            coverage=Coverage(
+                nodes=len(nodes) if nodes is not None else None,
+                ready=sum(node.name in ready for node in nodes) if nodes is not None and ready is not None else None,
+                is_deployed=bool(controllers.controllers()),
+                trusted=tuple(sorted(controllers.namespaces())),
+            ),
         )
 
     def _warn_once(self, event: str, **fields: str) -> None:

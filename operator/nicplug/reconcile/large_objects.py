@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.cache.caches import CachedKind, Caches
-from nicplug.elided import ELIDED, has_elided
 from nicplug.kube import elision, object_text
 from nicplug.kube.api import Json, Resource, TextApi
 from nicplug.kube.errors import Gone, Stale
@@ -118,9 +117,6 @@ class Expander:
     async def create(self, action: Create, resource: Resource, *, by: WorkKey) -> Json:
         """POST the expanded body.
 
-        Args:
-            by: the key of the current pass.
-
         Raises:
             TurnTaken: another key has the turn; nothing has been done.
             Stale: the object that the body derives from has changed.
@@ -181,8 +177,3 @@ class Expander:
         value, contents = object_text.contents(text, resource=resource.plural)
         self.on_dirty(self.caches.observe(kind, value))
         return contents if mapping(value.get("metadata")).get("uid") == source.uid else {}
-
-
-def needs_expansion(action: Create) -> bool:
-    """Report whether any part of the body is elided; a search in the text usually decides."""
-    return ELIDED in action.body and has_elided(thaw(action.body))

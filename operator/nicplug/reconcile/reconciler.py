@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -50,7 +49,6 @@ View = VmView | VmiView | MigrationView | BudgetView | CompanionView
 KeyT = TypeVar("KeyT", bound=VmKey | VmiKey | MigrationKey | BudgetKey)
 ViewT = TypeVar("ViewT", bound=View)
 AnyKeyT = TypeVar("AnyKeyT", contravariant=True)
-PlannedT = TypeVar("PlannedT", contravariant=True)
 
 _NAMES = {
     Kind.VM: "virtual machine",
@@ -198,20 +196,13 @@ class Reconciler:
         self._memory.forget_refusal(key)
 
 
-class Planner(Protocol[PlannedT]):
-    """A planner of `nicplug.plan`."""
-
-    def __call__(self, view: PlannedT, /, *, now: datetime) -> Plan:
-        """Return the plan for a view."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class ObjectReconciler(Generic[KeyT, ViewT]):
     """Reconciles one object with its spec.
 
     Attributes:
         view: returns what is known about the object; None if it is deleted.
+        plan: the planner, from a view and the time.
         subject: which object its Events are about.
         generation: returns the generation of the spec; a refusal applies until it changes.
     """
@@ -221,7 +212,7 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
     announcer: Announcer
     on_measure: Callable[[Measure], None]
     view: Callable[[KeyT], ViewT | None]
-    plan: Planner[ViewT]
+    plan: Callable[..., Plan]
     subject: Subject
     generation: Callable[[ViewT], int]
 

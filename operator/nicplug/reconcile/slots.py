@@ -16,7 +16,7 @@ from nicplug.cache.slot_book import SlotFate, fate_of
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CONFIG_MAPS, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS
-from nicplug.model.keys import SLOTS, MigrationKey, SlotsKey, WorkKey
+from nicplug.model.keys import SLOTS, MigrationKey, WorkKey
 from nicplug.model.metadata import mapping, text
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.slot_ledger import LEDGER_NAME, Contender, Entries, MigrationSlot, SlotEntry, format_entries
@@ -68,7 +68,7 @@ class SlotKeeper:
         entry = self.caches.slots.entries.get(view.migration.uid)
         return entry is not None and not entry.is_returning and not view.slot.is_granted
 
-    async def reconcile(self, key: SlotsKey = SLOTS) -> float | None:
+    async def reconcile(self, _key: WorkKey = SLOTS) -> float | None:
         """Release slots of ended migrations, grant free ones, and enqueue the migrations that got one.
 
         Returns:
@@ -99,7 +99,7 @@ class SlotKeeper:
         due = book.returned_at()
         return max(0.001, (due - self.clock()).total_seconds()) if due is not None else None
 
-    def note_refusal(self, key: SlotsKey, error: ApiError, *, seconds: float) -> bool:
+    def note_refusal(self, _key: WorkKey, error: ApiError, *, seconds: float) -> bool:
         """Publish to all waiting migrations why no slot is granted; they report it."""
         book = self.caches.slots
         message = f"the ledger of migration slots, ConfigMap {self.namespace}/{LEDGER_NAME}, cannot be written: {error}"
@@ -111,7 +111,7 @@ class SlotKeeper:
         self.on_dirty([*book.keys_of(book.publish(waiting))])
         return False
 
-    def note_bug(self, key: SlotsKey, error: Exception) -> None:
+    def note_bug(self, _key: WorkKey, _error: Exception) -> None:
         """Do nothing: the key has no object for an Event, and the log contains the error."""
 
     def _contenders(self) -> tuple[Contender, ...]:

@@ -21,7 +21,7 @@ from tests.build import (
 from nicplug.cache.caches import CachedKind, Caches
 from nicplug.cache.made_pods import MadePods
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import PodRecord
 
 DIGEST = {"nicplug.io/pod-spec": "0123456789abcdef"}
 VMI = VmiKey("default", "vmi-fedora")

@@ -12,7 +12,7 @@ from nicplug.insight.coming import coming
 from nicplug.insight.nic_rows import NicRow
 from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.waiting import waits_for
-from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure, OverridingObject, cluster_policy, overridden
+from nicplug.model.hotplug_policy import HotplugPolicy, OnFailure, cluster_policy, overridden
 
 TIMEOUT = Otherwise(after=timedelta(seconds=8), outcome=Outcome.BY_MIGRATION, reason="DynamicTimeout", message="m")
 IF_LATE = "if nobody has answered: nicplug migrates the VM for it (DynamicTimeout)"
@@ -122,19 +122,19 @@ def test_why_predicted_what_did_not_happen(case: Case) -> None:
     assert tuple((item.at, item.what) for item in found) == case.lines
 
 
-OWN = OverridingObject(name="VirtualMachine default/a", overrides=(("nicplug.io/migration", "Never"),))
-ALLOWED = OverridingObject(name="VirtualMachine default/a", overrides=(("nicplug.io/migration", "Allowed"),))
-WRONG = OverridingObject(name="VirtualMachine default/a", overrides=(("nicplug.io/migration", "never"),))
+OWN = {"VirtualMachine default/a": (("nicplug.io/migration", "Never"),)}
+ALLOWED = {"VirtualMachine default/a": (("nicplug.io/migration", "Allowed"),)}
+WRONG = {"VirtualMachine default/a": (("nicplug.io/migration", "never"),)}
 CLUSTER = cluster_policy({"migration": "Never"}, where="KubeVirt CR kubevirt/kubevirt")
 
 
 @pytest.mark.parametrize(
     ("reason", "phase", "policy", "mover"),
     [
-        ("MigrationForbidden", "Blocked", overridden(HotplugPolicy(), [OWN]), "the VM's owner"),
+        ("MigrationForbidden", "Blocked", overridden(HotplugPolicy(), OWN), "the VM's owner"),
         ("MigrationForbidden", "Blocked", CLUSTER, "the cluster admin"),
-        ("MigrationForbidden", "Blocked", overridden(CLUSTER, [ALLOWED]), "the cluster admin"),
-        ("MigrationForbidden", "Blocked", overridden(CLUSTER, [WRONG]), "the cluster admin"),
+        ("MigrationForbidden", "Blocked", overridden(CLUSTER, ALLOWED), "the cluster admin"),
+        ("MigrationForbidden", "Blocked", overridden(CLUSTER, WRONG), "the cluster admin"),
         ("MigrationForbidden", "Blocked", None, "the cluster admin"),
         ("AttachFailed", "Pending", None, "the dynamic networks controller on node n"),
         ("AttachFailed", "Migrating", None, "virt-handler on the source and the target node"),

@@ -14,7 +14,6 @@ from nicplug.model.hotplug_policy import (
     HotplugPolicy,
     MigrationPolicy,
     OnFailure,
-    OverridingObject,
     RemovalPolicy,
     overridden,
     parse_overrides,
@@ -63,13 +62,8 @@ def of_cluster(**block: Any) -> HotplugPolicy:
 
 def of_vm(policy: HotplugPolicy = DEFAULT, /, *, vmi: Any = None, **vm: Any) -> HotplugPolicy:
     """Annotations by the name of their field."""
-    return overridden(
-        policy,
-        [
-            OverridingObject(name=name, overrides=parse_overrides(_annotations(found)))
-            for name, found in ((VMI, vmi or {}), (VM, vm))
-        ],
-    )
+    found = {VMI: vmi or {}, VM: vm}
+    return overridden(policy, {name: parse_overrides(_annotations(fields)) for name, fields in found.items()})
 
 
 def _annotations(fields: dict[str, str]) -> dict[str, str]:
@@ -185,7 +179,7 @@ def test_a_bad_annotation_of_both_vm_and_vmi_was_reported_twice(name: str, value
 
 def test_a_misspelt_annotation_of_both_is_reported_once() -> None:
     overrides = parse_overrides({"nicplug.io/on-failur": "Hold"})
-    policy = overridden(DEFAULT, [OverridingObject(name=name, overrides=overrides) for name in (VMI, VM)])
+    policy = overridden(DEFAULT, dict.fromkeys((VMI, VM), overrides))
     (problem,) = policy.problems
     assert f"of {VM} and of {VMI} is unknown" in problem
 
@@ -216,8 +210,7 @@ def test_only_the_policy_s_annotations_are_kept() -> None:
 )
 def test_a_misspelt_annotation_is_reported(name: str, remedy: str) -> None:
     """Somebody who forbids to migrate has to know that it is not forbidden."""
-    source = OverridingObject(name=VM, overrides=parse_overrides({name: "Never"}))
-    (problem,) = overridden(DEFAULT, [source]).problems
+    (problem,) = overridden(DEFAULT, {VM: parse_overrides({name: "Never"})}).problems
     assert problem.startswith(f'annotation "{name}" of {VM} is unknown, and has no effect: {remedy}')
 
 

@@ -9,13 +9,13 @@ from tests.build import NODE, Json, a_pod, a_vm, a_vmi, element, nic, pod, prima
 from tests.fakes.patches import JSON_PATCH, patched
 from tests.fakes.status import ApiFailure
 
-from nicplug.model.frozen_json import freeze
 from nicplug.plan.actions import (
     CheckNics,
     Patch,
     PatchFinalizers,
     PatchLabels,
     PatchNetworksAnnotation,
+    check_nics,
     escape_pointer,
     patch_finalizers,
     patch_label,
@@ -171,17 +171,12 @@ class TestCheckOfTheNics:
     ROWS = (primary_row(), row("blue", "multus-status"))
 
     def _check(self) -> CheckNics:
-        record = a_vmi(vmi(rows=self.ROWS, generation=3))
-        seen = freeze(record.status.members["interfaces"])
-        return CheckNics(
-            key=record.key, uid=record.uid, version=record.resource_version, generation=record.generation, seen=seen
-        )
+        return check_nics(a_vmi(vmi(rows=self.ROWS, generation=3)))
 
     def test_a_vmi_without_a_status(self) -> None:
         """A `test` below a missing member fails for ever."""
         raw = vmi(phase="", generation=3)
-        record = a_vmi(raw)
-        check = CheckNics(key=record.key, uid=record.uid, version=9, generation=3, seen=freeze(None), has_status=False)
+        check = check_nics(a_vmi(raw))
         assert _apply(raw, check) == raw
         with pytest.raises(ApiFailure):
             _apply(vmi(generation=3), check)

@@ -9,8 +9,7 @@ from tests.unit.reconcile.bench import NAME, VMI, Bench
 
 from nicplug.elided import STORED_BYTES
 from nicplug.kube.errors import ApiError, Gone, Stale
-from nicplug.plan.actions import CheckNics
-from nicplug.plan.nic.live_rules import check_nics
+from nicplug.plan.actions import CheckNics, check_nics
 
 LARGE = 1_300_000
 

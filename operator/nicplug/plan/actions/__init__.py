@@ -8,6 +8,7 @@ from nicplug.plan.actions.json_patch import JsonPatch, escape_pointer
 from nicplug.plan.actions.machines import AdoptVmi, PatchBudget, PatchInterfaces
 from nicplug.plan.actions.members import (
     CheckGuest,
+    CheckNics,
     HandOffStep,
     ObjectWithStatus,
     PatchAnnotations,
@@ -18,14 +19,16 @@ from nicplug.plan.actions.members import (
     PatchSpec,
     PatchStatus,
     ReportedObject,
+    check_nics,
     check_unchanged,
     patch_annotation,
     patch_finalizers,
     patch_label,
+    patch_members,
     patch_status,
     turn_vm,
 )
-from nicplug.plan.actions.objects import CheckNics, CheckUnchanged, Create, Delete, Kind
+from nicplug.plan.actions.objects import CheckUnchanged, Create, Delete, Kind
 from nicplug.plan.actions.pods import ConfirmPod, FindPod, PatchNetworksAnnotation, PatchPodCondition
 
 Patch = (
@@ -35,7 +38,6 @@ Patch = (
     | PatchPodCondition
     | PatchBudget
     | CheckUnchanged
-    | CheckNics
     | AdoptVmi
 )
 Action = Create | Delete | ConfirmPod | FindPod | Patch
@@ -67,11 +69,13 @@ __all__ = [
     "PatchSpec",
     "PatchStatus",
     "ReportedObject",
+    "check_nics",
     "check_unchanged",
     "escape_pointer",
     "patch_annotation",
     "patch_finalizers",
     "patch_label",
+    "patch_members",
     "patch_status",
     "turn_vm",
 ]

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from nicplug.model.frozen_json import NULL, FrozenJson, freeze, read, read_object, thaw
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ObjectKey
+from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
+from nicplug.model.pod import LauncherPod
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions.json_patch import JsonPatch, add, guard, replace_members, test
@@ -51,7 +53,7 @@ class PatchMembers:
         seen, wanted = thaw(self.seen), thaw(self.wanted)
         if seen is None and not root_exists:
             members = {member: value for member, value in wanted.items() if value is not None}
-            return [test(self.root, None), add(self.root, members)]
+            return [test(self.root, None), *([add(self.root, members)] if members else [])]
         return replace_members(self.root, seen=seen or dict.fromkeys(wanted), wanted=wanted, version=self.version)
 
 
@@ -101,6 +103,24 @@ class CheckGuest(PatchMembers):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckNics(PatchMembers):
+    """Fail, without changing anything, if the VMI's spec, or what its guest has, has changed since it was seen.
+
+    Precedes the removal of an element from a pod: a process with an outdated watch, or a former leader, would remove
+    what a newer spec requests, or what the guest has plugged since. Does not check other reports.
+    """
+
+    root = "/status"
+
+    def fits(self, raw: Mapping[str, Any]) -> bool:
+        """Report whether the patch would pass on that object, which has just been read."""
+        metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
+        is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
+        present = {"interfaces": status.get("interfaces")} if status else None
+        return is_same and freeze(present) == self.seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PatchSpec(PatchMembers):
     """Replace members of a spec: where a VMI's next pod may run, how long it has to shut down, whether a VM runs."""
 
@@ -133,12 +153,39 @@ ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration
 ReportedObject = ObjectWithStatus | InterfaceReport
 """The objects whose status nicplug writes, in any mode."""
 
-_KINDS: Mapping[type[ReportedObject], Kind] = {
+_KINDS: Mapping[type[ReportedObject | LauncherPod], Kind] = {
     VirtualMachine: Kind.VM,
     VirtualMachineInstance: Kind.VMI,
     Migration: Kind.MIGRATION,
+    LauncherPod: Kind.POD,
     InterfaceReport: Kind.REPORT,
 }
+M = TypeVar("M", bound=PatchMembers)
+
+
+def patch_members(
+    of: type[M],
+    item: ReportedObject | LauncherPod,
+    *,
+    present: Mapping[str, Any] | None,
+    wanted: Mapping[str, Any],
+    version: int | None = None,
+) -> M:
+    """Return a patch that sets members of the object; None removes one.
+
+    Args:
+        present: what is at the root of the patch; None for nothing.
+        version: as in `PatchMembers`.
+    """
+    seen = None if present is None else {member: present.get(member) for member in wanted}
+    return of(
+        kind=_KINDS[type(item)],
+        key=item.key,
+        uid=item.uid,
+        version=version,
+        seen=freeze(seen),
+        wanted=freeze(dict(wanted)),
+    )
 
 
 def check_unchanged(item: ObjectWithStatus) -> CheckUnchanged:
@@ -146,58 +193,43 @@ def check_unchanged(item: ObjectWithStatus) -> CheckUnchanged:
     return CheckUnchanged(kind=_KINDS[type(item)], key=item.key, uid=item.uid, version=item.resource_version)
 
 
+def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
+    """Return the check that the VMI's spec and its `status.interfaces` have not changed since it was seen."""
+    status = vmi.status.members
+    wanted = {"interfaces": status.get("interfaces")}
+    check = patch_members(CheckNics, vmi, present=status or None, wanted=wanted, version=vmi.resource_version)
+    return replace(check, generation=vmi.generation)
+
+
 def patch_status(item: ReportedObject, wanted: Mapping[str, Any]) -> PatchStatus:
-    """Return a patch that sets these members of the object's status; None removes one."""
-    seen = read(item.status_text)
-    return PatchStatus(
-        kind=_KINDS[type(item)],
-        key=item.key,
-        uid=item.uid,
-        version=item.resource_version,
-        seen=freeze(None if seen is None else {member: seen.get(member) for member in wanted}),
-        wanted=freeze(dict(wanted)),
+    """Return a patch that sets these members of the object's status."""
+    return patch_members(
+        PatchStatus, item, present=read(item.status_text), wanted=wanted, version=item.resource_version
     )
 
 
 def turn_vm(vm: VirtualMachine, *, is_on: bool) -> PatchSpec:
     """Return a patch that sets the VM to run always, or to be halted, in the field that its owner uses."""
     spec = vm.read_rest_of_spec()
-    seen = {"runStrategy": spec.get("runStrategy"), "running": spec.get("running")}
-    by_strategy = {"runStrategy": "Always" if is_on else "Halted"}
-    wanted = {**seen, **(by_strategy if seen["runStrategy"] is not None else {"running": is_on})}
-    return PatchSpec(kind=Kind.VM, key=vm.key, uid=vm.uid, seen=freeze(seen), wanted=freeze(wanted))
+    strategy, running = spec.get("runStrategy"), spec.get("running")
+    if strategy is not None:
+        strategy = "Always" if is_on else "Halted"
+    else:
+        running = is_on
+    return patch_members(PatchSpec, vm, present=spec, wanted={"runStrategy": strategy, "running": running})
 
 
 def patch_finalizers(item: ObjectWithStatus, wanted: tuple[str, ...]) -> PatchFinalizers:
     """Return a patch that replaces the object's finalizers with these."""
-    return PatchFinalizers(
-        kind=_KINDS[type(item)],
-        key=item.key,
-        uid=item.uid,
-        seen=freeze({"finalizers": list(item.finalizers) or None}),
-        wanted=freeze({"finalizers": list(wanted)}),
-    )
+    present = {"finalizers": list(item.finalizers) or None}
+    return patch_members(PatchFinalizers, item, present=present, wanted={"finalizers": list(wanted)})
 
 
 def patch_label(item: VirtualMachineInstance | Migration, name: str, wanted: str) -> PatchLabels:
     """Return a patch that sets one label."""
-    labels = read_object(item.labels)
-    return PatchLabels(
-        kind=_KINDS[type(item)],
-        key=item.key,
-        uid=item.uid,
-        seen=freeze({name: labels.get(name)} if labels else None),
-        wanted=freeze({name: wanted}),
-    )
+    return patch_members(PatchLabels, item, present=read_object(item.labels) or None, wanted={name: wanted})
 
 
 def patch_annotation(vmi: VirtualMachineInstance, name: str, wanted: str | None) -> PatchAnnotations:
     """Return a patch that sets one annotation; None removes it."""
-    annotations = vmi.read_annotations()
-    return PatchAnnotations(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        seen=freeze({name: annotations.get(name)} if annotations else None),
-        wanted=freeze({name: wanted}),
-    )
+    return patch_members(PatchAnnotations, vmi, present=vmi.read_annotations() or None, wanted={name: wanted})

@@ -1,14 +1,11 @@
 """Effects on an object of any kind."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-from nicplug.model.frozen_json import FrozenJson, freeze, thaw
-from nicplug.model.keys import ObjectKey, VmiKey
-from nicplug.model.metadata import mapping
-from nicplug.plan.actions.json_patch import JsonPatch, guard, test
+from nicplug.model.frozen_json import FrozenJson
+from nicplug.model.keys import ObjectKey
+from nicplug.plan.actions.json_patch import JsonPatch, test
 
 
 class Kind(Enum):
@@ -74,42 +71,3 @@ class CheckUnchanged:
     def json_patch(self) -> JsonPatch:
         """Return a `test` of uid and resourceVersion."""
         return [test("/metadata/uid", self.uid), test("/metadata/resourceVersion", str(self.version))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckNics:
-    """Fail, without changing anything, if the VMI's spec, or what its guest has, has changed since it was seen.
-
-    Precedes the removal of an element from a pod: a process with an outdated watch, or a former leader, would remove
-    what a newer spec requests, or what the guest has plugged since.
-
-    Attributes:
-        seen: `status.interfaces`; null for none.
-        has_status: False if the VMI has no status at all, so that there is no member of it to test.
-        version: resourceVersion of the object from which they were read; ignored when plans are compared.
-    """
-
-    key: VmiKey
-    uid: str
-    version: int = field(compare=False)
-    generation: int
-    seen: FrozenJson
-    has_status: bool = True
-
-    kind = Kind.VMI
-    subresource = None
-
-    def json_patch(self) -> JsonPatch:
-        """Return tests only, and not of other reports."""
-        reported = guard("/status/interfaces", thaw(self.seen), version=self.version)
-        return [
-            test("/metadata/uid", self.uid),
-            test("/metadata/generation", self.generation),
-            reported if self.has_status else test("/status", None),
-        ]
-
-    def fits(self, raw: Mapping[str, Any]) -> bool:
-        """Report whether the patch would pass on that object, which has just been read."""
-        metadata, status = mapping(raw.get("metadata")), mapping(raw.get("status"))
-        is_same = metadata.get("uid") == self.uid and metadata.get("generation") == self.generation
-        return is_same and bool(status) == self.has_status and freeze(status.get("interfaces")) == self.seen

@@ -7,7 +7,14 @@ from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.candidates import find_candidates, node_needs
 from nicplug.plan.checks import first_result
-from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, first_in_line, gather_migration_facts
+from nicplug.plan.migration.facts import (
+    CANCELED,
+    Ending,
+    MigrationFacts,
+    Progress,
+    first_in_line,
+    gather_migration_facts,
+)
 from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
@@ -21,7 +28,16 @@ from nicplug.plan.vmi.new_pod_networks import refuse_default_network, refuse_unr
 # Source: KubeVirt 1.9 `migration-create-admitter.go`.
 
 
-def refuse_invalid(facts: MigrationFacts) -> Ending | None:
+def find_refusal(view: MigrationView, facts: MigrationFacts) -> Ending | None:
+    """Find the reason why a migration is not accepted; None if it is."""
+    return first_result(_REFUSALS, view, facts)
+
+
+def _refuse_canceled(_view: MigrationView, facts: MigrationFacts) -> Ending | None:
+    return CANCELED if facts.migration.deleting else None
+
+
+def _refuse_invalid(_view: MigrationView, facts: MigrationFacts) -> Ending | None:
     """Refuse a request that is invalid in itself, whatever the VMI."""
     migration = facts.migration
     spec = migration.read_spec()
@@ -34,24 +50,22 @@ def refuse_invalid(facts: MigrationFacts) -> Ending | None:
     return None
 
 
-def refuse_missing(facts: MigrationFacts) -> Ending | None:
+def _refuse_missing(_view: MigrationView, facts: MigrationFacts) -> Ending | None:
     """Refuse a migration without a VMI; a VMI created a moment earlier may not have been observed yet."""
     if facts.vmi is not None:
         return None
-    key = facts.migration.vmi
-    if facts.is_replaced:
-        event = f'the VMI "{key}" is not the one that the migration was made for'
-        return Ending(reason=Reason.VMI_MISSING, event=event)
-    return Ending(reason=Reason.VMI_MISSING, event=f'the VMI "{key}" does not exist')
+    fault = "is not the one that the migration was made for" if facts.is_replaced else "does not exist"
+    return Ending(reason=Reason.VMI_MISSING, event=f'the VMI "{facts.migration.vmi}" {fault}')
 
 
-def refuse_vmi(view: MigrationView, vmi: VirtualMachineInstance) -> Ending | None:
-    """Refuse a migration of a VMI that cannot be migrated, or is being migrated."""
-    if vmi.is_final:
-        return Ending(reason=Reason.VMI_FINAL, event="Cannot migrate VMI in finalized state.")
-    if why := _refusal_by_condition(vmi):
-        return Ending(reason=Reason.NOT_LIVE_MIGRATABLE, event=f"Cannot migrate VMI, {why}")
-    return refuse_second(view)
+def _refuse_final(_view: MigrationView, facts: MigrationFacts) -> Ending | None:
+    is_final = facts.vmi is not None and facts.vmi.is_final
+    return Ending(reason=Reason.VMI_FINAL, event="Cannot migrate VMI in finalized state.") if is_final else None
+
+
+def _refuse_immovable(_view: MigrationView, facts: MigrationFacts) -> Ending | None:
+    why = _refusal_by_condition(facts.vmi) if facts.vmi is not None else ""
+    return Ending(reason=Reason.NOT_LIVE_MIGRATABLE, event=f"Cannot migrate VMI, {why}") if why else None
 
 
 def _refusal_by_condition(vmi: VirtualMachineInstance) -> str:
@@ -60,7 +74,7 @@ def _refusal_by_condition(vmi: VirtualMachineInstance) -> str:
     return f"Reason: {condition.reason}, Message: {condition.message}" if condition.status == FALSE else ""
 
 
-def refuse_second(view: MigrationView) -> Ending | None:
+def refuse_second(view: MigrationView, _facts: MigrationFacts) -> Ending | None:
     """Refuse a second migration of the VMI: one at a time. Checked until the node agents have this one."""
     first = first_in_line(view)
     if first.uid == view.migration.uid:
@@ -78,7 +92,7 @@ def refuse_second(view: MigrationView) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_IN_FLIGHT, event=event, message=message)
 
 
-# Obstacles, other than the limits, to a migration that has no target pod yet.
+_REFUSALS = (_refuse_canceled, _refuse_invalid, _refuse_missing, _refuse_final, _refuse_immovable, refuse_second)
 
 POD_REFUSED = (Reason.FAILED_CREATE, Reason.NAME_TAKEN)
 """The API server refused to create the target pod."""
@@ -89,21 +103,9 @@ def find_obstacle(view: MigrationView, *, now: datetime) -> Progress | None:
     return first_result(_CHECKS, view, gather_migration_facts(view), now)
 
 
-def _has_vmi(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
-    if facts.vmi is not None:
-        return None
-    return Progress(reason=Reason.VMI_MISSING, message=f'the VMI "{facts.migration.vmi}" does not exist')
-
-
-def _goes_on(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
-    if not facts.migration.deleting:
-        return None
-    return Progress(reason=Reason.MIGRATION_CANCELED, message="it is being cancelled")
-
-
-def _is_first(view: MigrationView, _facts: MigrationFacts, _now: datetime) -> Progress | None:
-    second = refuse_second(view)
-    return Progress(reason=second.reason, message=second.explanation) if second is not None else None
+def _is_accepted(view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
+    refusal = first_result((_refuse_missing, _refuse_canceled, refuse_second), view, facts)
+    return Progress(reason=refusal.reason, message=refusal.explanation) if refusal is not None else None
 
 
 def _runs(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Progress | None:
@@ -142,8 +144,8 @@ def _is_spaced(view: MigrationView, _facts: MigrationFacts, now: datetime) -> Pr
 def _has_one_pod(view: MigrationView, facts: MigrationFacts, now: datetime) -> Progress | None:
     if facts.target is not None or facts.source is not None:
         return None
-    names = ", ".join(sorted(pod.key.name for pod in facts.others)) or "none"
-    message = f"exactly one launcher pod, on the VM's node, has to be there before a second is made; found: {names}"
+    message = "exactly one launcher pod, on the VM's node, has to be there before a second is made; found: "
+    message += facts.names_of_others
     return _stuck(view, now, Reason.SEVERAL_LAUNCHER_PODS, message)
 
 
@@ -198,9 +200,7 @@ def _is_not_refused(view: MigrationView, facts: MigrationFacts, now: datetime) -
 
 
 _CHECKS = (
-    _has_vmi,
-    _goes_on,
-    _is_first,
+    _is_accepted,
     _runs,
     _is_migratable,
     _has_waited,

@@ -71,6 +71,11 @@ class MigrationFacts:
         return pod if pod.node_name == self.vmi.node_name and not pod.is_down_or_going else None
 
     @property
+    def names_of_others(self) -> str:
+        """The names of the VMI's other pods, for a sentence."""
+        return ", ".join(sorted(pod.key.name for pod in self.others)) or "none"
+
+    @property
     def can_move(self) -> bool:
         """True if the VMI has a running guest that is not being deleted."""
         return self.vmi is not None and self.vmi.phase is VmiPhase.RUNNING and not self.vmi.deleting
@@ -175,6 +180,9 @@ class Ending:
     def explanation(self) -> str:
         """Return the message, or the event if there is none."""
         return self.message or self.event
+
+
+CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

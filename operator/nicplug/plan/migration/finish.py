@@ -9,7 +9,6 @@ from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.pod import LauncherPod
 from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, patch_status
 from nicplug.plan.migration.actions import (
-    Effects,
     delete_replaced_targets,
     failed_migration,
     leftover_targets,
@@ -19,7 +18,7 @@ from nicplug.plan.migration.hand_off import TARGET_IS_DOWN, check_guest, delete_
 from nicplug.plan.migration.phases import copied_state
 from nicplug.plan.migration.slots import MigrationPlan
 from nicplug.plan.migration.timeouts import describe_lost_node
-from nicplug.plan.outcome import Subject, normal
+from nicplug.plan.outcome import Plan, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
 from nicplug.plan.vmi.own_pods import announce_leftover, target_key
@@ -53,12 +52,12 @@ def plan_clean_up(view: MigrationView, facts: MigrationFacts, *, now: datetime) 
     """Plan the rest of an ended migration."""
     is_failed = facts.migration.phase is MigrationPhase.FAILED
     parts = (
-        _notify_node_agents(view, facts, now=now) if is_failed else Effects(),
+        _notify_node_agents(view, facts, now=now) if is_failed else Plan(),
         _delete_target(view, facts, now=now) if is_failed else _delete_source(view, facts),
         _delete_leftovers(view, facts),
-        Effects(actions=delete_replaced_targets(view, facts)),
-        Effects(actions=tuple(_last_writes(view, facts, now=now))),
-        Effects(actions=tuple(old_migrations(view))),
+        Plan(actions=delete_replaced_targets(view, facts)),
+        Plan(actions=tuple(_last_writes(view, facts, now=now))),
+        Plan(actions=tuple(old_migrations(view))),
     )
     actions = tuple(action for part in parts for action in part.actions)
     announcements = tuple(item for part in parts for item in part.announcements)
@@ -104,30 +103,22 @@ def _marks_failed(view: MigrationView, facts: MigrationFacts, *, now: datetime) 
     return state.target_ready_at is None or vmi.is_final or is_gone
 
 
-def _is_arriving(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> bool:
-    """True while the guest arrives by a failed migration, which keeps its slot until the target's agent reports it.
-
-    Two leaders: one has handed off what the other has failed, and both would forget a released migration.
-    """
-    return facts.vmi is not None and facts.is_ours and facts.state.is_active and not _marks_failed(view, facts, now=now)
-
-
-def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
+def _notify_node_agents(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Plan:
     """Mark the migration failed in the VMI, so that no node agent continues it."""
     if facts.vmi is not None and _is_aborting(view, facts, now=now):
-        return Effects(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
+        return Plan(actions=() if facts.state.abort_requested else (request_abort(facts.vmi),))
     if facts.vmi is None or not _marks_failed(view, facts, now=now):
-        return Effects()
+        return Plan()
     is_down = facts.migration.progress_reason == Reason.TARGET_POD_LOST
     reason = TARGET_IS_DOWN if is_down else facts.migration.progress or TARGET_IS_DOWN
     message = f"VirtualMachineInstance migration uid {facts.migration.uid} failed. reason: {reason}"
-    return Effects(
+    return Plan(
         actions=(mark_failed(facts.vmi, reason=reason, now=now),),
         announcements=(failed_migration(Subject.VMI, message),),
     )
 
 
-def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Effects:
+def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Plan:
     """Delete the target pod, unless the guest is in it, whatever the status of the migration says.
 
     Two leaders may have disagreed: one has handed off what the other has failed, and observes the failure only after
@@ -135,21 +126,21 @@ def _delete_target(view: MigrationView, facts: MigrationFacts, *, now: datetime)
     """
     pod, vmi, state = facts.target, facts.vmi, facts.state
     if pod is None or vmi is None or pod.deleting:
-        return Effects()
+        return Plan()
     runs_there = facts.is_ours and state.target_ready_at is not None and not state.failed
     if (runs_there and not pod.is_down) or _may_be_home(facts, pod) or _is_aborting(view, facts, now=now):
-        return Effects()
+        return Plan()
     release, delete = delete_target(vmi, pod)
-    return Effects(
+    return Plan(
         actions=(delete,) if _marks_failed(view, facts, now=now) else (release, delete),
         announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", _why_deleted(facts.migration, pod)),),
     )
 
 
-def _delete_leftovers(view: MigrationView, facts: MigrationFacts) -> Effects:
+def _delete_leftovers(view: MigrationView, facts: MigrationFacts) -> Plan:
     """Delete pods of this migration that were never recorded: no guest runs in one."""
     left = leftover_targets(view, facts)
-    return Effects(
+    return Plan(
         actions=tuple(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left),
         announcements=tuple(map(announce_leftover, left)),
     )
@@ -178,11 +169,11 @@ def _why_deleted(migration: Migration, pod: LauncherPod) -> str:
             return f"migration failed and pod {pod.key} is deleted"
 
 
-def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
+def _delete_source(view: MigrationView, facts: MigrationFacts) -> Plan:
     """Delete the source pod, named by the hand-off, on the source's node, if the VMI is on another node now."""
     vmi, state = facts.vmi, facts.migration.migration_state
     if vmi is None or not state.completed or state.failed or state.migration_uid != facts.migration.uid:
-        return Effects()
+        return Plan()
     present = facts.state
     needed = {present.target_pod} | ({present.source_pod} if present.is_active else set())
     left = [
@@ -194,9 +185,9 @@ def _delete_source(view: MigrationView, facts: MigrationFacts) -> Effects:
         and not pod.deleting
     ]
     if not left:
-        return Effects()
+        return Plan()
     # A later migration may have brought the guest back.
-    return Effects(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
+    return Plan(actions=(check_guest(vmi), *(Delete(kind=Kind.POD, key=pod.key, uid=pod.uid) for pod in left)))
 
 
 def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Iterator[Action]:
@@ -206,7 +197,11 @@ def _last_writes(view: MigrationView, facts: MigrationFacts, *, now: datetime) -
     for member, wanted in copied_state(facts).items():
         if wanted != seen:
             yield patch_status(migration, {member: wanted})
-    if MIGRATION_FINALIZER in migration.finalizers and not _is_arriving(view, facts, now=now):
+    # A guest that arrives by a failed migration keeps its slot until the target's agent reports it. Two leaders: one
+    # has handed off what the other has failed, and both would forget a released migration.
+    is_with_agents = facts.vmi is not None and facts.is_ours and facts.state.is_active
+    is_arriving = is_with_agents and not _marks_failed(view, facts, now=now)
+    if MIGRATION_FINALIZER in migration.finalizers and not is_arriving:
         kept = tuple(item for item in migration.finalizers if item != MIGRATION_FINALIZER)
         yield patch_finalizers(migration, kept)
 

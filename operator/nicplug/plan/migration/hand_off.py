@@ -5,14 +5,14 @@ Each is one guarded patch of `status.migrationState`. Source: KubeVirt 1.9 `migr
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.metadata import mapping
 from nicplug.model.migration import Migration
 from nicplug.model.names import MIGRATION_TARGET_NODE_LABEL
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER, PodRecord
+from nicplug.model.pod import LAUNCHER_PODS_MEMBER, LauncherPod, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
@@ -24,6 +24,7 @@ from nicplug.plan.actions import (
     PatchMigrationState,
     check_unchanged,
     patch_label,
+    patch_members,
 )
 from nicplug.plan.vmi.state_patches import MIGRATION_STATE, patch_state, replace_state, seen_state
 
@@ -93,8 +94,8 @@ def hand_off(
 def check_guest(vmi: VirtualMachineInstance) -> CheckGuest:
     """Check that the guest and its migration are still as cached; another watch may be ahead."""
     status = vmi.status.members
-    seen = freeze({name: status.get(name) for name in _GUEST})
-    return CheckGuest(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=vmi.resource_version, seen=seen, wanted=seen)
+    wanted = {name: status.get(name) for name in _GUEST}
+    return patch_members(CheckGuest, vmi, present=status, wanted=wanted, version=vmi.resource_version)
 
 
 def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | PatchLabels:
@@ -102,15 +103,9 @@ def release_target(vmi: VirtualMachineInstance, *, node: str) -> CheckGuest | Pa
     if read_object(vmi.labels).get(MIGRATION_TARGET_NODE_LABEL) != node:
         return check_guest(vmi)
     status = vmi.status.members
-    return PatchLabels(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=freeze({MIGRATION_TARGET_NODE_LABEL: node}),
-        wanted=freeze({MIGRATION_TARGET_NODE_LABEL: None}),
-        guards=freeze({f"/status/{name}": status.get(name) for name in _GUEST}),
-    )
+    label = {MIGRATION_TARGET_NODE_LABEL: node}
+    patch = patch_members(PatchLabels, vmi, present=label, wanted=dict.fromkeys(label), version=vmi.resource_version)
+    return replace(patch, guards=freeze({f"/status/{name}": status.get(name) for name in _GUEST}))
 
 
 def delete_target(vmi: VirtualMachineInstance, pod: LauncherPod) -> tuple[Action, ...]:

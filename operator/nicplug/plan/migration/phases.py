@@ -16,8 +16,9 @@ from nicplug.model.conditions import (
 from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.times import format_time
+from nicplug.plan.checks import first_result
 from nicplug.plan.migration.eligibility import refuse_second
-from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress
+from nicplug.plan.migration.facts import CANCELED, Ending, MigrationFacts, Progress
 from nicplug.plan.migration.timeouts import give_up_pod
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import MigrationView
@@ -31,17 +32,10 @@ _WAITING_FOR_POD = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, Migration
 
 def find_ending(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
     """Find the reason why an accepted migration fails now; None if it continues."""
-    return (
-        _vmi_lost(facts)
-        or _cancelled(facts)
-        or _reported_failed(facts)
-        or _pod_lost(facts)
-        or _state_lost(facts)
-        or _failed_before_hand_off(view, facts, now=now)
-    )
+    return first_result(_ENDINGS, view, facts, now)
 
 
-def _vmi_lost(facts: MigrationFacts) -> Ending | None:
+def _vmi_lost(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Rows 2 and 3: the VMI is gone."""
     if facts.vmi is None:
         event = "Migration failed because vmi does not exist."
@@ -53,14 +47,14 @@ def _vmi_lost(facts: MigrationFacts) -> Ending | None:
     return None
 
 
-def _cancelled(facts: MigrationFacts) -> Ending | None:
+def _cancelled(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Row 4: cancelled."""
     if not facts.migration.deleting or facts.migration.is_handed_off or facts.is_handed_off:
         return None
-    return Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
+    return CANCELED
 
 
-def _pod_lost(facts: MigrationFacts) -> Ending | None:
+def _pod_lost(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Rows 5 and 6: the pod is gone. Before the copy begins, a pod that is being deleted counts as gone."""
     pod, phase = facts.target, facts.migration.phase
     if pod is not None and pod.is_down:
@@ -74,7 +68,7 @@ def _pod_lost(facts: MigrationFacts) -> Ending | None:
     return None
 
 
-def _state_lost(facts: MigrationFacts) -> Ending | None:
+def _state_lost(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Rows 7 and 8: the migration state is gone."""
     state = facts.state
     if facts.migration.is_handed_off and not state.migration_uid:
@@ -83,10 +77,10 @@ def _state_lost(facts: MigrationFacts) -> Ending | None:
     if facts.migration.is_handed_off and not facts.is_handed_off:
         event = "VMI's migration state was taken over by another migration job during active migration."
         return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
-    return _forged_end(facts)
+    return None
 
 
-def _reported_failed(facts: MigrationFacts) -> Ending | None:
+def _reported_failed(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Row 9, before row 5: after a failure the target's virt-launcher exits by itself, which is not the cause."""
     state = facts.state
     if not facts.is_ours or not state.failed:
@@ -97,7 +91,7 @@ def _reported_failed(facts: MigrationFacts) -> Ending | None:
     return Ending(reason=reason, event=event, message=message)
 
 
-def _forged_end(facts: MigrationFacts) -> Ending | None:
+def _forged_end(_view: MigrationView, facts: MigrationFacts, _now: datetime) -> Ending | None:
     """Reject a forged end: the target's node agent reports the guest's node before it writes `completed`."""
     state, vmi = facts.state, facts.vmi
     if not facts.is_ours or not state.completed or state.target_ready_at is not None:
@@ -108,17 +102,20 @@ def _forged_end(facts: MigrationFacts) -> Ending | None:
     return Ending(reason=Reason.MIGRATION_STATE_LOST, event=event)
 
 
-def _failed_before_hand_off(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Ending | None:
+def _failed_before_hand_off(view: MigrationView, facts: MigrationFacts, now: datetime) -> Ending | None:
     """Give up before the node agents have it: another migration goes first, or the target pod has timed out."""
     if facts.is_handed_off or facts.migration.is_handed_off:
         return None
-    if (second := refuse_second(view)) is not None:
+    if (second := refuse_second(view, facts)) is not None:
         return second
     pod, vmi = facts.target, facts.vmi
     if pod is not None and vmi is not None and pod.node_name and pod.node_name == vmi.node_name:
         message = f"target pod {pod.key.name} was put on {pod.node_name}, which runs the VM"
         return Ending(reason=Reason.NO_CANDIDATE_NODE, event=message)
     return give_up_pod(facts, now=now) if facts.migration.phase in _WAITING_FOR_POD else None
+
+
+_ENDINGS = (_vmi_lost, _cancelled, _reported_failed, _pod_lost, _state_lost, _forged_end, _failed_before_hand_off)
 
 
 def steps(facts: MigrationFacts) -> list[MigrationPhase]:

@@ -23,10 +23,9 @@ from nicplug.model.migration import (
 )
 from nicplug.model.names import MIGRATION_FINALIZER
 from nicplug.model.per_pass import planning_pass
-from nicplug.model.pod_record import TARGET_POD_MEMBER
+from nicplug.model.pod import TARGET_POD_MEMBER
 from nicplug.plan.actions import Action
 from nicplug.plan.migration.actions import (
-    Effects,
     act,
     adopt,
     delete_leftover_targets,
@@ -39,11 +38,16 @@ from nicplug.plan.migration.actions import (
 from nicplug.plan.migration.eligibility import (
     POD_REFUSED,
     find_obstacle,
-    refuse_invalid,
-    refuse_missing,
-    refuse_vmi,
+    find_refusal,
 )
-from nicplug.plan.migration.facts import Ending, MigrationFacts, Progress, find_start_failure, gather_migration_facts
+from nicplug.plan.migration.facts import (
+    CANCELED,
+    Ending,
+    MigrationFacts,
+    Progress,
+    find_start_failure,
+    gather_migration_facts,
+)
 from nicplug.plan.migration.finish import plan_clean_up
 from nicplug.plan.migration.hand_off import check_guest
 from nicplug.plan.migration.phases import copied_state, find_ending, is_complete, steps, with_conditions, with_phases
@@ -53,7 +57,7 @@ from nicplug.plan.migration.target import Renewal, find_renewal, find_unseen_pod
 from nicplug.plan.migration.target_networks import missing_interfaces
 from nicplug.plan.migration.timeouts import agent_deadline, pod_deadline
 from nicplug.plan.nic.path.blame import blame_nics
-from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Subject, normal, warning
+from nicplug.plan.outcome import Announcement, Measure, MigrationEnded, Plan, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status
 from nicplug.plan.views import MigrationView
@@ -66,18 +70,13 @@ VMI_PATIENCE = timedelta(seconds=2)
 _PLACE_DELAY = timedelta(seconds=2)
 _BEFORE_READY = (MigrationPhase.UNSET, MigrationPhase.PENDING, MigrationPhase.SCHEDULING)
 _BEFORE_HAND_OFF = (MigrationPhase.PENDING, MigrationPhase.SCHEDULING, MigrationPhase.SCHEDULED)
-_CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
 # The executor announces what was refused.
 _ANNOUNCED_BY_EXECUTOR = (*POD_REFUSED, Reason.REJECTED_BY_QUOTA)
 
 
 @planning_pass()
 def plan_migration(view: MigrationView, *, now: datetime) -> MigrationPlan:
-    """Plan one pass over this migration.
-
-    Args:
-        now: current time, UTC; compared only with timestamps from objects and from the view.
-    """
+    """Plan one pass over this migration; `now` is compared only with timestamps from objects and from the view."""
     migration = view.migration
     is_foreign = migration.phase in FOREIGN_MIGRATION_PHASES
     if is_foreign and not (migration.deleting and MIGRATION_FINALIZER in migration.finalizers):
@@ -109,7 +108,7 @@ class _Outcome:
     entered: Sequence[MigrationPhase] = ()
     progress: Progress
     ending: Ending | None = None
-    effects: Effects = field(default_factory=Effects)
+    effects: Plan = field(default_factory=Plan)
     moments: tuple[datetime | None, ...] = ()
     wants_slot: bool = False
     renewal: TargetRenewal | None = None
@@ -125,30 +124,25 @@ def _release(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Mi
     if is_complete(facts):
         outcome = _Outcome(entered=(MigrationPhase.SUCCEEDED,), progress=_succeeded(facts))
         return _assemble(view, facts, outcome, now=now)
-    return _fail(view, facts, _CANCELED, now=now)
+    return _fail(view, facts, CANCELED, now=now)
 
 
 def _plan_admission(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> MigrationPlan:
     """Accept it, or refuse it with the message of KubeVirt's webhook."""
-    if facts.migration.deleting:
-        return _fail(view, facts, _CANCELED, now=now)
-    if (invalid := refuse_invalid(facts)) is not None:
-        return _fail(view, facts, invalid, now=now)
-    if (missing := refuse_missing(facts)) is not None or facts.vmi is None:
+    refusal = find_refusal(view, facts)
+    if refusal is not None and refusal.reason is Reason.VMI_MISSING and not facts.is_replaced:
         patience = (view.report_pending_since or now) + VMI_PATIENCE
-        if missing is None or (now < patience and not facts.is_replaced):
-            return MigrationPlan(
-                again_at=patience, withholds_report=True, notes=("the VMI may not have been heard of yet",)
-            )
-        return _fail(view, facts, missing, now=now)
-    if (refusal := refuse_vmi(view, facts.vmi)) is not None:
+        if now < patience:
+            notes = ("the VMI may not have been heard of yet",)
+            return MigrationPlan(again_at=patience, withholds_report=True, notes=notes)
+    if refusal is not None:
         return _fail(view, facts, refusal, now=now)
     obstacle = find_obstacle(view, now=now)
     progress = describe(view, facts, MigrationPhase.PENDING, obstacle, now=now)
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=progress,
-        effects=Effects(actions=tuple(adopt(facts))),
+        effects=Plan(actions=tuple(adopt(facts))),
         wants_slot=obstacle is None,  # it is found while the migration is being accepted
     )
     return _assemble(view, facts, outcome, now=now)
@@ -176,7 +170,7 @@ def _plan_life(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> 
     outcome = _Outcome(
         entered=entered,
         progress=_succeeded(facts) if is_over else describe(view, facts, last, obstacle, now=now),
-        effects=Effects(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
+        effects=Plan(actions=(*adopt(facts), *effects.actions), announcements=effects.announcements),
         moments=(
             *_moments(facts, obstacle, now=now),
             waits_for_record(view, leftover_targets(view, facts), now=now) if is_waiting else None,
@@ -194,7 +188,7 @@ def _renew(view: MigrationView, facts: MigrationFacts, renewal: Renewal, *, now:
     outcome = _Outcome(
         entered=(MigrationPhase.PENDING,),
         progress=Progress(reason=Reason.TARGET_POD_REPLACED, message=renewal.message),
-        effects=Effects(
+        effects=Plan(
             actions=tuple(adopt(facts)), announcements=(normal(Subject.MIGRATION, "SuccessfulDelete", renewal.message),)
         ),
         renewal=renewal.record,
@@ -229,7 +223,7 @@ def _fail(view: MigrationView, facts: MigrationFacts, ending: Ending, *, now: da
         entered=(MigrationPhase.FAILED,),
         progress=Progress(reason=ending.reason, message=ending.explanation, is_stuck=True),
         ending=ending,
-        effects=Effects(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
+        effects=Plan(actions=(*_make_sure(facts, ending), *left.actions), announcements=left.announcements),
     )
     return _assemble(view, facts, outcome, now=now)
 

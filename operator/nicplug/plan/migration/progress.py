@@ -34,14 +34,14 @@ def describe(
     """
     migration = facts.migration
     if lost := describe_lost_node(view, facts):
-        return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline_phrase(facts, phase), is_stuck=True)
+        return Progress(reason=Reason.NODE_LOST, message=lost + _agent_deadline(facts, phase), is_stuck=True)
     if migration.deleting:
         node = facts.state.source_node
         message = f"virt-handler on {node} is to stop the copy" if node else "it is being cancelled"
         return Progress(reason=Reason.CANCELING, message=message)
     match phase:
         case MigrationPhase.PENDING if obstacle is not None:
-            return _with_deadline(obstacle)
+            return replace(obstacle, message=obstacle.message + _until(obstacle.gives_up_at))
         case MigrationPhase.PENDING if migration.progress_reason in POD_REFUSED:
             # Its timeout continues until there is a pod.
             return Progress(reason=migration.progress_reason, message=migration.progress, is_stuck=True)
@@ -66,9 +66,8 @@ def _pending(view: MigrationView, facts: MigrationFacts) -> Progress:
     return Progress(reason=Reason.CREATING_TARGET_POD, message=message)
 
 
-def _with_deadline(obstacle: Progress) -> Progress:
-    due = obstacle.gives_up_at
-    return replace(obstacle, message=f"{obstacle.message}; given up at {format_time(due)}") if due else obstacle
+def _until(due: datetime | None) -> str:
+    return f"; given up at {format_time(due)}" if due is not None else ""
 
 
 def _queued(view: MigrationView) -> Progress | None:
@@ -81,7 +80,7 @@ def _starting(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> P
     pod = facts.target
     if pod is None:
         return Progress(reason=Reason.CREATING_TARGET_POD, message="the target pod is being made")
-    end = _pod_deadline_phrase(facts, pod, now=now)
+    end = _pod_deadline(facts, pod, now=now)
     if pod.unscheduled is not None:
         message = f"no node takes target pod {pod.key.name}: {pod.unscheduled.message}{end}"
         return Progress(reason=Reason.TARGET_POD_UNSCHEDULABLE, message=message, is_stuck=True)
@@ -109,16 +108,15 @@ def _not_ready(facts: MigrationFacts, pod: LauncherPod, end: str) -> Progress:
     return Progress(reason=Reason.WAITING_FOR_TARGET_POD, message=message)
 
 
-def _pod_deadline_phrase(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
-    due = pod_deadline(facts, pod, now=now)
-    return f"; given up at {format_time(due)}" if due is not None and pod.created is not None else ""
+def _pod_deadline(facts: MigrationFacts, pod: LauncherPod, *, now: datetime) -> str:
+    return _until(pod_deadline(facts, pod, now=now)) if pod.created is not None else ""
 
 
 def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Progress:
     pod, vmi = facts.target, facts.vmi
     if pod is None or vmi is None or not pod.is_ready:
         return _starting(view, facts, now=now)
-    end = _pod_deadline_phrase(facts, pod, now=now)
+    end = _pod_deadline(facts, pod, now=now)
     if missing := missing_interfaces(pod, vmi):
         what = f"Multus has still to report {', '.join(missing)}"
         message = f"target pod {pod.key.name} runs; {what}{end}"
@@ -126,8 +124,7 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     if view.slot.inbound_node != pod.node_name and (queued := _queued(view)) is not None:
         return replace(queued, message=f"{queued.message}{end}")
     if facts.source is None:
-        names = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
-        what = f"exactly one other launcher pod has to be there: {names}"
+        what = f"exactly one other launcher pod has to be there: {facts.names_of_others}"
         message = f"target pod {pod.key.name} is ready; {what}{end}"
         return Progress(reason=Reason.SEVERAL_LAUNCHER_PODS, message=message)
     return Progress(
@@ -136,14 +133,13 @@ def _ready(view: MigrationView, facts: MigrationFacts, *, now: datetime) -> Prog
     )
 
 
-def _agent_deadline_phrase(facts: MigrationFacts, phase: MigrationPhase) -> str:
-    due = agent_deadline(facts) if phase is facts.migration.phase else None
-    return f"; given up at {format_time(due)}" if due is not None else ""
+def _agent_deadline(facts: MigrationFacts, phase: MigrationPhase) -> str:
+    return _until(agent_deadline(facts)) if phase is facts.migration.phase else ""
 
 
 def _handed_off(facts: MigrationFacts, phase: MigrationPhase) -> Progress:
     """Name the node agent that acts next."""
-    state, end = facts.state, _agent_deadline_phrase(facts, phase)
+    state, end = facts.state, _agent_deadline(facts, phase)
     if phase is MigrationPhase.PREPARING_TARGET:
         message = f"virt-handler on {state.target_node} prepares target pod {state.target_pod}"
         return Progress(reason=Reason.PREPARING_TARGET, message=message + end)

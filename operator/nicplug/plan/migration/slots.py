@@ -116,11 +116,7 @@ def priority_of(migration: Migration) -> int:
 
 
 def contender_of(view: MigrationView, *, plan: MigrationPlan) -> Contender | None:
-    """The slots that it needs and holds; None if it has ended, or is another controller's.
-
-    Args:
-        plan: the plan from that view.
-    """
+    """The slots that it needs and holds; None if it has ended, or is another controller's."""
     migration = view.migration
     if migration.is_final or migration.phase in FOREIGN_MIGRATION_PHASES:
         return None
@@ -174,11 +170,7 @@ class SlotsPlan:
 
 
 def plan_slots(view: SlotsView, *, now: datetime) -> SlotsPlan:
-    """Release, recover and grant slots.
-
-    Args:
-        now: current time, UTC; only recorded.
-    """
+    """Release, recover and grant slots; the time is only recorded."""
     count = _Count(view.limits)
     for entry in _held(view):
         count.add(entry)

@@ -16,7 +16,6 @@ from nicplug.model.names import (
     MIGRATION_JOB_NAME_ANNOTATION,
 )
 from nicplug.model.networks_annotation import (
-    Element,
     UnreadableAnnotation,
     asks_the_same,
     hashed_interface_name,
@@ -24,8 +23,7 @@ from nicplug.model.networks_annotation import (
     parse_annotation,
     plugin_interface_name,
 )
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create, FindPod, Kind
 from nicplug.plan.migration.eligibility import find_obstacle
@@ -61,29 +59,21 @@ def find_unseen_pod(view: MigrationView, facts: MigrationFacts) -> FindPod | Non
     key = _needed(view, facts)
     if key is None or key in view.gone_pods or any(pod.key == key for pod in view.pods):
         return None
-    return FindPod(
-        key=key,
-        migration=migration.key,
-        migration_uid=migration.uid,
-        owner_uid=vmi.uid,
-        uids=uids_of_target(view, vmi, migration=migration),
-    )
+    return _find(view, vmi, key, uids_of_target(view, vmi, migration=migration))
+
+
+def _find(view: MigrationView, vmi: VirtualMachineInstance, key: PodKey, uids: frozenset[str] | None) -> FindPod:
+    migration = view.migration
+    return FindPod(key=key, migration=migration.key, migration_uid=migration.uid, owner_uid=vmi.uid, uids=uids)
 
 
 def _find_replaced(view: MigrationView, vmi: VirtualMachineInstance) -> FindPod | None:
     """Look up a replaced pod before the next one is created: it would never be deleted."""
-    migration = view.migration
-    replaced = migration.renewal.replaced[-1]
+    replaced = view.migration.renewal.replaced[-1]
     is_seen = any(pod.uid == replaced.uid for pod in (*view.pods, *view.foreign_pods))
     if is_seen or replaced.key in view.gone_pods:
         return None
-    return FindPod(
-        key=replaced.key,
-        migration=migration.key,
-        migration_uid=migration.uid,
-        owner_uid=vmi.uid,
-        uids=frozenset({replaced.uid}),
-    )
+    return _find(view, vmi, replaced.key, frozenset({replaced.uid}))
 
 
 def _needed(view: MigrationView, facts: MigrationFacts) -> PodKey | None:
@@ -129,12 +119,6 @@ def create_target_pod(view: MigrationView, vmi: VirtualMachineInstance) -> Creat
     if selector := target_selector(view, vmi):
         spec["nodeSelector"] = selector
     return Create(kind=Kind.POD, key=key, owner_uid=launcher.owner_uid, body=freeze(body), made_for=migration.uid)
-
-
-def elements_to_ask_for(view: MigrationView, vmi: VirtualMachineInstance) -> Mapping[str, Element]:
-    """Multus elements that a target pod created now requests, by pod interface."""
-    vmi, left_out = _with_its_networks(view, vmi)
-    return {text(item.get("interface")): item for item in elements_at_birth(vmi, config=view.config, left_out=left_out)}
 
 
 def _with_its_networks(
@@ -215,7 +199,9 @@ def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: Launche
         parse_annotation(pod.networks_annotation)
     except UnreadableAnnotation:
         return Outdated()
-    present, wanted = elements_asked_for(pod), elements_to_ask_for(view, vmi)
+    moving, left_out = _with_its_networks(view, vmi)
+    now_asked = elements_at_birth(moving, config=view.config, left_out=left_out)
+    present, wanted = elements_asked_for(pod), {text(item.get("interface")): item for item in now_asked}
     given = nics_given(vmi)
     missing = _nics_of(wanted.keys() - present.keys(), vmi)
     # For a plugged NIC that no new pod would have either: the obstacle is reported once there is no pod.

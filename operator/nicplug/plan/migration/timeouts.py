@@ -177,8 +177,8 @@ def _lacks(facts: MigrationFacts, pod: LauncherPod) -> str:
         return f"it was not ready: {unready_containers(pod)}"
     if missing := missing_interfaces(pod, facts.vmi):
         return f"Multus did not report {', '.join(missing)}"
-    others = ", ".join(sorted(item.key.name for item in facts.others)) or "none"
-    return "" if facts.source is not None else f"there was not exactly one other launcher pod: {others}"
+    lacks_source = f"there was not exactly one other launcher pod: {facts.names_of_others}"
+    return "" if facts.source is not None else lacks_source
 
 
 def unready_containers(pod: LauncherPod) -> str:

@@ -1,6 +1,5 @@
 """Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
 from nicplug.model.interface_status import Rows, has_go_ahead, pod_interface_of
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_by_name
@@ -8,7 +7,6 @@ from nicplug.model.networks_annotation import is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.actions import CheckNics
 from nicplug.plan.nic.spec_checks import refuse
 
 # Source: KubeVirt 1.9 `pkg/network/controllers/vm.go` and the rules of its admission webhooks, which nicplug has to
@@ -114,18 +112,3 @@ def may_be_withdrawn(interface: Interface, *, vmi: VirtualMachineInstance, rows:
 def is_malformed(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """True if the NIC's entries in the VMI are invalid, so that it is never requested from a pod."""
     return refuse(interface, first_by_name(vmi.networks).get(interface.name)) is not None
-
-
-# Checks a VMI before the removal of a NIC that it may have got unobserved.
-
-
-def check_nics(vmi: VirtualMachineInstance) -> CheckNics:
-    """Return a check that fails if the VMI's spec or `status.interfaces` has changed since it was read."""
-    return CheckNics(
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        generation=vmi.generation,
-        seen=freeze(vmi.status.members.get("interfaces")),
-        has_status=bool(vmi.status.members),
-    )

@@ -71,7 +71,7 @@ def binding_cannot_follow(situation: Situation) -> Finding | None:
     if interface.binding in _NO_LONGER_ADMITTED or not interface.binding:
         # No advice to restart: the VM would not be admitted again.
         path, remedy = OperationPath.NONE, "Use bridge"
-    if interface.plugin and (config is None or config.binding_plugin(interface.plugin) is None):
+    if interface.plugin and (config is None or interface.plugin not in config.binding_plugins):
         # No advice to restart: the VM would not start.
         path = OperationPath.NONE
         message = (

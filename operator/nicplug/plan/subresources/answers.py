@@ -59,11 +59,6 @@ class Answer:
     write: Write | None = None
     first: PatchSpec | None = None
 
-    @property
-    def json_patch(self) -> JsonPatch:
-        """The operations of `write` in the order of KubeVirt 1.0: every `test` first."""
-        return in_order(self.write) if self.write is not None and not isinstance(self.write, Create) else ()
-
 
 def in_order(write: PatchStatus | PatchInterfaces | PatchSpec) -> JsonPatch:
     """Return the operations of a patch in the order of KubeVirt 1.0: every `test` first."""
@@ -81,25 +76,25 @@ def bad_request(message: str) -> Answer:
 
 def forbidden(endpoint: Endpoint, name: str, why: str) -> Answer:
     """Answer that a policy forbids it."""
-    message = f"{endpoint.value}.{_GROUP} {_quoted(name)} is forbidden: {why}"
+    message = f'{endpoint.value}.{_GROUP} "{name}" is forbidden: {why}'
     return Answer(code=403, reason="Forbidden", message=message, about=endpoint, name=name)
 
 
 def not_found(endpoint: Endpoint, name: str) -> Answer:
     """Answer that the object does not exist."""
-    message = f"{endpoint.value}.{_GROUP} {_quoted(name)} not found"
+    message = f'{endpoint.value}.{_GROUP} "{name}" not found'
     return Answer(code=404, reason="NotFound", message=message, about=endpoint, name=name)
 
 
 def conflict(endpoint: Endpoint, name: str, why: str, *, hint: Hint = Hint.NONE) -> Answer:
     """Answer that the state of the object does not allow it."""
-    message = f"Operation cannot be fulfilled on {endpoint.value}.{_GROUP} {_quoted(name)}: {why}"
+    message = f'Operation cannot be fulfilled on {endpoint.value}.{_GROUP} "{name}": {why}'
     return Answer(code=409, reason="Conflict", message=message, about=endpoint, name=name, hint=hint)
 
 
 def invalid(endpoint: Endpoint, name: str, why: str) -> Answer:
     """Answer that the request is not valid for any object."""
-    message = f"{endpoint.kind}.{_GROUP} {_quoted(name)} is invalid: {why}"
+    message = f'{endpoint.kind}.{_GROUP} "{name}" is invalid: {why}'
     return Answer(code=422, reason="Invalid", message=message, about=endpoint, name=name, cause=why)
 
 
@@ -134,7 +129,3 @@ def not_reviewed(error: str) -> Answer:
 
 def _internal_error(why: str) -> Answer:
     return Answer(code=500, reason="InternalError", message=f"Internal error occurred: {why}", cause=why)
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"'

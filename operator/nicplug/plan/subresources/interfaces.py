@@ -65,11 +65,7 @@ class Evidence:
 
 @planning_pass()
 def ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
-    """Write a NIC of a running VM into its template, or record the request for the VM controller to process.
-
-    Args:
-        name: name of the VM, for texts.
-    """
+    """Write a NIC of a running VM into its template, or record the request for the VM controller to process."""
     return _ask_vm(request, name=name, evidence=evidence, is_alone=True)
 
 
@@ -110,7 +106,9 @@ class Together:
 def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: Evidence) -> Together:
     """Answer several requests in order, each like `ask_vm`; one write records all that are to be recorded."""
     if len(requests) == 1:
-        return _alone(ask_vm(requests[0], name=name, evidence=evidence))
+        alone = ask_vm(requests[0], name=name, evidence=evidence)
+        only = alone.write if isinstance(alone.write, PatchStatus | PatchInterfaces) else None
+        return Together((replace(alone, write=None),), frozenset({0} if only is not None else ()), only)
     answers, recorded, first, last = [], set(), None, None
     for place, request in enumerate(requests):
         answer = _ask_vm(request, name=name, evidence=evidence, is_alone=False)
@@ -125,11 +123,6 @@ def ask_vm_batch(requests: Sequence[InterfaceRequest], *, name: str, evidence: E
     return Together(tuple(answers), frozenset(recorded), write)
 
 
-def _alone(answer: Answer) -> Together:
-    write = answer.write if isinstance(answer.write, PatchStatus | PatchInterfaces) else None
-    return Together((replace(answer, write=None),), frozenset({0} if write is not None else ()), write)
-
-
 @planning_pass()
 def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer | None:
     """Return the VM's answer if a request for the same name is pending; otherwise None."""
@@ -139,11 +132,7 @@ def answer_pending(request: InterfaceRequest, *, vm: VirtualMachine) -> Answer |
 
 @planning_pass()
 def ask_vmi(request: InterfaceRequest, *, name: str, evidence: Evidence) -> Answer:
-    """Change the spec of a running VMI; if it belongs to a VM, the change lasts until the VM is restarted.
-
-    Args:
-        name: name of the VMI, for texts.
-    """
+    """Change the spec of a running VMI; if it belongs to a VM, the change lasts until the VM is restarted."""
     vmi = evidence.vmi
     if vmi is None:
         return not_found(Endpoint.VMI, name)
@@ -159,8 +148,6 @@ def ask_with_mac(mac: str, request: AddInterface, *, name: str, evidence: Eviden
     """Answer like `ask_vm` or `ask_vmi` for a NIC with a MAC address. No request has one: the caller patches the spec.
 
     Args:
-        mac: MAC address of the NIC.
-        name: name of the VM or VMI, for texts.
         persist: True to patch the VM's template, False to patch the VMI.
     """
     answer = (ask_vm if persist else ask_vmi)(request, name=name, evidence=evidence)

@@ -43,13 +43,7 @@ def ask_migrate(
     vmi: VirtualMachineInstance | None,
     migrations: Sequence[Migration],
 ) -> Answer:
-    """Migrate the running VM.
-
-    Args:
-        name: name of the VM, for texts.
-        vmi: the one of its name; None if it does not exist.
-        migrations: those of the VMI.
-    """
+    """Migrate the running VM."""
     if problem := problem_of(body, struct="MigrateOptions", members=_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
     if vm is None:
@@ -139,7 +133,6 @@ def ask_eviction(
     Args:
         pod: the pod to evict, for which `owner_of_guest` names `vmi`.
         vmi: None if there is none: the pod is being deleted.
-        config: the KubeVirt CR; None if there is none.
     """
     if vmi is None or pod.owner is None or pod.owner.uid != vmi.uid:
         return ALLOWED

@@ -7,6 +7,8 @@
 | Manual, RerunOnFailure | Start is requested | Stop is requested | Stop and Start are requested |
 | Once | refused | the strategy becomes Halted | refused |
 
+`vmi` is the VMI of the VM's name, whoever owns it; None if it does not exist. `name` is for texts.
+
 Requests are in `status.stateChangeRequests`, for the VM controller to process. KubeVirt answers 500 if the state of the
 VM does not allow the request; nicplug answers 409 with KubeVirt's words.
 
@@ -17,12 +19,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nicplug.model.frozen_json import freeze
 from nicplug.model.metadata import mapping, sequence
 from nicplug.model.requests import StateChange
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
-from nicplug.plan.actions import Kind, PatchSpec, patch_status, turn_vm
+from nicplug.plan.actions import PatchSpec, patch_members, patch_status, turn_vm
 from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, bad_request, conflict, not_found
 from nicplug.plan.subresources.options import DRY_RUN_OPTION, Body, GoType, is_dry_run, options_of, problem_of
 
@@ -45,12 +46,7 @@ _RESTART_OPTIONS = {"gracePeriodSeconds": GoType.INT64, DRY_RUN_OPTION: GoType.S
 
 
 def ask_start(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
-    """Start the VM; the body is checked after the objects, as in KubeVirt.
-
-    Args:
-        name: name of the VM, for texts.
-        vmi: the one of its name; None if it does not exist.
-    """
+    """Start the VM; the body is checked after the objects, as in KubeVirt."""
     if vm is None:
         return not_found(Endpoint.VM, name)
     if vmi is not None and not vmi.is_final and vmi.phase not in _NOT_STARTED:
@@ -80,12 +76,7 @@ def _start_on_request(vm: VirtualMachine, vmi: VirtualMachineInstance | None, st
 
 
 def ask_stop(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
-    """Stop the VM, with the grace period of the body if it has one.
-
-    Args:
-        name: name of the VM, for texts.
-        vmi: the one of its name; None if it does not exist.
-    """
+    """Stop the VM, with the grace period of the body if it has one."""
     if problem := problem_of(body, struct="StopOptions", members=_STOP_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
     options = options_of(body, _STOP_OPTIONS)
@@ -119,12 +110,7 @@ def _stop_by_strategy(vm: VirtualMachine, live: VirtualMachineInstance | None, *
 
 
 def ask_restart(body: Body, *, name: str, vm: VirtualMachine | None, vmi: VirtualMachineInstance | None) -> Answer:
-    """Stop the VMI and start another one; with `gracePeriodSeconds: 0` without waiting for the guest.
-
-    Args:
-        name: name of the VM, for texts.
-        vmi: the one of its name; None if it does not exist.
-    """
+    """Stop the VMI and start another one; with `gracePeriodSeconds: 0` without waiting for the guest."""
     if problem := problem_of(body, struct="RestartOptions", members=_RESTART_OPTIONS):
         return bad_request(f"{UNREADABLE}{problem}")
     options = options_of(body, _RESTART_OPTIONS)
@@ -177,9 +163,7 @@ def _shorten(vmi: VirtualMachineInstance, grace: int) -> PatchSpec | None:
     seen = _grace_of(vmi)
     if seen == grace:
         return None
-    return PatchSpec(
-        kind=Kind.VMI, key=vmi.key, uid=vmi.uid, seen=freeze({_GRACE: seen}), wanted=freeze({_GRACE: grace})
-    )
+    return patch_members(PatchSpec, vmi, present={_GRACE: seen}, wanted={_GRACE: grace})
 
 
 def _unsupported(vm: VirtualMachine, why: str, *, prefix: str = "") -> Answer:

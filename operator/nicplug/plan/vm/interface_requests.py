@@ -28,6 +28,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, patch_status
 from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
+from nicplug.plan.outcome import Plan
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 from nicplug.plan.vm.live_changes import with_check
@@ -41,22 +42,15 @@ _ENDED = freeze([])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessedRequests:
-    """The result of one pass over the requests.
+    """Requests of which none needs another write.
 
     Attributes:
-        actions: the writes that carry some out; empty if none needs a write.
-        end: removes these requests from the list, if that has to wait: the guest gets a NIC first, and nothing waits
-            for the removal.
-        carried_out: the requests that the actions are for, as JSON; "" without actions.
-        kept: the list to keep if there are no actions.
+        kept: the list to keep.
         failure: what could not be carried out, and has been removed.
     """
 
-    actions: tuple[Action, ...] = ()
-    end: tuple[Action, ...] = ()
-    carried_out: str = ""
-    kept: tuple[PendingRequest, ...] = ()
-    failure: Refusal | None = None
+    kept: tuple[PendingRequest, ...]
+    failure: Refusal | None
 
 
 @dataclass(slots=True)
@@ -78,8 +72,8 @@ class _Progress:
 
 def process_requests(
     view: VmView, vmi: VirtualMachineInstance | None, *, refused: Refusal | None = None
-) -> ProcessedRequests | None:
-    """Process the requests; None if there are none, or none may be processed now.
+) -> Plan | ProcessedRequests | None:
+    """Plan the writes that carry requests out; None if there are none, or none may be processed now.
 
     Args:
         vmi: the VM's own; None if it has none.
@@ -103,8 +97,9 @@ def process_requests(
         end = patch_status(view.vm, {MEMBER: [item.to_row() for item in kept] or None})
         carried_out = _as_json(progress.done)
         if not any(action.kind is Kind.VMI for action in actions):
-            return ProcessedRequests(actions=(*actions, end), carried_out=carried_out)
-        return ProcessedRequests(actions=tuple(actions), end=(end,), carried_out=carried_out)
+            return Plan(actions=(*actions, end), requests=carried_out)
+        # The guest gets a NIC first, and nothing waits for the end of the request.
+        return Plan(actions=tuple(actions), afterwards=(end,), requests=carried_out)
     kept = _without(pending, [*progress.done, *(item for item, _ in progress.failed)])
     has_ended = progress.done or progress.failed
     return ProcessedRequests(kept=kept, failure=_failure(progress.failed) if has_ended else ended_failure(view.vm))

@@ -1,9 +1,6 @@
 """Actions that transfer changes between the template of a VM and its running VMI."""
 
-from typing import Any
-
 from nicplug.elided import aligned
-from nicplug.model.frozen_json import freeze
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
 from nicplug.model.names import VM_GENERATION_ANNOTATION
@@ -13,14 +10,15 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import (
     Action,
-    Kind,
     PatchAnnotations,
     PatchInterfaces,
     PatchSpec,
+    check_nics,
     check_unchanged,
     patch_annotation,
+    patch_members,
 )
-from nicplug.plan.nic.live_rules import check_nics, deleted_from_template
+from nicplug.plan.nic.live_rules import deleted_from_template
 from nicplug.plan.nic.rollback import note_rolled_back, standing_rollbacks
 from nicplug.plan.nic.template_sync import patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.views import VmView
@@ -61,22 +59,12 @@ def patch_placement(
     if config is None or config.stages_changes or vm.placement == vmi.placement:
         return None
     template, running = mapping(vm.read_template().get("spec")), vmi.read_spec()
-    changed = [member for member in PLACEMENT_MEMBERS if _differ(template.get(member), running.get(member))]
+    pairs = {member: aligned(template.get(member) or None, running.get(member) or None) for member in PLACEMENT_MEMBERS}
+    changed = [member for member, (wanted, present) in pairs.items() if wanted != present]
     if not changed:
         return None
-    return PatchSpec(
-        kind=Kind.VMI,
-        key=vmi.key,
-        uid=vmi.uid,
-        version=vmi.resource_version,
-        seen=freeze({member: running.get(member) for member in changed}),
-        wanted=freeze({member: template.get(member) or None for member in changed}),
-    )
-
-
-def _differ(wanted: Any, running: Any) -> bool:
-    one, other = aligned(wanted or None, running or None)
-    return bool(one != other)
+    wanted = {member: template.get(member) or None for member in changed}
+    return patch_members(PatchSpec, vmi, present=running, wanted=wanted, version=vmi.resource_version)
 
 
 # Source: KubeVirt 1.9 `vm.go`. Unlike there (kubevirt#17328), NIC changes are only applied with rollout strategy
@@ -87,9 +75,6 @@ def live_changes(view: VmView, vmi: VirtualMachineInstance | None) -> list[Actio
     """Return the patches of VMI and template; while the gate is off no NIC changes, and the VMI's record says why.
 
     With rollout strategy Stage the VMI gets none; what has left the VMI still leaves the template.
-
-    Args:
-        vmi: the VM's own; None if it has none.
     """
     if view.refusal is not None or (vmi is not None and vmi.deleting):
         return []

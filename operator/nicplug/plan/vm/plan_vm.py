@@ -14,9 +14,9 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, own_vmi
-from nicplug.plan.actions import Action, Delete, Kind, patch_finalizers, turn_vm
+from nicplug.plan.actions import Delete, Kind, patch_finalizers, turn_vm
 from nicplug.plan.nic.transitions import SUMMARY_MEMBER
-from nicplug.plan.outcome import Announcement, Plan, Subject, normal, write_pause
+from nicplug.plan.outcome import Plan, Subject, normal, write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import Refusal, VmView
@@ -26,12 +26,9 @@ from nicplug.plan.vm.printable_status import PrintableStatus
 from nicplug.plan.vm.restart_required import announce_restart, fields_that_need_a_restart
 from nicplug.plan.vm.run_strategy import (
     Decision,
-    Nothing,
-    RememberStart,
+    RunAction,
     RunState,
     Start,
-    Stop,
-    TurnOn,
     Wait,
     decide,
     run_state_of,
@@ -59,11 +56,7 @@ _ORPHAN_FINALIZER = "orphan"
 
 @planning_pass()
 def plan_vm(view: VmView, *, now: datetime) -> Plan:
-    """Plan one pass over this VM.
-
-    Args:
-        now: current time, UTC; compared only with timestamps from objects and from the view.
-    """
+    """Plan one pass over this VM; `now` is compared only with timestamps from objects and from the view."""
     refused = view.refusal if view.refusal is not None and view.refusal.requests else None
     if refused is not None:
         view = replace(view, refusal=None)  # it concerns these requests, and blocks nothing else
@@ -73,14 +66,14 @@ def plan_vm(view: VmView, *, now: datetime) -> Plan:
     if adoption := adopt_vmi(view):
         return Plan(actions=adoption)
     decision = decide(run_state, now=now)
-    if isinstance(decision, RememberStart) or _is_witness(view, run_state, now=now):
+    if decision is RunAction.REMEMBER_START or _is_witness(view, run_state, now=now):
         return _plan_status(view, run_state, decision, now=now)
-    actions, announcements = _carry_out(view, run_state, decision)
-    if actions:
-        return Plan(actions=tuple(actions), announcements=tuple(announcements))
+    plan = _carry_out(view, run_state, decision)
+    if plan.actions:
+        return plan
     requests = process_requests(view, run_state.vmi, refused=refused)
-    if requests is not None and requests.actions:
-        return Plan(actions=requests.actions, afterwards=requests.end, requests=requests.carried_out)
+    if isinstance(requests, Plan):
+        return requests
     if actions := live_changes(view, run_state.vmi):
         return Plan(actions=tuple(actions))
     plan = _plan_status(view, run_state, decision, requests=requests, now=now)
@@ -103,10 +96,8 @@ def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
     keeps_dependents = _ORPHAN_FINALIZER in view.vm.finalizers
     vmi = run_state.vmi if not keeps_dependents else None
     if vmi is not None:
-        actions, announcements = _stop(view, vmi)
-        if actions:
-            return Plan(actions=tuple(actions), announcements=tuple(announcements))
-        return _plan_status(view, run_state, Nothing(), now=now)
+        stop = _stop(view, vmi)
+        return stop if stop.actions else _plan_status(view, run_state, RunAction.NOTHING, now=now)
     kept = tuple(item for item in view.vm.finalizers if item != VM_FINALIZER)
     if kept == view.vm.finalizers:
         return Plan(notes=("waiting for finalizers of others",))
@@ -114,20 +105,23 @@ def _plan_end(view: VmView, run_state: RunState, *, now: datetime) -> Plan:
     return Plan(actions=(*revisions, patch_finalizers(view.vm, kept)))
 
 
-def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> tuple[list[Action], list[Announcement]]:
-    """Return the actions of the decision; none while something blocks it, which the status then reports."""
+def _carry_out(view: VmView, run_state: RunState, decision: Decision) -> Plan:
+    """Plan the actions of the decision; none while something blocks it, which the status then reports."""
     match decision:
         case Start() if _may_start(view):
             if VM_FINALIZER not in view.vm.finalizers:
-                return [patch_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER))], []
+                return Plan(actions=(patch_finalizers(view.vm, (*view.vm.finalizers, VM_FINALIZER)),))
             name = view.vm.key.name
             message = f"Started the virtual machine by creating the new virtual machine instance {name}"
-            return start_vmi(view, paused=decision.paused), [normal(Subject.VM, "SuccessfulCreate", message)]
-        case Stop() if run_state.vmi is not None:
+            return Plan(
+                actions=tuple(start_vmi(view, paused=decision.paused)),
+                announcements=(normal(Subject.VM, "SuccessfulCreate", message),),
+            )
+        case RunAction.STOP if run_state.vmi is not None:
             return _stop(view, run_state.vmi)
-        case TurnOn() if view.refusal is None:
-            return [turn_vm(view.vm, is_on=True)], []
-    return [], []
+        case RunAction.TURN_ON if view.refusal is None:
+            return Plan(actions=(turn_vm(view.vm, is_on=True),))
+    return Plan()
 
 
 def _may_start(view: VmView) -> bool:
@@ -136,16 +130,17 @@ def _may_start(view: VmView) -> bool:
     return is_free and refuse_template(view) is None
 
 
-def _stop(view: VmView, vmi: VirtualMachineInstance) -> tuple[list[Action], list[Announcement]]:
+def _stop(view: VmView, vmi: VirtualMachineInstance) -> Plan:
     is_refused = view.refusal is not None and view.refusal.reason == Reason.FAILED_DELETE
     if vmi.deleting or is_refused:
-        return [], []
+        return Plan()
     message = f"Stopped the virtual machine by deleting the virtual machine instance {vmi.key.name}"
     # If the VM is ending, it may have been orphaned since: then the finalizer that showed it is gone as well.
     version = vmi.resource_version if view.vm.deleting else None
-    return [Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version)], [
-        normal(Subject.VM, "SuccessfulDelete", message)
-    ]
+    return Plan(
+        actions=(Delete(kind=Kind.VMI, key=vmi.key, uid=vmi.uid, version=version),),
+        announcements=(normal(Subject.VM, "SuccessfulDelete", message),),
+    )
 
 
 def _plan_status(

@@ -7,7 +7,7 @@ added to the VMI only. The default pod network of a VM without NICs is no false 
 own: the next start does not add it. With rollout strategy Stage, NIC changes that are otherwise applied live count too.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -16,7 +16,7 @@ from nicplug.elided import aligned, may_have_elided
 from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.metadata import mapping
-from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.networks import Interface, Network, first_by_name, parse_interfaces, parse_networks
 from nicplug.model.node import PLACEMENT_MEMBERS
 from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import aligned_entries, differing_members, interface_members, network_members
@@ -65,22 +65,11 @@ class RestartField:
         return " ".join(part for part in (entry, self.member) if part) + self.change.value
 
 
+_Devices = tuple[tuple[Interface, ...], tuple[Network, ...]]
+"""The interfaces and networks of a template."""
+
 POD_NETWORK_ADDED = RestartField(member="pod network", change=RestartChange.ADDED)
 """The record of its NIC reports it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Devices:
-    interfaces: Mapping[str, Interface]
-    networks: Mapping[str, Network]
-
-    @classmethod
-    def of(cls, interfaces: Iterable[Interface], networks: Iterable[Network]) -> "_Devices":
-        """Index both lists by name."""
-        return cls(
-            interfaces={item.name: item for item in interfaces},
-            networks={item.name: item for item in networks},
-        )
 
 
 def fields_that_need_a_restart(
@@ -101,17 +90,18 @@ def fields_that_need_a_restart(
     is_staged = config is not None and config.stages_changes
     staged = _staged_fields(vm=vm, vmi=vmi) if is_staged else ()
     if revision.template == vm.template:  # the usual case: nothing to read
-        started_from = _Devices.of(vm.interfaces, vm.networks)
-        fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=False)
+        fields = _nic_fields(vm, vmi, then=(vm.interfaces, vm.networks), is_staged=is_staged, is_changed=False)
         return tuple(dict.fromkeys((*fields, *staged)))
     now, then = mapping(vm.read_template().get("spec")), mapping(revision.read_template().get("spec"))
-    ignored, uuid = _live_members(config), _given_uuid(now, vmi=vmi)
+    # The VMI gets these live. Not CPU sockets or memory: nicplug plugs NICs only.
+    ignored = PLACEMENT_MEMBERS if config is not None and not is_staged else ()
+    uuid = _given_uuid(now, vmi=vmi)
     compared = [_comparable(spec, ignored=ignored, ignored_uuid=uuid) for spec in (then, now)]
     is_elided = may_have_elided(revision.template) or may_have_elided(vm.template)
     differing = differing_members(*(aligned(*compared) if is_elided else compared))
     others = (RestartField(member=member) for member in differing)
-    started_from = _Devices.of(parse_interfaces(then), parse_networks(then))
-    fields = _nic_fields(vm=vm, vmi=vmi, started_from=started_from, is_staged=is_staged, is_changed=True)
+    devices = parse_interfaces(then), parse_networks(then)
+    fields = _nic_fields(vm, vmi, then=devices, is_staged=is_staged, is_changed=True)
     return tuple(dict.fromkeys((*others, *fields, *staged)))
 
 
@@ -143,11 +133,6 @@ def _comparable(spec: Mapping[str, Any], *, ignored: Collection[str], ignored_uu
     return {**rest, "domain": compared}
 
 
-def _live_members(config: KubevirtConfig | None) -> tuple[str, ...]:
-    """Return what the VMI gets live besides NICs. Not CPU sockets or memory: nicplug plugs NICs only."""
-    return PLACEMENT_MEMBERS if config is not None and not config.stages_changes else ()
-
-
 def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
     """Return the firmware UUID, if the guest has it: a VM is assigned that of its first guest, to keep it."""
     wanted = mapping(mapping(spec.get("domain")).get("firmware")).get("uuid")
@@ -158,24 +143,24 @@ def _given_uuid(spec: Mapping[str, Any], *, vmi: VirtualMachineInstance) -> Any:
 
 
 def _nic_fields(
-    *, vm: VirtualMachine, vmi: VirtualMachineInstance, started_from: _Devices, is_staged: bool, is_changed: bool
+    vm: VirtualMachine, vmi: VirtualMachineInstance, *, then: _Devices, is_staged: bool, is_changed: bool
 ) -> Iterator[RestartField]:
     """Yield what KubeVirt's `IsRestartRequired` reports, NIC by NIC; added NICs, order and `state` never count.
 
     Args:
+        then: those of the template at the start.
         is_changed: True if the template differs from the one at the start. Otherwise no change is requested of the
             guest, whatever was changed in the VMI only.
     """
-    interfaces = {item.name: item for item in vm.interfaces}
-    networks = {item.name: item for item in vm.networks}
+    interfaces, interfaces_then = first_by_name(vm.interfaces), first_by_name(then[0])
+    networks, networks_then, running = map(first_by_name, (vm.networks, then[1], vmi.networks))
     from_template = vmi.template_interfaces
     if from_template is None:
-        from_template = frozenset(started_from.interfaces)
+        from_template = frozenset(interfaces_then)
     # These are withdrawn automatically if the guest never had them (`plan.nic.template_sync`); not with Stage.
     withdrawable = () if is_staged else vmi.template_interfaces or ()
-    running = {item.name: item for item in vmi.networks}
     # The default at the start (`plan.vm.start`), which only a VM gets whose template has neither list.
-    was_given = not started_from.interfaces and not started_from.networks
+    was_given = not interfaces_then and not networks_then
     is_given_no_more = was_given and bool(vm.interfaces or vm.networks)
     for mine in vmi.interfaces:
         if mine.is_absent:
@@ -187,15 +172,16 @@ def _nic_fields(
             elif mine.name in from_template and not (mine.name in withdrawable and may_be_withdrawn(mine, vmi=vmi)):
                 yield RestartField(nic=mine.name, change=RestartChange.DELETED)
             continue
-        then = started_from.interfaces.get(mine.name)
-        for member in _interface_changes(mine=mine, wanted=wanted, then=then, is_changed=is_changed):
+        at_start = interfaces_then.get(mine.name)
+        for member in _interface_changes(mine=mine, wanted=wanted, then=at_start, is_changed=is_changed):
             yield RestartField(nic=mine.name, member=member)
         network = running.get(mine.name)
         if network is not None:
             # A network that was changed, applied and changed back is not what the guest has.
-            before = None if is_changed else started_from.networks.get(mine.name)
+            before = None if is_changed else networks_then.get(mine.name)
             yield from _network_fields(mine=network, wanted=networks.get(mine.name), then=before, vmi=vmi)
-    if _gains_pod_network(networks, running=running, then=started_from.networks):
+    gains, *had = (any(item.is_pod for item in items.values()) for items in (networks, running, networks_then))
+    if gains and not any(had):
         yield POD_NETWORK_ADDED
 
 
@@ -204,11 +190,11 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
 
     Whoever changed it: the template may have been changed, applied, and changed back.
     """
-    running = _Devices.of(vmi.interfaces, vmi.networks)
-    offered, namespace = {item.name: item for item in vm.networks}, vmi.key.namespace
+    running, networks, offered = first_by_name(vmi.interfaces), first_by_name(vmi.networks), first_by_name(vm.networks)
+    namespace = vmi.key.namespace
     rolled_back = rolled_back_from(vm=vm, vmi=vmi)
     for wanted in vm.interfaces:
-        mine = running.interfaces.get(wanted.name)
+        mine = running.get(wanted.name)
         if wanted.name in rolled_back or (mine is not None and mine.is_absent):
             continue
         if mine is None:
@@ -217,7 +203,7 @@ def _staged_fields(*, vm: VirtualMachine, vmi: VirtualMachineInstance) -> Iterat
             continue
         if wanted.is_absent or (may_change_link(mine) and link_of(mine) != link_of(wanted)):
             yield RestartField(nic=wanted.name, member="state")
-        network, template = running.networks.get(wanted.name), offered.get(wanted.name)
+        network, template = networks.get(wanted.name), offered.get(wanted.name)
         if network is None or template is None or not (network.is_secondary and template.is_secondary):
             continue
         if network.attachment_reference(namespace=namespace) != template.attachment_reference(namespace=namespace):
@@ -266,12 +252,3 @@ def _network_fields(
 def _unlike(then: Network, wanted: Network, *, namespace: str) -> tuple[str, ...]:
     before, asked = (network_members(item, namespace=namespace) for item in aligned_entries(then, wanted))
     return differing_members(before, asked)
-
-
-def _gains_pod_network(
-    networks: Mapping[str, Network], *, running: Mapping[str, Network], then: Mapping[str, Network]
-) -> bool:
-    def has_pod_network(items: Mapping[str, Network]) -> bool:
-        return any(item.is_pod for item in items.values())
-
-    return has_pod_network(networks) and not has_pod_network(running) and not has_pod_network(then)

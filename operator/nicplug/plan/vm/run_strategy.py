@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from nicplug.model.metadata import mapping, text
@@ -29,12 +30,7 @@ _TRACKED = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrat
 def start_failure(
     *, status: Mapping[str, Any], strategy: RunStrategy, vmi: VirtualMachineInstance | None, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the wanted `status.startFailure`; None if the last guest came up, or only a user starts the VM.
-
-    Args:
-        status: that of the VM, as it is.
-        vmi: the VM's VMI, final or not; None if it has none.
-    """
+    """Return the wanted `status.startFailure`; None if the last guest came up, or only a user starts the VM."""
     known = mapping(status.get("startFailure"))
     if strategy not in _TRACKED or (vmi is not None and _came_up(vmi)):
         return None
@@ -78,8 +74,6 @@ def _backoff(failures: int, *, seed: str) -> timedelta:
     return min(timedelta(seconds=seconds * (1 + share / 2)), _MAXIMUM)
 
 
-# Whether a VM's VMI is to be started, stopped or left alone: a case per run strategy.
-#
 # Pure: its input is `RunState`. Knows nothing of taken names, rejections or finalizers: `plan.vm.plan_vm` checks them
 # and decides whether the action is possible now.
 #
@@ -128,33 +122,24 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Delete the VMI."""
-
-
-@dataclass(frozen=True, slots=True)
-class RememberStart:
-    """Record that the VMI is to be recreated, before it is deleted: nothing else would tell a new leader."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnOn:
-    """Set the run strategy to Always: a start of a halted VM was requested."""
-
-
-@dataclass(frozen=True, slots=True)
 class Wait:
     """Start at that time, because earlier starts have failed."""
 
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """Everything is as wanted, or in progress."""
+class RunAction(Enum):
+    """What else can happen to a VM's VMI."""
+
+    STOP = "delete the VMI"
+    REMEMBER_START = "record that the VMI is to be recreated"
+    """Before it is deleted: nothing else would tell a new leader."""
+    TURN_ON = "set the run strategy to Always"
+    """A start of a halted VM was requested."""
+    NOTHING = "everything is as wanted, or in progress"
 
 
-Decision = Start | Stop | RememberStart | TurnOn | Wait | Nothing
+Decision = Start | Wait | RunAction
 
 
 def run_state_of(vm: VirtualMachine, vmi: VirtualMachineInstance | None, *, now: datetime) -> RunState:
@@ -193,22 +178,18 @@ def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) ->
 
 
 def decide(run_state: RunState, *, now: datetime) -> Decision:
-    """Decide what happens to the VMI.
-
-    Args:
-        now: current time, UTC; compared with the time before which nothing may start.
-    """
+    """Decide what happens to the VMI."""
     if run_state.vmi is not None and run_state.vmi.deleting:
-        return Nothing()
+        return RunAction.NOTHING
     case = _CASES.get(run_state.strategy)
-    return case(run_state, now) if case is not None else Nothing()
+    return case(run_state, now) if case is not None else RunAction.NOTHING
 
 
 def _always(run_state: RunState, now: datetime) -> Decision:
     """Run one VMI after the other; a request to stop this one is a request to restart."""
     if run_state.vmi is None:
         return _start_or_wait(run_state, now)
-    return Stop() if run_state.vmi.is_final or run_state.is_to_stop else Nothing()
+    return RunAction.STOP if run_state.vmi.is_final or run_state.is_to_stop else RunAction.NOTHING
 
 
 def _rerun_on_failure(run_state: RunState, now: datetime) -> Decision:
@@ -217,31 +198,31 @@ def _rerun_on_failure(run_state: RunState, now: datetime) -> Decision:
     if vmi is None:
         # A change from another strategy counts as a request to start.
         is_wanted = run_state.start_request is not None or run_state.recorded != run_state.strategy
-        return _start_or_wait(run_state, now) if is_wanted else Nothing()
+        return _start_or_wait(run_state, now) if is_wanted else RunAction.NOTHING
     is_remembered = any(request.action is StateChange.START for request in run_state.requests)
     if vmi.phase is VmiPhase.FAILED and not is_remembered:
-        return RememberStart()
-    return Stop() if vmi.is_final or run_state.is_to_stop else Nothing()
+        return RunAction.REMEMBER_START
+    return RunAction.STOP if vmi.is_final or run_state.is_to_stop else RunAction.NOTHING
 
 
 def _manual(run_state: RunState, now: datetime) -> Decision:
     """Start and stop on request only; a request of a user skips the back-off."""
     if run_state.vmi is None:
-        return _start(run_state) if run_state.start_request is not None else Nothing()
-    return Stop() if run_state.is_to_stop else Nothing()
+        return _start(run_state) if run_state.start_request is not None else RunAction.NOTHING
+    return RunAction.STOP if run_state.is_to_stop else RunAction.NOTHING
 
 
 def _halted(run_state: RunState, now: datetime) -> Decision:
     """Run nothing; a request to start changes the strategy, as in KubeVirt."""
     if run_state.vmi is not None:
-        return Stop()
-    return TurnOn() if run_state.start_request is not None else Nothing()
+        return RunAction.STOP
+    return RunAction.TURN_ON if run_state.start_request is not None else RunAction.NOTHING
 
 
 def _once(run_state: RunState, now: datetime) -> Decision:
     """Start it once, however it ends."""
     was_started = run_state.vmi is not None or run_state.recorded == run_state.strategy
-    return Nothing() if was_started else _start(run_state)
+    return RunAction.NOTHING if was_started else _start(run_state)
 
 
 def _start_or_wait(run_state: RunState, now: datetime) -> Start | Wait:

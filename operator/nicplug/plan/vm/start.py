@@ -27,8 +27,6 @@ from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
 
-# What is created when a VM starts: its VMI, and before it the revision that records the template.
-#
 # Source: KubeVirt 1.9 `vm.go` (`startVMI`, `SetupVMIFromVM`, `createVMRevision`).
 
 _DEFAULT_NETWORK_REMEDY = (
@@ -41,9 +39,6 @@ def start_vmi(view: VmView, *, paused: bool) -> list[Action]:
     """Create the revision, unless it exists; then the VMI.
 
     The revision comes first: a VMI of unknown origin could not be compared with its VM.
-
-    Args:
-        paused: True if the guest starts paused, until a user unpauses it.
     """
     name = revision_name(vm_uid=view.vm.uid, generation=view.vm.generation)
     has_revision = any(item.key.name == name for item in view.revisions)

@@ -1,6 +1,7 @@
 """The wanted status of a VM, and the events that report it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -9,17 +10,18 @@ from nicplug.model.conditions import (
     FALSE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
+    NO_STATUS,
     OUTDATED_ATTACHMENTS,
     READY,
     RESTART_REQUIRED,
     TRUE,
     Condition,
+    Status,
     drop_condition,
     find_condition,
-    is_true,
     merge_condition,
 )
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import mapping, text
 from nicplug.model.requests import RERUN, unreadable_requests
 from nicplug.model.revision import parse_generation
 from nicplug.model.vm import VirtualMachine
@@ -32,32 +34,23 @@ from nicplug.plan.vm.printable_status import Facts, printable_status
 from nicplug.plan.vm.restart_required import MESSAGE as RESTART_REQUIRED_MESSAGE
 from nicplug.plan.vm.run_strategy import (
     Decision,
-    RememberStart,
+    RunAction,
     RunState,
     Start,
-    Stop,
     failed_starts,
     start_failure,
     strategy_to_record,
 )
 
-# Events about a VM, besides its starts and stops: each once, together with the status that reports it.
-
 _LONGEST_REQUEST = 80
 
 
 def announce_failure(view: VmView, failure: Refusal | None, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """Report what is wrong with the VM itself; rejections of the API server are reported when they happen.
-
-    Args:
-        changes: members of the status that are being written.
-    """
+    """Report what is wrong with the VM itself; rejections of the API server are reported when they happen."""
     if failure is None or failure == view.refusal or "conditions" not in changes:
         return ()
-    before, after = _failure(view.vm.status.members.get("conditions")), _failure(changes["conditions"])
-    if before == after:
-        return ()
-    return (warning(Subject.VM, failure.reason, failure.message),)
+    is_known = _failure(view.vm.status) == _failure(Status(changes))
+    return () if is_known else (warning(Subject.VM, failure.reason, failure.message),)
 
 
 def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
@@ -73,15 +66,11 @@ def announce_unreadable_requests(view: VmView, *, changes: Mapping[str, Any]) ->
     return (warning(Subject.VM, Reason.INVALID_STATE_CHANGE_REQUEST, message),)
 
 
-def _failure(conditions: Any) -> tuple[str, str]:
-    row = find_condition(objects(conditions), FAILURE)
-    if row is None or row.get("status") != TRUE:
-        return "", ""
-    return text(row.get("reason")), text(row.get("message"))
+def _failure(status: Status) -> tuple[str, str]:
+    found = status.condition(FAILURE)
+    return (found.reason, found.message) if found.status == TRUE else ("", "")
 
 
-# The wanted status of a VM.
-#
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/vm/vm.go`. `desiredGeneration` is included in the next write: a change
 # that reached the VMI live leaves the VM in sync. That of `InterfacesReady` causes a write of its own if nothing else
 # does (docs/differences.md).
@@ -107,27 +96,22 @@ def plan_vm_status(
         needs_restart: True if the template has changes that its running VMI gets only by a restart.
     """
     vm, vmi, status = view.vm, run_state.vmi, view.vm.status.members
-    theirs = vmi.status.conditions if vmi is not None else []
     requests = [request.to_row() for request in run_state.requests]
-    if isinstance(decision, RememberStart):
+    if decision is RunAction.REMEMBER_START:
         requests.append(RERUN.to_row())
     start_failed = start_failure(status=status, strategy=vm.run_strategy, vmi=vmi, now=now)
     wanted = {
         **status,
         "created": vmi is not None,
-        "ready": is_true(theirs, READY),
-        "conditions": _with_restart_required(
-            _conditions(vm.status.conditions, theirs, vmi=vmi, failure=_failure_condition(view, failure), now=now),
-            needs_restart=needs_restart,
-            now=now,
-        ),
+        "ready": vmi is not None and vmi.status.is_true(READY),
+        "conditions": _conditions(view, vmi, failure, needs_restart=needs_restart, now=now),
         SUMMARY_MEMBER: mirror_summary(vmi) if vmi is not None else None,
         "stateChangeRequests": requests,
         "startFailure": start_failed,
         "runStrategy": strategy_to_record(run_state, decision),
     }
     starts, count = isinstance(decision, Start) and failure is None, failed_starts(mapping(start_failed))
-    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=isinstance(decision, Stop), failed_starts=count)
+    facts = Facts(vm=vm, vmi=vmi, starts=starts, stops=decision is RunAction.STOP, failed_starts=count)
     wanted["printableStatus"] = str(printable_status(facts))
     if vmi is not None and (generation := parse_generation(vmi.started_from_generation)) is not None:
         wanted["observedGeneration"] = generation
@@ -174,33 +158,34 @@ def _is_about(vm: VirtualMachine, vmi: VirtualMachineInstance) -> bool:
 
 
 def _conditions(
-    conditions: Sequence[Mapping[str, Any]],
-    theirs: Sequence[Mapping[str, Any]],
-    *,
-    vmi: VirtualMachineInstance | None,
-    failure: Condition | None,
-    now: datetime,
+    view: VmView, vmi: VirtualMachineInstance | None, failure: Refusal | None, *, needs_restart: bool, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the VM's own Ready and Failure; the others mirror the VMI."""
-    rows = merge_condition(conditions, _ready(vmi, theirs), now=now)
-    theirs = [row for row in theirs if text(row.get("type"))]
-    mirrored = {text(row.get("type")) for row in theirs}
-    about = (find_condition(rows, INTERFACES_READY) or {}).get("observedGeneration")
+    """Return the VM's own Ready, Failure and RestartRequired; the others mirror the VMI."""
+    status, theirs = view.vm.status, vmi.status if vmi is not None else NO_STATUS
+    mirrored = dict.fromkeys(type_ for row in theirs.conditions if (type_ := text(row.get("type"))))
+    rows = merge_condition(status.conditions, _ready(vmi), now=now)
     # Without a VMI nothing is mirrored: a stopped VM has no NICs that could be ready.
-    rows = [row for row in rows if text(row.get("type")) in _OWN_CONDITIONS | mirrored]
-    for row in theirs:
-        if text(row.get("type")) not in _OWN_CONDITIONS:
-            rows = merge_condition(rows, _copy(row), now=now)
+    rows = [row for row in rows if text(row.get("type")) in _OWN_CONDITIONS | mirrored.keys()]
+    for type_ in mirrored:
+        if type_ not in _OWN_CONDITIONS:
+            rows = merge_condition(rows, _copy(theirs.condition(type_)), now=now)
+    about = status.condition(INTERFACES_READY).observed_generation
     for row in rows:
         if row.get("type") == INTERFACES_READY and about is not None:
             row["observedGeneration"] = about
-    return drop_condition(rows, FAILURE) if failure is None else merge_condition(rows, failure, now=now)
+    rows = (
+        drop_condition(rows, FAILURE)
+        if failure is None
+        else merge_condition(rows, _as_condition(view, failure), now=now)
+    )
+    if not needs_restart:
+        return drop_condition(rows, RESTART_REQUIRED)
+    restart = Condition(type=RESTART_REQUIRED, status=TRUE, message=RESTART_REQUIRED_MESSAGE)
+    return merge_condition(rows, restart, now=now)
 
 
-def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | None:
+def _as_condition(view: VmView, failure: Refusal) -> Condition:
     """Return the condition. A rejection may be worded differently each time; a fault of the spec is constant."""
-    if failure is None:
-        return None
     return Condition(
         type=FAILURE,
         status=TRUE,
@@ -212,30 +197,15 @@ def _failure_condition(view: VmView, failure: Refusal | None) -> Condition | Non
     )
 
 
-def _with_restart_required(rows: list[dict[str, Any]], *, needs_restart: bool, now: datetime) -> list[dict[str, Any]]:
-    if not needs_restart:
-        return drop_condition(rows, RESTART_REQUIRED)
-    condition = Condition(type=RESTART_REQUIRED, status=TRUE, message=RESTART_REQUIRED_MESSAGE)
-    return merge_condition(rows, condition, now=now)
-
-
-def _ready(vmi: VirtualMachineInstance | None, theirs: Sequence[Mapping[str, Any]]) -> Condition:
+def _ready(vmi: VirtualMachineInstance | None) -> Condition:
     if vmi is None:
         return Condition(type=READY, status=FALSE, reason="VMINotExists", message="VMI does not exist")
-    row = find_condition(theirs, READY)
-    if row is None:
+    if not (found := vmi.status.condition(READY)).status:
         message = "VMI is missing the Ready condition"
         return Condition(type=READY, status=FALSE, reason="VMIConditionMissing", message=message)
-    return _copy(row)
+    return _copy(found)
 
 
-def _copy(row: Mapping[str, Any]) -> Condition:
+def _copy(theirs: Condition) -> Condition:
     """Copy it without the generation: that of a VMI means nothing on the VM (`with_observed_generation`)."""
-    return Condition(
-        type=text(row.get("type")),
-        status=text(row.get("status")),
-        reason=text(row.get("reason")),
-        message=text(row.get("message")),
-        since=text(row.get("lastTransitionTime")),
-        message_counts=row.get("type") in _MESSAGE_COUNTS,
-    )
+    return replace(theirs, observed_generation=None, members={}, message_counts=theirs.type in _MESSAGE_COUNTS)

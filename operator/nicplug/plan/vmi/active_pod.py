@@ -8,8 +8,7 @@ from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE, UNPAUSED_CONDITION
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import ConfirmPod, Kind, PatchLabels, PatchPodCondition

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nicplug.model.attachments import KnownAttachments, attachment_key, format_attached
-from nicplug.model.kubevirt import BindingPlugin, KubevirtConfig
+from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.names import (
     ATTACHED_ANNOTATION,
     DEFAULT_NETWORK_ANNOTATION,
@@ -173,17 +173,17 @@ def _elements(
             pod_interface=hashed_interface_name(network.name),
             namespace=namespace,
         )
-    plugin = _plugin_of(interface, config)
-    if plugin is not None and plugin.attachment:
+    if attachment := _plugin_of(interface, config):
         yield plugin_element(
-            attachment=plugin.attachment,
+            attachment=attachment,
             namespace=namespace,
             network_name=network.name,
             pod_interface=plugin_interface_name(network.name),
         )
 
 
-def _plugin_of(interface: Interface, config: KubevirtConfig | None) -> BindingPlugin | None:
+def _plugin_of(interface: Interface, config: KubevirtConfig | None) -> str | None:
+    """The definition that its binding plugin needs, "" for none; None if no such plugin is registered."""
     if interface.binding is not Binding.PLUGIN or config is None:
         return None
-    return config.binding_plugin(interface.plugin)
+    return config.binding_plugins.get(interface.plugin)

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from nicplug.model.keys import PodKey
 from nicplug.model.migration import Migration, MigrationPhase, MigrationState
 from nicplug.model.names import MIGRATION_FINALIZER
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind, check_unchanged
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal, warning

@@ -11,8 +11,7 @@ from nicplug.model.metadata import objects, text
 from nicplug.model.names import NODE_NAME_LABEL, VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
+from nicplug.model.pod import LAUNCHER_PODS_MEMBER, LauncherPod
 from nicplug.model.revision import name_of_start_revision
 from nicplug.model.vmi import FOREIGN_PHASES, VirtualMachineInstance, VmiPhase
 from nicplug.plan.actions import (
@@ -25,10 +24,10 @@ from nicplug.plan.actions import (
     PatchNetworksAnnotation,
     PatchPodCondition,
     PatchStatus,
+    check_nics,
     patch_finalizers,
     patch_label,
 )
-from nicplug.plan.nic.live_rules import check_nics
 from nicplug.plan.nic.observed import nics_in_pod
 from nicplug.plan.nic.records import asks_again
 from nicplug.plan.nic.template_sync import drop_detached

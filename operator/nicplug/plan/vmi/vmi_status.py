@@ -25,8 +25,7 @@ from nicplug.model.conditions import (
 )
 from nicplug.model.metadata import objects
 from nicplug.model.operations import InterfaceOperation, OperationPhase
-from nicplug.model.pod import LauncherPod
-from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
+from nicplug.model.pod import LAUNCHER_PODS_MEMBER, LauncherPod
 from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.records import unsettled

@@ -6,21 +6,12 @@ from datetime import timedelta
 import pytest
 from tests.build import (
     NOW,
-    migration,
-    migration_state,
-    migration_view,
-    node,
-    pod,
-    target_pod,
-    vmi,
 )
 
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.migration_configuration import MigrationLimits, parse_limits
-from nicplug.model.slot_ledger import Contender, SlotEntry, format_entries, is_as_written, parse_entries
-from nicplug.plan.migration.plan_migration import plan_migration
-from nicplug.plan.migration.slots import SlotsPlan, SlotsView, contender_of, plan_slots
-from nicplug.plan.views import MigrationView
+from nicplug.model.slot_ledger import Contender, SlotEntry
+from nicplug.plan.migration.slots import SlotsPlan, SlotsView, plan_slots
 
 LIMITS = MigrationLimits()
 WIDE = MigrationLimits(per_cluster=1000, outbound_per_node=1000, inbound_per_node=1000)
@@ -235,9 +226,6 @@ def test_a_slot_whose_target_pod_appears_is_kept() -> None:
     assert plan(late, held=held, returned=("late",)).entries == {"uid-late": entry(late)}
 
 
-# -- the target node ---------------------------------------------------------------------------
-
-
 def test_up_to_the_inbound_limit_of_a_node_are_handed_off_to_it() -> None:
     coming = [under_way(f"u{number}", target_node="node09", age=9 - number) for number in range(3)]
     elsewhere = under_way("x", target_node="node08")
@@ -276,9 +264,6 @@ def test_a_place_on_the_target_node_is_free_when_its_migration_has_ended() -> No
     assert plan(coming, held=held, ended=("gone",), limits=limits).slots["uid-coming"].inbound_node == "n"
 
 
-# -- words -------------------------------------------------------------------------------------
-
-
 def test_the_first_report_which_ones_they_wait_for() -> None:
     running = under_way("u")
     decided = plan(running, one("next"), held=(entry(running),), limits=replace(LIMITS, per_cluster=1))
@@ -315,106 +300,6 @@ def test_of_a_hundred_who_wait_few_are_updated_when_one_goes() -> None:
 def test_places_in_the_queue(position: int, place: str) -> None:
     decided = plan(*many(position), limits=replace(LIMITS, per_cluster=0))
     assert decided.slots[f"uid-m{position - 1:03}"].message.startswith(f"{place} in the queue")
-
-
-# -- what a migration wants --------------------------------------------------------------------
-
-
-def wishes(view: MigrationView) -> Contender | None:
-    """What it wants, after it has been looked at."""
-    return contender_of(view, plan=plan_migration(view, now=NOW))
-
-
-RUNNING = vmi(moving=migration_state())
-
-
-@pytest.mark.parametrize(
-    ("name", "contender", "expected"),
-    [
-        ("just made", wishes(migration_view(migration(""), vmi(), pod())), (True, False, False)),
-        ("pending", wishes(migration_view(migration("Pending"), vmi(), pod())), (True, False, False)),
-        (
-            "no node for it",
-            wishes(migration_view(migration("Pending"), vmi(), pod(), nodes=[node("node01")])),
-            (False, False, False),
-        ),
-        (
-            "refused when it was made",
-            wishes(migration_view(migration("", spec={}), vmi(), pod())),
-            (False, False, False),
-        ),
-        ("no VMI", wishes(migration_view(migration("Pending"), None)), (False, False, False)),
-        (
-            "being deleted",
-            wishes(migration_view(migration("Pending", deleting=True), vmi(), pod())),
-            (False, False, False),
-        ),
-        (
-            "a pod, although its phase does not say so yet",
-            wishes(migration_view(migration("Pending"), vmi(), pod(), target_pod())),
-            (False, True, False),
-        ),
-        (
-            "a phase, although its pod is not to be seen",
-            wishes(migration_view(migration("Scheduling"), vmi(), pod())),
-            (False, True, False),
-        ),
-        (
-            "handed off, although its phase does not say so yet",
-            wishes(migration_view(migration("Scheduled"), RUNNING, pod(), target_pod())),
-            (False, True, True),
-        ),
-        (
-            "not handed off, although the VMI's state was forged to say so",
-            wishes(migration_view(migration("Pending"), RUNNING, pod())),
-            (True, False, False),
-        ),
-    ],
-)
-def test_what_it_wants_and_has(name: str, contender: Contender | None, expected: tuple[bool, bool, bool]) -> None:
-    assert contender is not None, name
-    assert (contender.wants, contender.holds, contender.is_handed_off) == expected
-
-
-@pytest.mark.parametrize("phase", ["", "Pending"])
-def test_a_forged_migration_state_is_no_way_around_the_limits(phase: str) -> None:
-    forged = wishes(migration_view(migration(phase), RUNNING, pod()))
-    assert forged is not None
-    assert granted(plan(forged, limits=MigrationLimits(per_cluster=0))) == []
-
-
-@pytest.mark.parametrize("phase", ["Succeeded", "Failed", "WaitingForSync"])
-def test_who_has_ended_or_is_not_ours_wants_nothing(phase: str) -> None:
-    assert wishes(migration_view(migration(phase), vmi(), pod())) is None
-
-
-@pytest.mark.parametrize(
-    ("priority", "rank"),
-    [("system-critical", 100), ("user-triggered", 50), ("system-maintenance", 20), ("", 0), ("nonsense", 0), (7, 0)],
-)
-def test_priorities_are_those_of_kubevirt(priority: object, rank: int) -> None:
-    raw = migration("Pending", spec={"priority": priority})
-    contender = wishes(migration_view(raw, vmi(), pod()))
-    assert contender is not None
-    assert contender.priority == rank
-
-
-# -- the ledger's text -------------------------------------------------------------------------
-
-
-def test_the_ledger_says_again_what_was_written() -> None:
-    entries = {item.uid: entry(item, target="n") for item in many(3)}
-    entries["uid-m000"] = replace(entries["uid-m000"], is_returning=True)
-    data = format_entries(entries)
-    assert parse_entries(data) == entries
-    assert is_as_written(data)
-
-
-@pytest.mark.parametrize("value", ["", "{", "[]", "null", '{"migration": 1}', '{"namespace": "a", "migration": "b"}'])
-def test_what_is_not_understood_is_left_out_and_noticed(value: str) -> None:
-    data = {**format_entries({}), "some-uid": value}
-    assert parse_entries(data) == {}
-    assert not is_as_written(data)
 
 
 def test_limits_that_are_no_counts_have_no_effect() -> None:

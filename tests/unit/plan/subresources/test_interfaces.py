@@ -35,8 +35,9 @@ from tests.fakes.patches import JSON_PATCH, patched
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.operations import shortened
 from nicplug.model.requests import AddInterface, RemoveInterface
+from nicplug.plan.actions import Create, JsonPatch
 from nicplug.plan.nic.requested import Hint
-from nicplug.plan.subresources.answers import ACCEPTED, Answer, Endpoint, patch_failed, read_failed
+from nicplug.plan.subresources.answers import ACCEPTED, Answer, in_order
 from nicplug.plan.subresources.interfaces import Evidence, ask_vm, ask_vmi
 
 ADD_BLUE, REMOVE_BLUE = AddInterface(name="blue", network="blue-net"), RemoveInterface(name="blue")
@@ -76,12 +77,16 @@ def of_vmi(request: Any, found: Json | None, raw: Json | None = None, **members:
     return ask_vmi(request, name=NAME, evidence=evidence(raw, found, **members))
 
 
+def _patch_of(answer: Answer) -> JsonPatch:
+    return in_order(answer.write) if answer.write is not None and not isinstance(answer.write, Create) else ()
+
+
 def operations(answer: Answer) -> list[tuple[str, str]]:
-    return [(item["op"], item["path"]) for item in answer.json_patch]
+    return [(item["op"], item["path"]) for item in _patch_of(answer)]
 
 
 def applied(raw: Json, answer: Answer) -> Json:
-    content = json.dumps([dict(item) for item in answer.json_patch]).encode()
+    content = json.dumps([dict(item) for item in _patch_of(answer)]).encode()
     return patched(copy.deepcopy(raw), content_type=JSON_PATCH, content=content)
 
 
@@ -108,7 +113,7 @@ class TestRecording:
             ("test", "/status/interfaceRequests"),
             ("add", "/status/interfaceRequests"),
         ]
-        assert answer.json_patch[1]["value"] == before
+        assert _patch_of(answer)[1]["value"] == before
         assert applied(raw, answer)["status"]["interfaceRequests"] == [*(before or []), wanted]
 
     def test_a_vm_without_a_status_gets_one(self) -> None:
@@ -439,42 +444,6 @@ class TestVmi:
         found = instance(owner_uid="the former VM")
         assert of_vmi(ADD_BLUE, found, machine(absent("blue"))).write is not None
         assert of_vmi(replace(ADD_BLUE, network="other"), found, machine(nic("blue"))).write is not None
-
-
-def _unable(why: str) -> tuple[int, str, str]:
-    return 500, "InternalError", f"Internal error occurred: unable {why}"
-
-
-class TestFailures:
-    """What is answered when the API server fails behind us."""
-
-    @pytest.mark.parametrize("endpoint", list(Endpoint))
-    def test_reading(self, endpoint: Endpoint) -> None:
-        answer = read_failed(endpoint, "a", "boom")
-        kind = "vm" if endpoint is Endpoint.VM else "vmi"
-        assert (answer.code, answer.reason) == (500, "InternalError")
-        assert answer.message == f"Internal error occurred: unable to retrieve {kind} [a]: boom"
-
-    @pytest.mark.parametrize(
-        ("endpoint", "subresource", "code", "wanted"),
-        [
-            (Endpoint.VM, "status", 422, (422, "Reason", "no")),
-            (Endpoint.VM, "status", 403, _unable("to patch vm status: no")),
-            (Endpoint.VM, "status", 0, _unable("to patch vm status: no")),
-            (Endpoint.VM, None, 422, (422, "Reason", "no")),
-            (Endpoint.VM, None, 403, _unable("to patch vm: no")),
-            (Endpoint.VM, None, 0, _unable("to patch vm: no")),
-            (Endpoint.VMI, None, 422, (422, "Reason", "no")),
-            (Endpoint.VMI, None, 403, (403, "Reason", "no")),
-            (Endpoint.VMI, None, 0, _unable("to patch vmi: no")),
-        ],
-    )
-    def test_writing(
-        self, endpoint: Endpoint, subresource: str | None, code: int, wanted: tuple[int, str, str]
-    ) -> None:
-        """What is passed on keeps its reason, by which clients tell errors apart."""
-        answer = patch_failed(endpoint, subresource=subresource, code=code, reason="Reason", message="no")
-        assert (answer.code, answer.reason, answer.message) == wanted
 
 
 def test_who_may_use_which_network_is_never_guessed() -> None:

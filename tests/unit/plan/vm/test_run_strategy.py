@@ -7,12 +7,9 @@ from tests.build import NOW, VM_UID, VMI_UID, Json, a_vm, a_vmi, later, vm, vmi
 
 from nicplug.plan.vm.run_strategy import (
     Decision,
-    Nothing,
-    RememberStart,
+    RunAction,
     RunState,
     Start,
-    Stop,
-    TurnOn,
     Wait,
     decide,
     is_recorded,
@@ -40,7 +37,13 @@ INSTANCES: dict[str, Json | None] = {
     "being deleted": vmi(owner_uid=VM_UID, deleting=True),
 }
 
-start, stop, nothing, remember, turn_on = Start(), Stop(), Nothing(), RememberStart(), TurnOn()
+start, stop, nothing, remember, turn_on = (
+    Start(),
+    RunAction.STOP,
+    RunAction.NOTHING,
+    RunAction.REMEMBER_START,
+    RunAction.TURN_ON,
+)
 # A column per entry of REQUESTS, a row per one of INSTANCES; the VM has run under this strategy before.
 TABLE: dict[str, dict[str, tuple[Decision, ...]]] = {
     "Always": {
@@ -110,7 +113,7 @@ def test_once_never_starts_twice() -> None:
     running = _situation("Once", INSTANCES["running"], recorded="")
     recorded = strategy_to_record(running, decide(running, now=NOW))
     assert recorded == "Once"
-    assert decide(_situation("Once", None, recorded=recorded), now=NOW) == Nothing()
+    assert decide(_situation("Once", None, recorded=recorded), now=NOW) == RunAction.NOTHING
 
 
 def test_a_vm_that_never_ran_has_no_strategy_recorded() -> None:
@@ -126,7 +129,7 @@ def test_a_vm_that_has_run_records_the_strategy_of_now() -> None:
 @pytest.mark.parametrize("strategy", ["Sometimes", "WaitAsReceiver"])
 def test_a_strategy_that_is_not_carried_out_is_not_recorded(strategy: str) -> None:
     run_state = _situation(strategy, INSTANCES["running"], recorded="Always")
-    assert strategy_to_record(run_state, Nothing()) == "Always"
+    assert strategy_to_record(run_state, RunAction.NOTHING) == "Always"
 
 
 @pytest.mark.parametrize(
@@ -235,10 +238,10 @@ class TestRerun:
 
     def test_step_by_step(self) -> None:
         failed = _situation("RerunOnFailure", INSTANCES["failed"])
-        assert decide(failed, now=NOW) == RememberStart()
+        assert decide(failed, now=NOW) == RunAction.REMEMBER_START
         remembered = _situation("RerunOnFailure", INSTANCES["failed"], [RERUN])
-        assert decide(remembered, now=NOW) == Stop()
+        assert decide(remembered, now=NOW) == RunAction.STOP
         gone = _situation("RerunOnFailure", None, [RERUN])
         assert decide(gone, now=NOW) == Start()
         again = _situation("RerunOnFailure", INSTANCES["running"], [RERUN])
-        assert (decide(again, now=NOW), again.requests) == (Nothing(), ())
+        assert (decide(again, now=NOW), again.requests) == (RunAction.NOTHING, ())

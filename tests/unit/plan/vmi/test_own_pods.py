@@ -31,7 +31,7 @@ from tests.unit.plan.outcome import status_of
 from nicplug.cache.launcher_pods import gather_records
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import PodKey
-from nicplug.model.pod_record import PodRecord
+from nicplug.model.pod import PodRecord
 from nicplug.plan.actions import CheckUnchanged, ConfirmPod, Create, Delete
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.own_pods import may_be_made_by_nicplug, pods_to_record, sort_out
