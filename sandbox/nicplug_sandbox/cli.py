@@ -242,7 +242,7 @@ def _hint(found: SandboxStatus) -> str:
         return f"Dead: {', '.join(dead)}. To start again what has died: {start}"
     if not any(process.name == OPERATOR for process in found.processes):
         who = "The stand-in of KubeVirt runs the VMs here; no companion" if is_kubevirts else "No operator"
-        return f"{who} was started. To start one: {start}"
+        return f"{who} was started here. To start one: {start}"
     return ""
 
 

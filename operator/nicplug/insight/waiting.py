@@ -22,6 +22,7 @@ class Mover(StrEnum):
     TIME = "the end of a back-off"
     OWNER = "the VM's owner"
     ADMIN = "the cluster admin"
+    KUBEVIRT = "KubeVirt's virt-controller"
     INTRUDER = "the party that changes what nicplug writes"
 
 
@@ -92,7 +93,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.FINISHING_MIGRATION,
         Reason.MIGRATION_STATE_LOST,
     ),
-    Mover.QUEUE: (Reason.WAITING_FOR_SLOT, Reason.NO_SLOT_IN_TIME),
+    Mover.QUEUE: (Reason.WAITING_FOR_SLOT, Reason.NO_SLOT_IN_TIME, Reason.EVACUATION_FIRST),
     Mover.TIME: (Reason.MIGRATION_BACKOFF, Reason.MIGRATION_RATE_LIMITED, Reason.MIGRATION_FAILED),
     Mover.OWNER: (
         Reason.GUEST_NOT_RUNNING,
@@ -145,6 +146,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.FAILED_CREATE,
         Reason.HOTPLUG_ERROR,
     ),
+    Mover.KUBEVIRT: (Reason.VIRT_CONTROLLER_SILENT, Reason.UPDATERS_TURN, Reason.UPDATER_REPEATS),
     Mover.INTRUDER: (
         Reason.ANNOTATION_CONTESTED,
         Reason.ANNOTATION_UNREADABLE,
