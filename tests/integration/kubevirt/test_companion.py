@@ -18,7 +18,7 @@ from tests.integration.kubevirt.companion import (
     resources,
 )
 from tests.integration.kubevirt.conftest import Cluster, status_of
-from tests.integration.kubevirt.test_stand_in import in_guest, live, migrate, plug, started, until_final
+from tests.integration.kubevirt.machines import in_guest, live, migrate, plug, started, until_final
 from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import plug as plug_nics
@@ -276,7 +276,7 @@ def test_the_report_goes_with_the_last_nic(user: User) -> None:
     user.change(VM, "vm1", unplug)
     until(lambda: len((user.get(VMI, "vm1") or {})["spec"]["networks"]) == 1)
     until(lambda: not user.items(REPORTS))
-    assert "InterfaceUnplugged" in {item["reason"] for item in user.items("events")}
+    until(lambda: ("InterfaceUnplugged", "VirtualMachine") in told_by_nicplug(user))
 
 
 def test_many_vms_share_kubevirts_slots(user: User) -> None:
