@@ -154,3 +154,18 @@ def migration(
 def target(name: str = "virt-launcher-fedora-fghij", *, of: str = "mig", **more: Any) -> Json:
     more = {"node": "node02", "age": 5, **more}
     return pod(name=name, labels={"kubevirt.io/migrationJobUID": uid(of)}, **more)
+
+
+REVISION_PREFIX = f"revision-start-vm-{uid('vm')}"
+
+
+def revision(generation: int, machine: Any = None, *, name: str = "") -> Any:
+    return {
+        "metadata": {
+            "name": name or f"{REVISION_PREFIX}-{generation}",
+            "namespace": "default",
+            "uid": uid(f"r{generation}"),
+        },
+        "data": {"spec": (machine or vm())["spec"]},
+        "revision": generation,
+    }

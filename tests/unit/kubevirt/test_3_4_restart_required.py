@@ -4,8 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.kubevirt.build import LIVE, NOW, POD_NET, POD_NIC, condition, net, nic, vm, vmi
-from tests.unit.kubevirt.test_3_5_revisions import revision
+from tests.unit.kubevirt.build import LIVE, NOW, POD_NET, POD_NIC, condition, net, nic, revision, vm, vmi
 
 from nicplug_sandbox.kubevirt.restart_required import is_required, is_required_for_nics
 from nicplug_sandbox.kubevirt.run_strategy import View

@@ -3,21 +3,11 @@
 from typing import Any
 
 import pytest
-from tests.unit.kubevirt.build import NOW, uid, vm, vmi
+from tests.unit.kubevirt.build import NOW, REVISION_PREFIX, revision, uid, vm, vmi
 
 from nicplug_sandbox.kubevirt.revisions import started_from
 from nicplug_sandbox.kubevirt.run_strategy import View
 from nicplug_sandbox.kubevirt.vm import first_writes, sync
-
-PREFIX = f"revision-start-vm-{uid('vm')}"
-
-
-def revision(generation: int, machine: Any = None, *, name: str = "") -> Any:
-    return {
-        "metadata": {"name": name or f"{PREFIX}-{generation}", "namespace": "default", "uid": uid(f"r{generation}")},
-        "data": {"spec": (machine or vm())["spec"]},
-        "revision": generation,
-    }
 
 
 def test_a_start_records_the_spec_and_names_it_in_the_vmi() -> None:
@@ -25,7 +15,7 @@ def test_a_start_records_the_spec_and_names_it_in_the_vmi() -> None:
     assert isinstance(made.body, dict)
     assert isinstance(guest.body, dict)
     assert (made.kind, made.body["apiVersion"]) == ("ControllerRevision", "apps/v1")
-    assert made.name == guest.body["status"]["virtualMachineRevisionName"] == f"{PREFIX}-2"
+    assert made.name == guest.body["status"]["virtualMachineRevisionName"] == f"{REVISION_PREFIX}-2"
     assert (made.body["revision"], made.body["data"]) == (2, {"spec": vm()["spec"]})
     (owner,) = made.body["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("VirtualMachine", uid("vm"), True)
@@ -63,7 +53,7 @@ def test_the_newest_revision_counts() -> None:
 def test_the_generation_follows_as_long_as_the_template_is_that_of_the_start(
     started: Any, generation: str, raised: bool
 ) -> None:
-    guest = vmi(status={"virtualMachineRevisionName": f"{PREFIX}-1"})
+    guest = vmi(status={"virtualMachineRevisionName": f"{REVISION_PREFIX}-1"})
     guest["metadata"]["annotations"] = {"kubevirt.io/vm-generation": generation, "other": "1"}
     revisions = [revision(1, started)] if started else []
     found = first_writes(View(vm=vm(), vmi=guest, revisions=revisions)).writes
