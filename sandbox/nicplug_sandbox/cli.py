@@ -81,9 +81,21 @@ def sandbox() -> None:
     is_flag=True,
     help="KubeVirt's CRDs, and a stand-in of its virt-controller that runs the VMs, instead of nicplug's.",
 )
+@click.option(
+    "--kubevirt-version",
+    metavar="VERSION",
+    default=None,
+    help="Which KubeVirt the stand-in plays, v1.4.0 to v1.9.0.  [default: as before, at first v1.9.0]",
+)
 @_explained
 def up(
-    *, directory: Path | None, nodes: int | None, existing: Path | None, with_operator: bool, with_kubevirt: bool
+    *,
+    directory: Path | None,
+    nodes: int | None,
+    existing: Path | None,
+    with_operator: bool,
+    with_kubevirt: bool,
+    kubevirt_version: str | None,
 ) -> None:
     """Start the sandbox; what already runs is kept.
 
@@ -98,6 +110,7 @@ def up(
             progress=_say,
             with_operator=with_operator,
             with_kubevirt=with_kubevirt,
+            kubevirt_version=kubevirt_version,
         )
     except HalfStarted as error:
         _print_exports(kubeconfig=error.kubeconfig, directory=error.directory)

@@ -16,7 +16,10 @@ SOURCE_ROOT = Path(__file__).parents[1]
 # virt-api first: a migration that no webhook has seen lacks its finalizer.
 PARTS = {"virt-api": "api", "virt-controller": "controller"}
 MARK = "kubevirt"
+VERSION = "kubevirt_version"
+DEFAULT_VERSION = "v1.9.0"
 READY_SECONDS = 30.0
+STOP_GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
@@ -25,12 +28,14 @@ def is_kubevirts(known: State | None) -> bool:
     return known is not None and bool(known.extra.get(MARK))
 
 
-def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None) -> None:
+def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | None, version: str | None = None) -> None:
     """A cluster has the CRDs of one, and they stay.
 
     Raises:
         SandboxError: with the remedy.
     """
+    if version is not None and not (wanted or is_kubevirts(known)):
+        raise SandboxError("--kubevirt-version is that of the stand-in of KubeVirt", remedy="Add --kubevirt.")
     if wanted and existing is not None:
         raise SandboxError(
             "--kubevirt needs a control plane of its own", remedy="Leave one of --kubevirt and --kubeconfig out."
@@ -42,14 +47,19 @@ def refuse_other_mode(known: State | None, *, wanted: bool, existing: Path | Non
         )
 
 
-def mark(directory: Path) -> None:
-    """Remember that this sandbox is KubeVirt's."""
-    if (known := state.load(directory)) is not None and not is_kubevirts(known):
-        state.save(directory, replace(known, extra={**known.extra, MARK: True}))
+def mark(directory: Path, *, version: str | None = None) -> None:
+    """Remember that this sandbox is KubeVirt's, and which one it is to be; None: as before, at first the newest."""
+    if (known := state.load(directory)) is None:
+        return
+    extra = {**known.extra, MARK: True, VERSION: version or known.extra.get(VERSION, DEFAULT_VERSION)}
+    if extra != known.extra:
+        state.save(directory, replace(known, extra=extra))
 
 
 def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
-    """Start what of the stand-in does not live; the names of what was started. The caller holds the lock.
+    """Start what of the stand-in does not live, or plays another version; the names of what was started.
+
+    The caller holds the lock.
 
     Raises:
         SandboxError: with the tail of the log.
@@ -57,10 +67,15 @@ def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
     started: list[str] = []
     for name, part in PARTS.items():
         known = state.load(directory)
-        running = known.process(name) if known is not None else None
-        if known is None or (running is not None and processes.is_alive(running)):
+        if known is None:
             continue
-        process = _spawn(directory, name=name, part=part, kubeconfig=kubeconfig)
+        options = [f"--version={known.extra[VERSION]}"] if part == "api" and VERSION in known.extra else []
+        running = known.process(name)
+        if running is not None and processes.is_alive(running):
+            if all(option in running.argv for option in options):
+                continue
+            processes.end([running], grace_seconds=STOP_GRACE_SECONDS)
+        process = _spawn(directory, name=name, part=part, kubeconfig=kubeconfig, options=options)
         others = tuple(item for item in known.processes if item.name != name)
         state.save(directory, replace(known, processes=(*others, process)))
         _wait(process)
@@ -68,10 +83,10 @@ def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
     return started
 
 
-def _spawn(directory: Path, *, name: str, part: str, kubeconfig: Path) -> RecordedProcess:
+def _spawn(directory: Path, *, name: str, part: str, kubeconfig: Path, options: list[str]) -> RecordedProcess:
     log = directory / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)  # or the ready line of the one before would be found
-    argv = [sys.executable, "-m", "nicplug_sandbox.kubevirt", part, f"--kubeconfig={kubeconfig}"]
+    argv = [sys.executable, "-m", "nicplug_sandbox.kubevirt", part, f"--kubeconfig={kubeconfig}", *options]
     path = os.pathsep.join(filter(None, [str(SOURCE_ROOT), os.environ.get("PYTHONPATH", "")]))
     return processes.spawn(name=name, argv=argv, log=log, cwd=directory, variables={"PYTHONPATH": path})
 

@@ -54,6 +54,7 @@ def up(
     progress: Say,
     with_operator: bool = False,
     with_kubevirt: bool = False,
+    kubevirt_version: str | None = None,
 ) -> SandboxStatus:
     """Bring everything up that is not up yet; what already runs as asked is left alone.
 
@@ -66,6 +67,7 @@ def up(
         progress: gets one line per step.
         with_operator: run an operator and its API in it too; beside KubeVirt a companion, without an API.
         with_kubevirt: KubeVirt's CRDs, and its stand-in to run the VMs, instead of nicplug's; it stays so.
+        kubevirt_version: which KubeVirt it plays; None: as before, at first the newest.
 
     Raises:
         HalfStarted: the cluster runs, and the operator or its API does not.
@@ -75,7 +77,7 @@ def up(
     started = time.monotonic()
     had_operator = (known := state.load(directory)) is not None and known.process(OPERATOR) is not None
     _refuse_other_cluster(directory, existing=existing)
-    refuse_other_mode(known, wanted=with_kubevirt, existing=existing)
+    refuse_other_mode(known, wanted=with_kubevirt, existing=existing, version=kubevirt_version)
     kubevirt = with_kubevirt or is_kubevirts(known)
     if existing is None:
         manifests = _kubevirt_manifests() if kubevirt else _manifests()
@@ -89,7 +91,7 @@ def up(
     remember(directory)
     with state.locked(directory):
         if kubevirt:
-            mark(directory)
+            mark(directory, version=kubevirt_version)
         _simulate(directory, config=config, nodes=nodes, progress=progress)
         if kubevirt and (names := ensure_kubevirt(directory, kubeconfig=config)):
             progress(f"the stand-in of KubeVirt: {', '.join(names)}")

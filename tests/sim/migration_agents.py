@@ -14,6 +14,7 @@ from nicplug.kube.errors import Stale
 from nicplug.model.networks_annotation import hashed_interface_name
 
 TARGET_NODE_LABEL = "kubevirt.io/migrationTargetNodeName"
+_CLEARED = ("evacuationNodeName", "launcherContainerImageVersion")
 _BROKEN_PIPE = "Unable to write to socket: Broken pipe"
 
 
@@ -140,6 +141,8 @@ def _finish(cluster: Cluster, vmi: Json) -> bool:
         return _send(cluster, vmi, [guard, {"op": "add", "path": path, "value": state["targetNode"]}])
     if not state.get("endTimestamp"):
         others = {"nodeName": state["targetNode"], "interfaces": rows_of(cluster, vmi)}
+        if cluster.is_kubevirts:
+            others |= {key: "" for key in _CLEARED if vmi["status"].get(key)}
         return _tell(cluster, vmi, {"endTimestamp": moment(cluster, state["targetNode"])}, **others)
     return _tell(cluster, vmi, {"completed": True})
 

@@ -108,14 +108,14 @@ def go_aheads(vmi: Json) -> set[str]:
 
 
 def rows_of(cluster: Cluster, vmi: Json) -> list[Json]:
-    """Rebuilt from the guest, in virt-handler's order."""
+    """Rebuilt from the guest, in virt-handler's order; KubeVirt's tells also of NICs that no spec has any more."""
     old = {row["name"]: row for row in _old_rows(vmi) if row.get("name")}
     known = {item["name"]: item for item in interfaces_of(vmi)}
-    guest = [name for name in cluster.guests.get(vmi["metadata"]["uid"], []) if name in known]
+    guest = [name for name in cluster.guests.get(vmi["metadata"]["uid"], []) if name in known or cluster.is_kubevirts]
     rows: list[Json] = []
     for name in guest:
         multus = ["multus-status"] if "multus-status" in _tokens(old.get(name, {})) else []
-        link = "down" if known[name].get("state") == "down" else "up"
+        link = "down" if known.get(name, {}).get("state") == "down" else "up"
         rows.append({"name": name, "infoSource": ", ".join(["domain", *multus]), "linkState": link})
     for name, row in old.items():
         if name in known and name not in guest and "multus-status" in _tokens(row):

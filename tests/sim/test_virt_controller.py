@@ -3,156 +3,15 @@
 By itself, without an operator of nicplug's: what these tests say holds for KubeVirt as the reference describes it.
 """
 
-import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
-
 import pytest
-from tests.build import kubevirt, nic, primary
-from tests.build import vm as a_vm
-from tests.sim.cluster import KUBEVIRTS, MIGRATIONS, NAMESPACE, PODS, REVISIONS, VMIS, VMS, Cluster, Json
-from tests.sim.dynamic_controller import deploy_controllers
-from tests.sim.node_side import ROLES
+from tests.sim.cluster import MIGRATIONS, NADS, NAMESPACE, PODS, REVISIONS, VMIS, VMS, Cluster
+from tests.sim.kubevirt_world import VM, World, condition
 from tests.sim.operators import Faults
-from tests.sim.users import NAMES, make_networks, make_nodes
-from tests.sim.virt_controller import VirtController, evict
+from tests.sim.users import NAMES
+from tests.sim.virt_controller import evict
 
 from nicplug.kube.errors import Rejected
-
-VM = "vm-a"
-DEPLOYED = {"phase": "Deployed", "observedDeploymentID": "1", "targetDeploymentID": "1"}
-_STEPS = 20000
-
-
-@dataclass(slots=True)
-class World:
-    """A cluster of KubeVirt's with one VM on three nodes.
-
-    Attributes:
-        has_controllers: the dynamic networks controller runs on every node, else on none.
-    """
-
-    seed: int = 1
-    has_controllers: bool = True
-    methods: tuple[str, ...] = ("LiveMigrate",)
-    version: str = "v1.9.0"
-    configuration: Json = field(default_factory=dict)
-    faults: Faults = field(default_factory=Faults)
-    cluster: Cluster = field(init=False)
-    controller: VirtController = field(init=False)
-    randomness: random.Random = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.randomness = random.Random(self.seed)
-        self.cluster = Cluster(("node01", "node02", "node03"))
-        self.cluster.is_kubevirts = True
-        make_nodes(self.cluster)
-        deploy_controllers(self.cluster)
-        make_networks(self.cluster)
-        for machine in self.cluster.machines.values():
-            machine.has_controller = self.has_controllers
-        spec = {"configuration": self.configuration, "workloadUpdateStrategy": {"workloadUpdateMethods": self.methods}}
-        status = {**DEPLOYED, "observedKubeVirtVersion": self.version}
-        self.cluster.create(KUBEVIRTS, {**kubevirt(), "spec": spec, "status": status}, by="admin")
-        body = {"metadata": {"name": VM}, "spec": a_vm(primary())["spec"]}
-        self.cluster.create(VMS, body, by="user")
-        self.controller = VirtController(self.cluster, self.faults, self.randomness)
-
-    def step(self) -> bool:
-        """One thing happens; False when nobody has anything to do now."""
-        moves: list[Callable[[], bool]] = [self.controller.hear, self.controller.work]
-        moves += [lambda role=role: role(self.cluster) for role in ROLES]  # type: ignore[misc]
-        self.randomness.shuffle(moves)
-        return any(move() for move in moves)
-
-    def settle(self, *, seconds: float) -> None:
-        """Let everybody act, for so long or until nobody waits for anything any more."""
-        horizon = self.cluster.now + timedelta(seconds=seconds)
-        for _ in range(_STEPS):
-            if self.step():
-                continue
-            due = self.controller.next_due()
-            if due is None or due > horizon:
-                self.cluster.now = max(self.cluster.now, horizon)
-                return
-            self.cluster.pass_time(max(0.001, (due - self.cluster.now).total_seconds()))
-        raise AssertionError("does not come to rest")
-
-    def started(self) -> "World":
-        """The same, once the guest runs and can be migrated."""
-        self.settle(seconds=1)
-        assert self.vmi["status"]["phase"] == "Running"
-        return self
-
-    @property
-    def vmi(self) -> Json:
-        """The VM's VMI."""
-        found = self.cluster.get(VMIS, VM)
-        assert found is not None
-        return found
-
-    @property
-    def migrations(self) -> list[Json]:
-        """All migrations."""
-        return self.cluster.all(MIGRATIONS)
-
-    def change(self, edit: Callable[[Json], object]) -> None:
-        """The user edits the spec of the VM's template."""
-        body = self.cluster.get(VMS, VM)
-        assert body is not None
-        edit(body["spec"]["template"]["spec"])
-        self.cluster.replace(VMS, VM, body, by="user")
-
-    def plug(self, name: str) -> None:
-        """The user adds a NIC, or takes back that it shall go."""
-        interface, network = nic(name)
-
-        def add(spec: Json) -> None:
-            interfaces = spec["domain"]["devices"]["interfaces"]
-            present = next((item for item in interfaces if item["name"] == name), None)
-            if present is not None:
-                present.pop("state", None)
-                return
-            interfaces.append(interface)
-            spec["networks"].append(network)
-
-        self.change(add)
-
-    def unplug(self, name: str) -> None:
-        """The user wants a NIC to go."""
-
-        def mark(spec: Json) -> None:
-            for item in spec["domain"]["devices"]["interfaces"]:
-                if item["name"] == name:
-                    item["state"] = "absent"
-
-        self.change(mark)
-
-    def nics(self) -> set[str]:
-        """The secondary NICs in the guest."""
-        return {name for name in self.cluster.guests.get(self.vmi["metadata"]["uid"], ()) if name in NAMES}
-
-    def wanted(self) -> set[str]:
-        """The secondary NICs that the template asks for."""
-        body = self.cluster.get(VMS, VM)
-        assert body is not None
-        interfaces = body["spec"]["template"]["spec"]["domain"]["devices"]["interfaces"]
-        return {item["name"] for item in interfaces if item["name"] in NAMES and item.get("state") != "absent"}
-
-    def migrate(self, name: str) -> None:
-        """Somebody asks for a migration."""
-        self.cluster.create(MIGRATIONS, {"metadata": {"name": name}, "spec": {"vmiName": VM}}, by="user")
-
-    def reasons(self) -> list[str]:
-        """What virt-controller has said."""
-        return [event.reason for event in self.controller.said]
-
-
-def condition(body: Json, kind: str) -> str | None:
-    """The status of a condition, None without it."""
-    rows = (body.get("status") or {}).get("conditions") or ()
-    return next((row["status"] for row in rows if row["type"] == kind), None)
+from nicplug_sandbox.kubevirt.workload_updater import FORCED_ABORTION
 
 
 def test_3_5_a_vm_starts_with_a_revision() -> None:
@@ -189,6 +48,42 @@ def test_4_5_4_6_without_it_the_updater_migrates_after_the_timer() -> None:
     assert condition(world.vmi, "MigrationRequired") is None
 
 
+def test_4_3_a_controller_that_has_given_up_is_waited_for_as_long_as_one_that_is_not_there() -> None:
+    """It looks again at another text of the annotation only; KubeVirt knows of neither, and its timer is the same."""
+    world = World().started()
+    machines = list(world.cluster.machines.values())
+    for machine in machines:
+        machine.is_controller_broken = True
+    world.plug("blue")
+    world.settle(seconds=5)
+    for machine in machines:
+        machine.is_controller_broken = False
+    world.settle(seconds=10)
+    assert (condition(world.vmi, "MigrationRequired"), world.nics()) == ("False", set())
+    world.settle(seconds=20)
+    assert world.nics() == {"blue"}
+    assert len(world.migrations) == 1
+
+
+def test_4_6_a_network_that_is_not_there_is_migrated_for_without_end() -> None:
+    """Each target pod waits for its network until its deadline; the abortion annotation alone ends it."""
+    world = World(has_controllers=False).started()
+    world.cluster.delete(NADS, "blue-net", by="admin")
+    world.plug("blue")
+    world.settle(seconds=4000)
+    failed = [item for item in world.migrations if item["status"]["phase"] == "Failed"]
+    assert len(failed) >= 3
+    body = world.vmi
+    body["metadata"].setdefault("annotations", {})[FORCED_ABORTION] = ""
+    world.cluster.replace(VMIS, VM, body, by="user")
+    world.settle(seconds=1000)
+    count = len(world.cluster.history)
+    world.settle(seconds=4000)
+    made = [item for item in world.cluster.history[count:] if item[:2] == (MIGRATIONS, "ADDED")]
+    assert made == []
+    assert all(item["status"]["phase"] == "Failed" for item in world.migrations)
+
+
 @pytest.mark.parametrize(("methods", "version"), [((), "v1.9.0"), (("LiveMigrate",), "v1.5.2")])
 def test_4_6_nobody_migrates_where_it_is_not_permitted_or_not_known_yet(methods: tuple[str, ...], version: str) -> None:
     world = World(has_controllers=False, methods=methods, version=version).started()
@@ -223,6 +118,8 @@ def test_an_eviction_becomes_an_evacuation() -> None:
     assert made["metadata"]["annotations"]["kubevirt.io/evacuationMigration"] == node
     assert made["status"]["phase"] == "Succeeded"
     assert world.vmi["status"]["nodeName"] != node
+    assert not world.vmi["status"]["evacuationNodeName"]
+    assert condition(world.vmi, "EvictionRequested") is None
 
 
 def test_a_migration_that_waits_keeps_an_evacuation_back_until_it_is_withdrawn() -> None:
@@ -305,7 +202,12 @@ def one_at_a_time(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("has_controllers", [True, False])
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_happens_every_nic_comes_that_can(seed: int, has_controllers: bool) -> None:
+def test_whatever_happens_every_nic_comes_that_is_wanted(seed: int, has_controllers: bool) -> None:
+    """Not the reverse: a NIC may stay for ever that is unplugged while it is plugged.
+
+    virt-controller drops an absent NIC without a row from the spec. Its patch tests the spec and not the rows, of which
+    it may have an old view; no node agent detaches what the spec does not call absent.
+    """
     faults = Faults(refused=0.05, answer_lost=0.05)
     world = World(seed=seed, has_controllers=has_controllers, faults=faults)
     world.cluster.on_commit.append(one_at_a_time)
@@ -320,7 +222,7 @@ def test_whatever_happens_every_nic_comes_that_can(seed: int, has_controllers: b
     faults.end()
     world.controller.start()
     world.settle(seconds=600)
-    assert world.nics() == world.wanted(), "\n".join(world.cluster.log)
+    assert world.nics() >= world.wanted(), "\n".join(world.cluster.log)
     assert all(item["status"]["phase"] in ("Succeeded", "Failed") for item in world.migrations)
 
 

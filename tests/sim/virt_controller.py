@@ -95,10 +95,15 @@ def evict(cluster: Cluster, name: str, *, by: str) -> None:
 
 @dataclass(slots=True)
 class _Request:
-    """A request that has taken effect, and whose answer is on its way."""
+    """A request that has taken effect, and whose answer is on its way.
+
+    Attributes:
+        seen: how many events there must have been heard first: a time-out takes much longer than any event.
+    """
 
     answer: Json | None = None
     error: ApiError | None = None
+    seen: int = 0
 
 
 @dataclass(slots=True)
@@ -160,7 +165,7 @@ class VirtController:
 
     def work(self) -> bool:
         """Begin a pass, or go on with one; False when there is nothing to do now."""
-        ready = [task for task, work in self._passes.items() if not work.is_waiting]
+        ready = [task for task, work in self._passes.items() if not work.is_waiting and not self._is_lost(task)]
         due = self._controller.due()
         if due and len(self._passes) < _PARALLEL and (not ready or self.randomness.random() < 0.5):
             task = due[0]
@@ -173,6 +178,11 @@ class VirtController:
         if self._passes[task].is_over:
             del self._passes[task]
         return True
+
+    def _is_lost(self, task: Task) -> bool:
+        """The answer will not come, and it is too early to give up waiting."""
+        answer = self._answers.get(task)
+        return answer is not None and answer.seen > self._heard - len(self._on_the_way)
 
     def _go_on(self, task: Task, work: SteppedPass) -> None:
         if (answer := self._answers.pop(task, None)) is not None:
@@ -191,7 +201,7 @@ class VirtController:
         except ApiError as error:
             return _Request(error=error)
         if self.randomness.random() < self.faults.answer_lost:
-            return _Request(error=ApiError("time-out after the write"))
+            return _Request(error=ApiError("time-out after the write"), seen=len(self.cluster.history))
         return _Request(answer=_seen(PLURALS[item.kind], answer) if answer is not None else None)
 
     def _send(self, item: Write) -> Json | None:

@@ -10,6 +10,7 @@ from nicplug.cli.connection import Session
 from nicplug.cli.subresources import VMIS, VMS, path_of
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.kube.resources import VIRTUAL_MACHINES
+from nicplug.model.mode import Mode
 
 if TYPE_CHECKING:
     from nicplug.insight.evidence import Evidence, Target
@@ -20,17 +21,23 @@ Json = dict[str, Any]
 FROM_KUBECONFIG, FROM_API = "kubeconfig", "api"
 
 
-def is_enough(evidence: "Evidence | None") -> bool:
-    """True if it was read without a missing permission; a resource that is not served does not count as one."""
-    return evidence is not None and not any(item.is_denied for item in evidence.unknown)
-
-
 @dataclass(frozen=True, slots=True)
 class ReadAsUser:
-    """The evidence that the user can read, or why it cannot be read."""
+    """The evidence that the user can read, or why it cannot be read.
+
+    Attributes:
+        mode: that of the cluster.
+    """
 
     found: "Evidence | None"
     error: Denied | None = None
+    mode: Mode = Mode.STANDALONE
+
+    @property
+    def asks_api(self) -> bool:
+        """True if `nicplug api`, which only runs in standalone mode, may know more: something was denied."""
+        is_enough = self.found is not None and not any(item.is_denied for item in self.found.unknown)
+        return self.mode is Mode.STANDALONE and not is_enough
 
     @property
     def is_none(self) -> bool:
@@ -55,14 +62,17 @@ async def read_as_user(session: Session, target: "Target", *, networks: "Iterabl
         ApiError: any error other than a missing permission.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.mode import mode_of
     from nicplug.insight.reading import read_evidence
 
+    mode = await mode_of(session)
     try:
-        return ReadAsUser(await read_evidence(session.api, target=target, clock=now, networks=networks))
+        found = await read_evidence(session.api, target=target, clock=now, networks=networks, mode=mode)
     except Denied as error:
         if error.status == 401 or not error.is_missing_right:
             raise
-        return ReadAsUser(None, error)
+        return ReadAsUser(None, error, mode)
+    return ReadAsUser(found, None, mode)
 
 
 async def ask_plan(session: Session, name: str, question: "PlanQuestion", *, must: bool = False) -> Json | None:

@@ -1,4 +1,7 @@
-"""`nicplug add` and `nicplug remove`: plug and unplug NICs through the subresources of the aggregated API."""
+"""`nicplug add` and `nicplug remove`: plug and unplug NICs.
+
+Through the subresources of the aggregated API; beside KubeVirt, which does not serve them, in the VM's template.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -65,23 +68,30 @@ async def add(
 ) -> int | None:
     """Plug a NIC into VM, as a bridge on the network NAD.
 
-    Without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is required.
-    It starts with the NIC, so --wait does not wait; exit code 9 when the NIC would not come at the start, since its
-    network attachment definition is missing or not valid.
+    Beside KubeVirt the NIC is added to the VM's template, with or without --persist, and KubeVirt and nicplug plug it.
+    A VirtualMachineInstance without a VM is refused: only KubeVirt's own accounts may change its spec.
+
+    Otherwise, without --persist only the running guest gets it, until it is restarted. For a stopped VM, --persist is
+    required. It starts with the NIC, so --wait does not wait; exit code 9 when the NIC would not come at the start,
+    since its network attachment definition is missing or not valid.
     """
     from nicplug.cli.lacking_network import check_network
     from nicplug.cli.machines import find_machine, persisted_nics
     from nicplug.cli.operator_health import warn_without_operator
+    from nicplug.cli.template import add_to_template
     from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
     from nicplug.model.requests import AddInterface
 
     machine = await find_machine(session, vm, with_migrations=False)
+    asked, persist = persist, persist or machine.is_companions
     plural = _target(machine, persist=persist)
     name = name or free_name(network, taken=_names(machine))
     request = AddInterface(name=name, network=network)
     is_there = _is_there(machine, request, persist=persist)
-    if mac:
+    if machine.is_companions:
+        await add_to_template(session, machine, request, mac=mac or "", kubevirt_namespace=kubevirt_namespace)
+    elif mac:
         target = Target(namespace=session.namespace, name=vm, kubevirt_namespace=kubevirt_namespace)
         await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
     else:
@@ -91,11 +101,13 @@ async def add(
     keeps = persist or name in persisted_nics(machine.vm)
     lacking = await check_network(session, network, vm=vm, nic=name, persist=keeps)
     message = _requested(machine, what, name=name, persist=persist, can_start_with_it=lacking is None)
-    click.echo(f"{what} is already there" if is_there else message)
+    is_kept = persist and not asked and machine.vmi is not None
+    stays = "; the VM's template has it now, so it stays after a restart" if is_kept else ""
+    click.echo(f"{what} is already there" if is_there else f"{message}{stays}")
     is_end = waits and machine.vmi is None
     if lacking is not None and not is_end:
         click.echo(printable(f"Note: {lacking.note}"), err=True)
-    await warn_without_operator(session)
+    await warn_without_operator(session, of_nics=True)
     if lacking is not None and is_end:
         raise lacking.error(vm=vm, nic=name)
     if waits and machine.vmi is not None:
@@ -128,22 +140,28 @@ async def remove(
 ) -> int | None:
     """Unplug NIC from VM.
 
-    A NIC that the VM's template has needs --persist: the template would bring it back.
+    Beside KubeVirt it is removed from the VM's template, with or without --persist, and KubeVirt unplugs it. Otherwise
+    a NIC that the VM's template has needs --persist: the template would bring it back.
     """
     from nicplug.cli.machines import find_machine, requested_nics
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.refused import not_added_yet
+    from nicplug.cli.template import remove_from_template
 
     machine = await find_machine(session, vm, with_migrations=False)
+    persist = persist or machine.is_companions
     plural = _target(machine, persist=persist)
     if nic not in _names(machine) and nic in requested_nics(machine.vm):
         raise await not_added_yet(session, vm=vm, nic=nic)
     if nic not in _names(machine):
         known = ", ".join(sorted(_names(machine))) or "none"
         raise CommandError(f'VM {vm} has no NIC "{nic}"', remedy=f"It has: {known}.", code=Exit.NOT_FOUND)
-    await _put(session, machine, plural, "removeinterface", {"name": nic})
+    if machine.is_companions:
+        await remove_from_template(session, machine, nic, kubevirt_namespace=kubevirt_namespace)
+    else:
+        await _put(session, machine, plural, "removeinterface", {"name": nic})
     click.echo(_unplugging(machine, nic, persist=persist))
-    await warn_without_operator(session)
+    await warn_without_operator(session, of_nics=True)
     if waits:
         await wait_for(
             session,
@@ -165,7 +183,10 @@ def _target(machine: "Machine", *, persist: bool) -> str:
         CommandError: that object does not exist.
     """
     from nicplug.cli.subresources import VMIS, VMS
+    from nicplug.cli.template import template_of
 
+    if machine.is_companions:
+        template_of(machine)
     if persist and machine.vm is None:
         remedy = "Leave --persist out: the VirtualMachineInstance itself is changed."
         raise CommandError(f"{machine.name} has no VirtualMachine to persist in", remedy=remedy, code=Exit.WRONG_USE)

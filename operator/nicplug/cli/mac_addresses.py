@@ -52,13 +52,14 @@ async def add_with_mac(
         raise await refused(session, machine, answer.message, nic=request.name, hints={answer.hint})
     if answer.code >= 400:
         raise CommandError(answer.message, code=Exit.NOT_ALLOWED if answer.code == 403 else Exit.REFUSED)
-    _say_what_is_unknown(evidence)
+    say_what_is_unknown(evidence)
     owner = evidence.parsed_vm if persist else evidence.parsed_vmi
     if owner is not None and not has_nic(request, owner):
         await _patch(session, machine, request, mac=mac, persist=persist)
 
 
-def _say_what_is_unknown(evidence: "Evidence") -> None:
+def say_what_is_unknown(evidence: "Evidence") -> None:
+    """Print on stderr what could not be checked."""
     for item in evidence.unknown:
         if item.is_denied:
             click.echo(printable(f"Note: {item.what} cannot be read ({item.why}): {item.remedy}"), err=True)

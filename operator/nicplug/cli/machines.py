@@ -7,17 +7,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.cli.connection import Session
+from nicplug.cli.mode import mode_of
 from nicplug.cli.suggestions import no_machine
 from nicplug.insight.nics import VmNics, describe
+from nicplug.insight.reports import is_current, read_report, with_report
 from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import Denied, Gone, Stale, Unavailable
 from nicplug.kube.resources import (
+    INTERFACE_REPORTS,
     VIRTUAL_MACHINE_INSTANCE_MIGRATIONS,
     VIRTUAL_MACHINE_INSTANCES,
     VIRTUAL_MACHINES,
 )
+from nicplug.model.interface_report import parse_report
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration, parse_migration
+from nicplug.model.mode import Mode
 from nicplug.model.networks import wanted_by_name
 from nicplug.model.requests import MEMBER, AddInterface, parse_interface_requests
 from nicplug.model.vm import parse_vm
@@ -28,26 +33,59 @@ _PAUSE_SECONDS = 1.0
 
 @dataclass(slots=True, kw_only=True)
 class Machine:
-    """A VM, its VMI, or both."""
+    """A VM, its VMI, or both.
+
+    Attributes:
+        mode: that of the cluster.
+        report: beside KubeVirt, nicplug's InterfaceReport; None if there is none, or if it cannot be read.
+        is_report_denied: True if the user may not read it.
+    """
 
     namespace: str
     name: str
     vm: Json | None = None
     vmi: Json | None = None
     migrations: tuple[Migration, ...] = ()
+    mode: Mode = Mode.STANDALONE
+    report: Json | None = None
+    is_report_denied: bool = False
 
     @property
     def raw(self) -> Json:
         """The VM, otherwise the VMI, which then has no VM."""
         return self.vm or self.vmi or {}
 
+    @property
+    def is_companions(self) -> bool:
+        """True if KubeVirt runs it, and nicplug works beside."""
+        return self.mode is Mode.COMPANION
+
+    @property
+    def is_seen(self) -> bool:
+        """True if nicplug's report is about the VM as it is now, or if that is unknown; always in standalone mode."""
+        return (
+            not self.is_companions
+            or self.is_report_denied
+            or is_current(
+                parse_report(self.report) if self.report is not None else None,
+                vm=parse_vm(self.vm) if self.vm is not None else None,
+                vmi=parse_vmi(self.vmi) if self.vmi is not None else None,
+            )
+        )
+
+    @property
+    def reported_vmi(self) -> Json | None:
+        """The VMI with nicplug's records of its NICs, wherever they are; None if it does not exist."""
+        return with_report(self.vmi, self.report) if self.is_companions and self.vmi is not None else self.vmi
+
     def describe(self, *, now: datetime) -> VmNics:
         """Return the state of its NICs."""
+        vmi = self.reported_vmi
         return describe(
             namespace=self.namespace,
             name=self.name,
             vm=parse_vm(self.vm) if self.vm is not None else None,
-            vmi=parse_vmi(self.vmi) if self.vmi is not None else None,
+            vmi=parse_vmi(vmi) if vmi is not None else None,
             migrations=self.migrations,
             now=now,
         )
@@ -64,13 +102,21 @@ async def find_machine(session: Session, name: str, *, with_migrations: bool = T
     Raises:
         CommandError: neither exists.
     """
-    vm, vmi = await asyncio.gather(
-        read_object(session, VIRTUAL_MACHINES, name), read_object(session, VIRTUAL_MACHINE_INSTANCES, name)
+    vm, vmi, mode = await asyncio.gather(
+        read_object(session, VIRTUAL_MACHINES, name),
+        read_object(session, VIRTUAL_MACHINE_INSTANCES, name),
+        mode_of(session),
     )
     if vm is None and vmi is None:
         raise await no_machine(session, name)
     migrations = await _migrations(session, name) if with_migrations and vmi is not None else ()
-    return Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations)
+    machine = Machine(namespace=session.namespace, name=name, vm=vm, vmi=vmi, migrations=migrations, mode=mode)
+    if machine.is_companions:
+        try:
+            machine.report = await read_report(session.api, namespace=session.namespace, name=name)
+        except Denied:
+            machine.is_report_denied = True
+    return machine
 
 
 def persisted_nics(vm: Json | None) -> frozenset[str]:
@@ -110,11 +156,13 @@ async def _migrations(session: Session, name: str) -> tuple[Migration, ...]:
 
 
 async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, None]:
-    """Yield the machine now and after every change of VM or VMI, until the caller stops iterating."""
+    """Yield the machine now and after every change of VM, VMI or report, until the caller stops iterating."""
     queue: asyncio.Queue[tuple[Resource, str, Json]] = asyncio.Queue()
+    followed = [(VIRTUAL_MACHINES, machine.vm), (VIRTUAL_MACHINE_INSTANCES, machine.vmi)]
+    if machine.is_companions and not machine.is_report_denied:
+        followed.append((INTERFACE_REPORTS, machine.report))
     tasks = [
-        asyncio.create_task(_watch(session, resource, machine.name, _version(raw), queue))
-        for resource, raw in ((VIRTUAL_MACHINES, machine.vm), (VIRTUAL_MACHINE_INSTANCES, machine.vmi))
+        asyncio.create_task(_watch(session, resource, machine.name, _version(raw), queue)) for resource, raw in followed
     ]
     try:
         yield machine
@@ -130,6 +178,8 @@ async def follow(session: Session, machine: Machine) -> AsyncGenerator[Machine, 
             raw = None if type_ == "DELETED" else item
             if resource is VIRTUAL_MACHINES:
                 machine.vm = raw
+            elif resource is INTERFACE_REPORTS:
+                machine.report = raw
             else:
                 machine.vmi = raw
             yield machine
@@ -164,6 +214,10 @@ async def _watch(
         except Stale:
             version = ""
             await asyncio.sleep(_PAUSE_SECONDS)
+        except Gone:
+            if resource is not INTERFACE_REPORTS:
+                raise
+            await asyncio.sleep(_PAUSE_SECONDS)  # its CRD may still be installed
         except Unavailable:
             await asyncio.sleep(_PAUSE_SECONDS)
 

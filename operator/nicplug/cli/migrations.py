@@ -10,6 +10,7 @@ import click
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.output import age, line, print_table, with_output, write
 from nicplug.cli.plan import with_kubevirt_namespace, with_operator_namespace
+from nicplug.model.mode import Mode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,19 +37,26 @@ async def migrations(
     """Show the queue of live migrations, in order.
 
     Running migrations come first, then waiting ones in the order of the queue, then ended ones, the latest first.
+    Beside KubeVirt: who created each, and the VMs that wait for a slot before nicplug creates one.
     """
     from nicplug.cli.machines import now
-    from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.mode import mode_of
+    from nicplug.cli.operator_health import note_without_operator
+    from nicplug.insight.companion_queue import read_companion_queue
     from nicplug.insight.queue import read_queue
 
-    found = await read_queue(
-        session.api,
-        namespace=None if all_namespaces else session.namespace,
-        kubevirt_namespace=kubevirt_namespace,
-        operator_namespace=operator_namespace,
-        now=now(),
-    )
-    note = note_of(session, await no_operator(session, namespace=operator_namespace))
+    namespace = None if all_namespaces else session.namespace
+    if await mode_of(session) is Mode.COMPANION:
+        found = await read_companion_queue(session.api, namespace=namespace, kubevirt_namespace=kubevirt_namespace)
+    else:
+        found = await read_queue(
+            session.api,
+            namespace=namespace,
+            kubevirt_namespace=kubevirt_namespace,
+            operator_namespace=operator_namespace,
+            now=now(),
+        )
+    note = await note_without_operator(session, namespace=operator_namespace)
     write(QueueDocument(found, with_ended, now(), note), output)
     return None
 
@@ -81,7 +89,7 @@ class QueueDocument:
 
     def names(self) -> Sequence[str]:
         """Return `NAMESPACE/NAME` of each migration."""
-        return [f"{item.namespace}/{item.name}" for item in self.found.shown(with_ended=self.with_ended)]
+        return [f"{item.namespace}/{item.name}" for item in self.found.shown(with_ended=self.with_ended) if item.name]
 
     def _ended(self) -> str:
         count = len(self.found.shown(with_ended=True))
@@ -93,12 +101,14 @@ class QueueDocument:
         """Print the slots, the table, and the messages."""
         found, limits = self.found, self.found.limits
         taken = "?" if found.taken is None else str(found.taken)
-        per_node = f"{limits.outbound_per_node} away from each node, {limits.inbound_per_node} to each node"
+        per_node = f"{limits.outbound_per_node} away from each node"
+        if found.has_inbound_limit:
+            per_node += f", {limits.inbound_per_node} to each node"
         line(console, f"{taken} of {limits.per_cluster} cluster migration slots in use; at most {per_node}", "bold")
         rows = [
             (
                 str(item.position) if item.position is not None else "",
-                f"{item.namespace}/{item.name}",
+                f"{item.namespace}/{item.name or '-'}",
                 item.vmi,
                 item.phase,
                 item.reason,
@@ -114,7 +124,7 @@ class QueueDocument:
             line(console, f"no migrations are running or waiting{self._ended()}")
         for item in found.shown(with_ended=self.with_ended):
             if item.message:
-                line(console, f"{item.name}: {item.message}")
+                line(console, f"{item.name or item.vmi}: {item.message}")
         for unknown in found.unknown:
             line(console, f"not known: {unknown}", "yellow")
         if self.note:

@@ -12,11 +12,13 @@ from nicplug.cli.connection import START_SANDBOX, Session
 from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import printable
 from nicplug.cli.machines import now
+from nicplug.cli.mode import mode_of
 from nicplug.insight.nics import STOPPED, VmNics
 from nicplug.kube.errors import ApiError, Denied, Gone
 from nicplug.kube.resources import CUSTOM_RESOURCE_DEFINITIONS, LEASES
 from nicplug.model.definitions import kind_of, served_version, what_it_drops
 from nicplug.model.metadata import mapping, text
+from nicplug.model.mode import Mode
 from nicplug.model.times import parse_time
 from nicplug.model.versions import VERSION_ANNOTATION
 
@@ -81,13 +83,26 @@ async def no_operator(session: Session, *, namespace: str = "") -> str:
     return f"no nicplug operator works: {leader.problem}" if leader.problem and leader.is_known else ""
 
 
-def note_of(session: Session, problem: str) -> str:
+async def note_without_operator(session: Session, *, namespace: str = "") -> str:
+    """Return the note that accompanies what an operator would do next; "" if one works, or if that is unknown.
+
+    Args:
+        namespace: as for `no_operator`.
+    """
+    return await note_of(session, await no_operator(session, namespace=namespace))
+
+
+async def note_of(session: Session, problem: str) -> str:
     """Return the note that accompanies what an operator would do next; "" if there is no problem.
 
     Args:
         problem: result of `no_operator`.
     """
-    return f"nothing happens now, as {problem}. {what_to_try(session)}" if problem else ""
+    if not problem:
+        return ""
+    is_beside = await mode_of(session) is Mode.COMPANION
+    what = "KubeVirt works without nicplug now" if is_beside else "nothing happens now"
+    return f"{what}, as {problem}. {what_to_try(session)}"
 
 
 def what_to_try(session: Session) -> str:
@@ -95,10 +110,21 @@ def what_to_try(session: Session) -> str:
     return f"Run `{START_SANDBOX}`" if session.is_sandbox else "Try `nicplug doctor`"
 
 
-async def warn_without_operator(session: Session) -> None:
-    """Print on stderr that an accepted request waits for an operator, if none works."""
-    if problem := await no_operator(session):
-        click.echo(printable(f"Note: this waits, as {problem}. {what_to_try(session)}"), err=True)
+async def warn_without_operator(session: Session, *, of_nics: bool = False) -> None:
+    """Print on stderr that an accepted request waits for an operator, if none works.
+
+    Args:
+        of_nics: the request is about NICs; beside KubeVirt, nicplug has nothing to do with others.
+    """
+    problem = await no_operator(session)
+    if not problem:
+        return
+    note = f"this waits, as {problem}"
+    if await mode_of(session) is Mode.COMPANION:
+        if not of_nics:
+            return
+        note = f"KubeVirt is on its own with this, as {problem}"
+    click.echo(printable(f"Note: {note}. {what_to_try(session)}"), err=True)
 
 
 def is_waiting(described: VmNics) -> bool:
@@ -109,9 +135,14 @@ def is_waiting(described: VmNics) -> bool:
     )
 
 
-async def why_stale(session: Session, described: VmNics) -> str:
-    """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown."""
-    may_be_dropped = is_waiting(described) or not (described.ready or described.phase == STOPPED)
+async def why_stale(session: Session, described: VmNics, *, mode: Mode = Mode.STANDALONE) -> str:
+    """Return why the status may be stale, even if nothing waits; "" if it is current, or if that is unknown.
+
+    Args:
+        mode: that of the cluster: beside KubeVirt, the CRDs of VMs are not nicplug's.
+    """
+    is_ours = mode is Mode.STANDALONE
+    may_be_dropped = is_ours and (is_waiting(described) or not (described.ready or described.phase == STOPPED))
     try:
         if may_be_dropped and (problem := await old_definition(session)):
             return problem

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nicplug.cli.connection import Session
 from nicplug.cli.output import line, print_table
 from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, RESTART_REQUIRED
+from nicplug.model.mode import Mode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,9 +33,11 @@ async def read_overview(session: Session, *, namespace: str | None, kubevirt_nam
         CommandError: the namespace does not exist.
     """
     from nicplug.cli.machines import now
+    from nicplug.cli.mode import mode_of
     from nicplug.cli.suggestions import is_missing, no_namespace
     from nicplug.insight.nics import describe
     from nicplug.insight.queue import read_all
+    from nicplug.insight.reports import overlay
     from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
     from nicplug.model.vm import parse_vm
     from nicplug.model.vmi import parse_vmi
@@ -43,6 +46,8 @@ async def read_overview(session: Session, *, namespace: str | None, kubevirt_nam
         *(read_all(session.api, kind, namespace) for kind in (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES))
     )
     vms, vmis = ({_key(item): dict(item) for item in items} for items in found)
+    if await mode_of(session) is Mode.COMPANION:
+        vmis = await overlay(session.api, vmis, namespace=namespace)
     at, rows = now(), []
     for place, name in sorted({*vms, *vmis}):
         vm, vmi = vms.get((place, name)), vmis.get((place, name))
@@ -74,9 +79,9 @@ async def _held_by(session: Session, rows: "Sequence[VmNics]", *, kubevirt_names
 
 async def _note(session: Session) -> str:
     """Return the note that no operator works, even if nothing waits for one; one GET."""
-    from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.operator_health import note_without_operator
 
-    return note_of(session, await no_operator(session))
+    return await note_without_operator(session)
 
 
 def _key(raw: Mapping[str, Any]) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.nic_names import Addition
 from nicplug.cli.output import with_output, write_all
+from nicplug.model.mode import Mode
 
 if TYPE_CHECKING:
     from nicplug.cli.plan_document import PlanDocument
@@ -68,7 +69,8 @@ async def plan(session: Session, *, vm: str | None, filename: str | None, output
 
     The API server checks the change by a dry run; then the operator's own planner decides on what the cluster is now.
     Several changes are planned as if they were asked for one after the other: every --remove, then every --add.
-    Without a change: what comes next for the NICs that are on their way. If you may not read nodes, DaemonSets or pods,
+    Without a change: what comes next for the NICs that are on their way. Beside KubeVirt, --add and --remove change the
+    VM's template, as --persist does. If you may not read nodes, DaemonSets or pods,
     `nicplug api` is asked, and answers what concerns this VM.
 
     A manifest is checked as `kubectl apply` would send it, or `kubectl apply --server-side` where that was used before,
@@ -103,11 +105,11 @@ def _print_refusals(found: "Sequence[PlanDocument]") -> None:
 
 async def _with_note(session: Session, target: "Target", found: "list[PlanDocument]") -> "list[PlanDocument]":
     """Add a note to plans with NICs if no operator works, so that nothing planned happens; one GET."""
-    from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.operator_health import note_without_operator
 
     if not any(document.found["nics"] for document in found):
         return found
-    note = note_of(session, await no_operator(session, namespace=target.operator_namespace))
+    note = await note_without_operator(session, namespace=target.operator_namespace)
     return [replace(document, note=note) if document.found["nics"] else document for document in found]
 
 
@@ -147,7 +149,7 @@ async def _plan_file(session: Session, target: "Target", filename: str) -> "list
 async def _plan_manifest(
     session: Session, target: "Target", manifest: dict[str, Any], *, source: str
 ) -> "PlanDocument":
-    from nicplug.cli.asking import ask_plan, is_enough, read_as_user
+    from nicplug.cli.asking import ask_plan, read_as_user
     from nicplug.cli.dry_run import REFUSALS, dry_apply, is_malformed, malformation
     from nicplug.cli.machines import now
     from nicplug.insight.evidence import networks_in
@@ -167,7 +169,7 @@ async def _plan_manifest(
             message = f"{manifest['kind']} {target.name}: {malformation(error)}"
             raise CommandError(message, remedy=remedy, code=Exit.WRONG_USE) from error
         refusals = [f"the API server refuses the manifest: {error}"]
-    if not is_enough(evidence.found):
+    if evidence.asks_api:
         question = question_of(changed) if changed else PlanQuestion()
         try:
             asked = await ask_plan(session, target.name, question, must=evidence.found is None)
@@ -187,7 +189,7 @@ async def _plan_manifest(
 
 async def _plan_machine(session: Session, target: "Target", question: "PlanQuestion") -> "PlanDocument":
     """Plan the change as the subresources would make it, and check it with a dry run of the same patch."""
-    from nicplug.cli.asking import ask_plan, is_enough, read_as_user
+    from nicplug.cli.asking import ask_plan, read_as_user
     from nicplug.cli.machines import now
     from nicplug.cli.suggestions import no_machine
     from nicplug.insight.forecast import forecast
@@ -196,10 +198,12 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     evidence = await read_as_user(session, target, networks=question.networks)
     if evidence.is_none:
         raise await no_machine(session, target.name)
+    if evidence.mode is Mode.COMPANION:
+        question = replace(question, persist=True)  # nobody but KubeVirt changes the spec of a VMI
     must, asked = evidence.found is None, None
     if evidence.found is not None:
         _check_removals(evidence.found, question)
-    if not is_enough(evidence.found):
+    if evidence.asks_api:
         asked = await ask_plan(session, target.name, question, must=must)
     if asked is not None:
         return _from_api(asked, await _refused_by_dry_run(session, evidence.found, question))
@@ -208,7 +212,7 @@ async def _plan_machine(session: Session, target: "Target", question: "PlanQuest
     if weighed.raw is None and weighed.refusals:
         return _from_kubeconfig(forecast_if_refused(forecast(found, changed=None, now=now()), weighed.refusals), found)
     changed, more = await _dry_run(session, weighed)
-    recorded = weighed.recorded(changed) if changed is not None else None
+    recorded = weighed.recorded(changed, mode=found.mode) if changed is not None else None
     vm_forecast = forecast(found, changed=recorded, named=weighed.names, now=now())
     return _from_kubeconfig(replace(vm_forecast, refusals=(*weighed.refusals, *more)), found)
 
@@ -265,5 +269,8 @@ def _from_kubeconfig(vm_forecast: "VmForecast", evidence: "Evidence") -> "PlanDo
     from nicplug.insight.forecast_json import forecast_json
 
     caches = evidence.caches
-    slots = (len(caches.slots.entries), caches.limits().per_cluster)
+    taken = len(caches.slots.entries)
+    if evidence.mode is Mode.COMPANION:
+        taken = len(caches.unfinished_migrations())
+    slots = (taken, caches.limits().per_cluster)
     return PlanDocument(forecast_json(vm_forecast, unknown=evidence.unknown, slots=slots), FROM_KUBECONFIG)

@@ -39,9 +39,11 @@ _with_dry_run = click.option("--dry-run", is_flag=True, help="Only check the req
 
 async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: int | bool | None) -> None:
     """Send the request, without the members that are None; a dry run begins with virtctl's line for it."""
+    from nicplug.cli.mode import mode_of
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
-    from nicplug.kube.errors import Stale
+    from nicplug.kube.errors import Gone, Stale, Unavailable
+    from nicplug.model.mode import Mode
 
     content: dict[str, Any] = {name: value for name, value in body.items() if value is not None}
     if dry_run:
@@ -49,6 +51,11 @@ async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: i
         content["dryRun"] = ["All"]
     try:
         await put(session, VMS, vm, what, content)
+    except (Gone, Unavailable) as error:
+        is_missing = error.is_not_served if isinstance(error, Gone) else error.status in (502, 503, 504)
+        if is_missing and await mode_of(session) is Mode.COMPANION:
+            raise _not_served(vm, what) from error
+        raise
     except Stale as error:
         raise _with_remedy(error, session, vm=vm, what=what) or error from error
     click.echo(f"VM {vm} was scheduled to {what}")
@@ -58,6 +65,12 @@ async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: i
         note = f"the guest is paused when it has started. `nicplug restart {vm}` starts it again without --paused."
         click.echo(f"Note: {note}", err=True)
     await warn_without_operator(session)
+
+
+def _not_served(vm: str, what: str) -> CommandError:
+    """Return the error that KubeVirt's part is missing: beside it, nicplug serves no such requests."""
+    message = f"VM {vm} cannot be asked to {what}: KubeVirt's virt-api, which serves this, does not answer"
+    return CommandError(message, remedy="See whether virt-api runs in KubeVirt's namespace.", code=Exit.NOT_INSTALLED)
 
 
 def _with_remedy(error: "ApiError", session: Session, *, vm: str, what: str) -> CommandError | None:

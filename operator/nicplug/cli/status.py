@@ -59,7 +59,7 @@ async def status(
 
     machine = await find_machine(session, vm)
     described = machine.describe(now=now())
-    note = await why_stale(session, described)
+    note = await why_stale(session, described, mode=machine.mode)
     displayed = await with_remedies(session, described, persisted=persisted_nics(machine.vm))
     switch = HotplugSwitch(session=session, vm=vm, kubevirt_namespace=kubevirt_namespace)
     held_by = await switch.refusal() if displayed.requests else None

@@ -5,7 +5,7 @@ with it to the VM.
 """
 
 import sys
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,9 @@ from nicplug.cli.completion import complete_machine, complete_network, complete_
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, printable
 from nicplug.kube.errors import ApiError
+
+if TYPE_CHECKING:
+    from nicplug.cli.machines import Machine
 
 _NETWORK = "network-attachment-definition-name"
 
@@ -89,6 +92,16 @@ def _as_virtctl_prints(error: CommandError) -> VirtctlError:
     return VirtctlError(said, remedy="\n".join((*meaning, remedy)))
 
 
+async def _beside_kubevirt(session: Session, vm: str) -> "Machine | None":
+    """Return the VM if KubeVirt runs it, which serves neither subresource from 1.1 on; otherwise None."""
+    from nicplug.cli.machines import find_machine
+    from nicplug.cli.mode import mode_of
+    from nicplug.model.mode import Mode
+
+    is_beside = await mode_of(session) is Mode.COMPANION
+    return await find_machine(session, vm, with_migrations=False) if is_beside else None
+
+
 _FLAGS = {"name": "name", _NETWORK: "network"}
 _vm = click.argument("vms", metavar="VM", nargs=-1, shell_complete=complete_machine)
 
@@ -114,9 +127,17 @@ async def addinterface(session: Session, *, vm: str, network: str, name: str, pe
     \b
     nicplug addinterface <vmi-name> --network-attachment-definition-name <name> --name <iface name>
     nicplug addinterface <vm-name> --network-attachment-definition-name <name> --name <iface name> --persist
+
+    Beside KubeVirt the VM's template is changed, with or without --persist.
     """
     from nicplug.cli.subresources import VMIS, VMS, put
 
+    if (machine := await _beside_kubevirt(session, vm)) is not None:
+        from nicplug.cli.template import add_to_template
+        from nicplug.model.requests import AddInterface
+
+        await add_to_template(session, machine, AddInterface(name=name, network=network))
+        return None
     body = {"networkAttachmentDefinitionName": network, "name": name}
     await put(session, VMS if persist else VMIS, vm, "addinterface", body)
     return None
@@ -133,8 +154,15 @@ async def removeinterface(session: Session, *, vm: str, name: str, persist: bool
     \b
     nicplug removeinterface <vmi-name> --name <iface name>
     nicplug removeinterface <vm-name> --name <iface name> --persist
+
+    Beside KubeVirt the VM's template is changed, with or without --persist.
     """
     from nicplug.cli.subresources import VMIS, VMS, put
 
+    if (machine := await _beside_kubevirt(session, vm)) is not None:
+        from nicplug.cli.template import remove_from_template
+
+        await remove_from_template(session, machine, name)
+        return None
     await put(session, VMS if persist else VMIS, vm, "removeinterface", {"name": name})
     return None

@@ -124,7 +124,7 @@ async def wait_for(
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
-    ends_at, held_since = loop.time() + seconds, None
+    ends_at, held_since, unseen_since = loop.time() + seconds, None, None
     switch = HotplugSwitch(session=session, vm=machine.name, kubevirt_namespace=kubevirt_namespace)
     async with aclosing(_changes(session, machine, until=ends_at)) as changes:
         async for changed in changes:
@@ -134,7 +134,9 @@ async def wait_for(
                     click.echo(printable(moment), err=True)
             described = fresh
             if _is_reached(described, names, goal):
-                return
+                unseen_since = unseen_since or loop.time()
+                if goal == GONE or await _is_reported(session, changed, waited=loop.time() - unseen_since):
+                    return
             if described.failure and described.failure != before.failure:
                 raise _failed(described)
             held_since = (held_since or loop.time()) if _is_held_up(described, names, goal) else None
@@ -142,8 +144,18 @@ async def wait_for(
                 continue
             if end := await _end(session, described, machine, names, goal, switch=switch):
                 raise end
-    problem = await no_operator(session) if is_waiting(described) else ""
-    raise _late(described, names, goal, seconds, note=note_of(session, problem))
+    is_seen = goal == GONE or machine.is_seen
+    problem = await no_operator(session) if is_waiting(described) or not is_seen else ""
+    if not is_seen and _is_reached(described, names, goal):
+        raise _unseen(seconds, note=await note_of(session, problem))
+    raise _late(described, names, goal, seconds, note=await note_of(session, problem))
+
+
+async def _is_reported(session: Session, machine: "Machine", *, waited: float) -> bool:
+    """Report whether the operator has seen the goal reached, or nobody reports because KubeVirt has done it alone."""
+    from nicplug.cli.operator_health import no_operator
+
+    return machine.is_seen or (waited >= PATIENCE_SECONDS and bool(await no_operator(session)))
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":
@@ -247,6 +259,12 @@ def _state(nic: "NicRow") -> str:
 def _absence(name: str, described: "VmNics") -> str:
     is_requested = any(request.is_add and request.nic == name for request in described.requests)
     return f'NIC "{name}" is requested, waiting for the operator' if is_requested else f'no NIC "{name}" was seen'
+
+
+def _unseen(seconds: float, *, note: str) -> CommandError:
+    message = f"not {READY} after {seconds:g} s: nicplug's InterfaceReport is not about the VM as it is now"
+    remedy = f"{note[0].upper()}{note[1:]}." if note else "`nicplug doctor` says whether the operator works."
+    return CommandError(message, remedy=remedy, code=Exit.TIMED_OUT)
 
 
 def _late(described: "VmNics", names: Sequence[str], goal: str, seconds: float, *, note: str) -> CommandError:

@@ -35,12 +35,13 @@ AS_ABOVE = 'as "waits for" says'
 async def why(session: Session, *, vm: str, nic: str | None, output: str, **options: Any) -> int | None:
     """Explain the state of a NIC: what it is waiting for, what to do, and what happens next.
 
-    Put together from the NIC's record, events, migrations, pod and node. Without NIC: of each that is not ready. If you
-    may not read nodes, DaemonSets or pods, `nicplug api` is asked, and answers what concerns this VM.
+    Put together from the NIC's record, events, migrations, pod and node. Without NIC: of each that is not ready.
+    Beside KubeVirt: also what virt-controller does about it, and what nicplug does. If you may not read nodes,
+    DaemonSets or pods, `nicplug api` is asked, and answers what concerns this VM.
     """
-    from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, is_enough, read_as_user
+    from nicplug.cli.asking import FROM_API, FROM_KUBECONFIG, ask_stories, read_as_user
     from nicplug.cli.machines import now, persisted_nics
-    from nicplug.cli.operator_health import no_operator, note_of
+    from nicplug.cli.operator_health import note_without_operator
     from nicplug.cli.suggestions import no_machine, story_with_remedy
     from nicplug.insight.nics import eviction_of
 
@@ -48,11 +49,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     evidence, source = await read_as_user(session, target), FROM_API
     if evidence.is_none:
         raise await no_machine(session, vm)
-    stories = (
-        await ask_stories(session, vm, nic or "", must=evidence.found is None)
-        if not is_enough(evidence.found)
-        else None
-    )
+    stories = await ask_stories(session, vm, nic or "", must=evidence.found is None) if evidence.asks_api else None
     if stories is None:
         found, source = evidence.must(), FROM_KUBECONFIG
         stories = await _read(session, found, nic or "")
@@ -60,7 +57,7 @@ async def why(session: Session, *, vm: str, nic: str | None, output: str, **opti
     eviction = eviction_of(vmi.status) if vmi is not None else ""
     if eviction and output == "table":
         click.echo(f"{vm}: {eviction}")
-    note = note_of(session, await no_operator(session, namespace=target.operator_namespace))
+    note = await note_without_operator(session, namespace=target.operator_namespace)
     if not stories and output == "table":
         click.echo("\n".join([f"every NIC of {vm} is ready", *([printable(f"note: {note}")] if note else [])]))
     elif not stories:
@@ -164,6 +161,8 @@ class StoryDocument:
             ("waits for", story["waitsFor"]),
             ("since", f"{age(since, now=self.now)} ({_clock(since)})" if since is not None else ""),
             ("outdated", story.get("outdated")),  # an older API does not send it
+            ("KubeVirt", story.get("kubevirtDoes")),
+            ("nicplug", story.get("nicplugDoes")),
             ("to do", story["todo"]),
             ("restart", story.get("restart")),  # an older API does not send it
             *(("next", self._next(item)) for item in story["next"]),

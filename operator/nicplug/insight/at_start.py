@@ -38,7 +38,7 @@ def nics_at_start(evidence: Evidence, *, before: Collection[str]) -> Iterable[Ni
         yield NicForecast(
             name=interface.name,
             operation="Plug",
-            network="/".join(network.attachment_reference(namespace=namespace)),
+            network=network.reference(namespace=namespace),
             binding=str(interface.binding),
             outcome=Outcome.STUCK if flaw is not None else Outcome.AT_START,
             path=str(OperationPath.NONE),

@@ -9,6 +9,7 @@ from nicplug.cache.caches import CachedKind, Caches
 from nicplug.kube.api import Json
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping, text
+from nicplug.model.mode import Mode
 from nicplug.model.networks import Network, parse_networks
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -62,11 +63,13 @@ class Evidence:
         vmi: as the API server has it; None if it does not exist.
         clock: that of the caches.
         asked: the definitions that were looked up; any other appears not to exist. None if all are known.
+        mode: in companion mode, `vmi` and the caches have the records of the VMI's report.
     """
 
     target: Target
     caches: Caches
     clock: Callable[[], datetime]
+    mode: Mode = Mode.STANDALONE
     vm: Json | None = None
     vmi: Json | None = None
     unknown: list[Unknown] = field(default_factory=list)

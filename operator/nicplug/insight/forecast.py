@@ -12,6 +12,7 @@ from nicplug.cache.caches import CachedKind
 from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fields
 from nicplug.insight.at_start import nics_at_start
 from nicplug.insight.changes import with_requests
+from nicplug.insight.companion import gatherer_of, requests_of
 from nicplug.insight.evidence import Evidence, networks_in
 from nicplug.insight.guest_release import (
     leaving_guest,
@@ -25,6 +26,7 @@ from nicplug.insight.guest_release import (
 from nicplug.insight.held_requests import held_nics
 from nicplug.insight.known import Known, known_of, networks_of
 from nicplug.insight.leaving_nics import leaving_nics
+from nicplug.insight.next_pass import Foreseen, foresee
 from nicplug.insight.outcome import NicForecast, Outcome, VmForecast
 from nicplug.insight.patched import patched
 from nicplug.insight.running_nics import running_nics
@@ -35,6 +37,7 @@ from nicplug.model.conditions import RESTART_REQUIRED
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.keys import AttachmentKey, VmiKey
 from nicplug.model.metadata import mapping
+from nicplug.model.mode import Mode
 from nicplug.model.nad_policy import NadRules
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType
 from nicplug.model.times import format_time
@@ -43,9 +46,6 @@ from nicplug.plan.actions import Delete, Kind
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.vm.plan_vm import plan_vm
 from nicplug.plan.vm.restart_required import RestartField
-from nicplug.plan.vmi.nics import AT_ONCE, Foreseen, foresee
-from nicplug.reconcile.gather import Gatherer
-from nicplug.reconcile.memory import Memory
 
 
 def forecast(
@@ -103,14 +103,10 @@ def _unread(evidence: Evidence, changed: Mapping[str, Any]) -> list[AttachmentKe
     return [key for key in keys if access.allows(key, namespace=namespace) and key not in evidence.asked]
 
 
-def _gatherer(evidence: Evidence) -> Gatherer:
-    return Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
-
-
 def _let_vm_act(evidence: Evidence, *, now: datetime) -> None:
     """Apply what the VM controller does: requests go into the template, and live changes to the VMI."""
     vm = evidence.parsed_vm
-    view = _gatherer(evidence).vm_view(vm.key) if vm is not None and evidence.vmi is not None else None
+    view = gatherer_of(evidence).vm_view(vm.key) if vm is not None and evidence.vmi is not None else None
     if view is None:
         return
     actions = plan_vm(view, now=now).actions
@@ -175,10 +171,11 @@ def _foresee_pass(evidence: Evidence, *, now: datetime, annotation: str | None =
     Args:
         annotation: the new networks annotation of the pod; None if it is as it was read.
     """
-    view = _gatherer(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
+    view = gatherer_of(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     if view is None or view.vmi.deleting:
         return Foreseen()
-    return foresee(view if annotation is None else with_annotation(view, annotation), now=now)
+    view = view if annotation is None else with_annotation(view, annotation)
+    return foresee(view, now=now, request_migrations=requests_of(evidence))
 
 
 def _foresee_deadline(evidence: Evidence, after: Foreseen, *, now: datetime) -> tuple[datetime, Foreseen] | None:
@@ -209,8 +206,8 @@ def _render(
 ) -> VmForecast:
     vm, vmi = evidence.parsed_vm, evidence.parsed_vmi
     key = vm.key if vm is not None else VmiKey(evidence.target.namespace, evidence.target.name)
-    view = _gatherer(evidence).vmi_view(vmi.key) if vmi is not None else None
-    vm_view = _gatherer(evidence).vm_view(vm.key) if vm is not None else None
+    view = gatherer_of(evidence).vmi_view(vmi.key) if vmi is not None else None
+    vm_view = gatherer_of(evidence).vm_view(vm.key) if vm is not None else None
     policy = view.policy if view is not None else vm_view.policy if vm_view is not None else HotplugPolicy()
     is_ending = vm is not None and vmi is not None and vmi.deleting
     is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING and not is_ending
@@ -244,8 +241,10 @@ def _nad_rules(evidence: Evidence) -> NadRules:
 
 
 def _with_stuck(vm_forecast: VmForecast, evidence: Evidence, *, after: Foreseen, now: datetime) -> VmForecast:
-    """Add what keeps the migration for NICs from starting."""
-    nics = with_stuck_migrations(vm_forecast.nics, evidence, _gatherer(evidence), create=after.create, now=now)
+    """Add what keeps the migration for NICs from starting; beside KubeVirt, virt-controller decides that."""
+    if evidence.mode is Mode.COMPANION:
+        return vm_forecast
+    nics = with_stuck_migrations(vm_forecast.nics, evidence, gatherer_of(evidence), create=after.create, now=now)
     return replace(vm_forecast, nics=tuple(nics))
 
 
@@ -258,7 +257,7 @@ def _with_leaving(vm_forecast: VmForecast, evidence: Evidence, *, known: Known, 
 
 def _waiting_fields(evidence: Evidence) -> tuple[RestartField, ...]:
     vm = evidence.parsed_vm
-    return waiting_fields(_gatherer(evidence).vm_view(vm.key)) if vm is not None else ()
+    return waiting_fields(gatherer_of(evidence).vm_view(vm.key)) if vm is not None else ()
 
 
 def _with_restart(

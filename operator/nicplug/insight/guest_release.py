@@ -8,13 +8,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from nicplug.insight.next_pass import Foreseen
 from nicplug.model.interface_status import DOMAIN, remove_source
 from nicplug.model.metadata import mapping, objects
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType, needs_person
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.nics import Foreseen
 
 
 def leaving_guest(operations: Iterable[InterfaceOperation]) -> frozenset[str]:
@@ -60,7 +60,7 @@ def merged_after_request(now: Foreseen, then: Foreseen) -> Foreseen:
     if not stuck:
         return now
     operations = tuple(stuck.get(item.name, item) for item in now.operations)
-    return replace(now, operations=operations, migration=then.migration, create=then.create)
+    return replace(now, operations=operations, create=then.create)
 
 
 def merged_after_release(now: Foreseen, then: Foreseen, *, names: Collection[str]) -> Foreseen:
@@ -76,7 +76,6 @@ def merged_after_release(now: Foreseen, then: Foreseen, *, names: Collection[str
         now,
         operations=operations,
         evidence=evidence,
-        migration=now.migration or then.migration,
         create=now.create or then.create,
     )
 

@@ -68,7 +68,7 @@ def networks_of(evidence: Evidence) -> dict[str, tuple[str, str]]:
         networks = first_by_name(owner.networks)
         for interface in owner.interfaces:
             network = networks.get(interface.name)
-            name = "/".join(network.attachment_reference(namespace=owner.key.namespace)) if network else ""
+            name = network.reference(namespace=owner.key.namespace) if network else ""
             named = name if network is not None and network.attachment else "pod" if network is not None else ""
             found.setdefault(interface.name, (named, str(interface.binding)))
     return found

@@ -115,7 +115,7 @@ def nic_rows(
     networks = first_by_name([item for owner in owners for item in owner.networks])
     in_vmi = {item.name for item in vmi.interfaces} if vmi is not None else set()
     is_running = vmi is not None and vmi.phase is VmiPhase.RUNNING
-    coming = reserved_for(vmi, rows=reported, records=records) if vmi is not None and is_running else frozenset()
+    coming = reserved_for(vmi, records=records) if vmi is not None and is_running else frozenset()
     leaving = {item.name for owner in owners for item in owner.interfaces if item.is_absent}
     in_spec_order = [item.name for owner in owners for item in owner.interfaces]
     names = dict.fromkeys([*in_spec_order, *records, *(name for name in reported if name not in interfaces)])

@@ -3,20 +3,17 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from nicplug.insight.companion import gatherer_of
 from nicplug.insight.evidence import Evidence
 from nicplug.model.keys import VmiKey
 from nicplug.plan.views import Refusal
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.nics import AT_ONCE
 from nicplug.plan.vmi.outdated_attachments import outdated_attachments
-from nicplug.reconcile.gather import Gatherer
-from nicplug.reconcile.memory import Memory
 
 
 def outdated_of(evidence: Evidence, *, now: datetime) -> Mapping[str, Refusal]:
     """Return what the condition OutdatedNetworkAttachments says about each NIC, by name."""
-    gatherer = Gatherer(evidence.caches, Memory(clock=evidence.clock), AT_ONCE)
-    view = gatherer.vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
+    view = gatherer_of(evidence).vmi_view(VmiKey(evidence.target.namespace, evidence.target.name))
     if view is None or view.vmi.phase is None:
         return {}
     status, records = view.vmi.status, view.vmi.status.records(now=now)

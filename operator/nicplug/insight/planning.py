@@ -14,8 +14,19 @@ from nicplug.insight.outcome import VmForecast
 from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
 from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
+from nicplug.model.mode import Mode
 from nicplug.model.requests import AddInterface, InterfaceRequest, RemoveInterface
 from nicplug.model.vmi import VirtualMachineInstance
+
+CREATE_VM = "Create a VirtualMachine with it instead: the NICs of its template may be changed"
+
+
+def no_template(name: str) -> str:
+    """Return why KubeVirt lets nobody change the NICs of a VMI that belongs to no VM."""
+    return (
+        f"{name} belongs to no VirtualMachine, and KubeVirt lets only its own accounts change the spec of a "
+        "VirtualMachineInstance"
+    )
 
 
 class NothingToChange(Exception):
@@ -53,9 +64,9 @@ class WeighedChange:
         """Return the JSON patch of what is accepted, and the object after it; None if nothing is."""
         return with_requests(self.raw, self.accepted, vmi=self.running) if self.raw is not None else None
 
-    def recorded(self, changed: dict[str, Any]) -> dict[str, Any]:
-        """Return the changed object as the VM controller would find it."""
-        return with_recorded(changed, self.accepted)
+    def recorded(self, changed: dict[str, Any], *, mode: Mode = Mode.STANDALONE) -> dict[str, Any]:
+        """Return the changed object as the VM controller would find it; KubeVirt's knows no requests."""
+        return with_recorded(changed, self.accepted) if mode is Mode.STANDALONE else changed
 
 
 def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str, str] | None = None) -> WeighedChange:
@@ -108,6 +119,8 @@ def _object_of(evidence: Evidence, question: PlanQuestion) -> dict[str, Any]:
     if (raw := evidence.vm if question.persist else evidence.vmi) is not None:
         return raw
     name = evidence.target.name
+    if evidence.mode is Mode.COMPANION:
+        raise NothingToChange(no_template(name), remedy=CREATE_VM)
     if question.persist:
         remedy = "Leave --persist out: the VirtualMachineInstance itself is changed"
         raise NothingToChange(f"{name} has no VirtualMachine to persist in", remedy=remedy)

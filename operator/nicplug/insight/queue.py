@@ -27,6 +27,7 @@ class QueuedMigration:
     """One migration.
 
     Attributes:
+        name: "" for one that waits for a slot before it is created.
         position: position among those that wait for a slot, from 1; None if it does not wait for one.
         message: what it waits for, with the names of those before it; or how it ended.
     """
@@ -48,7 +49,7 @@ class QueuedMigration:
         """Return the item of the JSON output."""
         return {
             "namespace": self.namespace,
-            "name": self.name,
+            "name": self.name or None,
             "vm": self.vmi,
             "phase": self.phase,
             "reason": self.reason or None,
@@ -68,12 +69,14 @@ class MigrationQueue:
     Attributes:
         taken: used slots of the cluster, from the ledger; None without permission to read it.
         unknown: what could not be read, as sentences.
+        has_inbound_limit: nicplug limits the migrations to each node; KubeVirt does not.
     """
 
     limits: MigrationLimits
     taken: int | None
     migrations: tuple[QueuedMigration, ...]
     unknown: tuple[str, ...] = ()
+    has_inbound_limit: bool = True
 
     def shown(self, *, with_ended: bool) -> tuple[QueuedMigration, ...]:
         """Return them in order: under way, waiting, ended."""
@@ -93,7 +96,7 @@ async def read_queue(
     """
     unknown: list[str] = []
     found = [parse_migration(item) for item in await read_all(api, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS, namespace)]
-    limits = await _limits(api, kubevirt_namespace, unknown)
+    limits = await read_limits(api, kubevirt_namespace, unknown)
     ledger = await _ledger(api, operator_namespace, unknown)
     entries = parse_entries(mapping(mapping(ledger).get("data"))) if ledger is not None else {}
     return MigrationQueue(
@@ -183,7 +186,8 @@ async def read_all(api: KubeApi, resource: Resource, namespace: str | None) -> l
             return items
 
 
-async def _limits(api: KubeApi, namespace: str, unknown: list[str]) -> MigrationLimits:
+async def read_limits(api: KubeApi, namespace: str, unknown: list[str]) -> MigrationLimits:
+    """Return the limits of the KubeVirt CR; without permission the defaults, with a sentence in `unknown`."""
     kubevirts = Kubevirts(namespace=namespace)
     try:
         for item in await read_all(api, KUBEVIRTS, namespace):

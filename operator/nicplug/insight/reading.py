@@ -21,12 +21,15 @@ from nicplug.cache.optional_kinds import (
     watch_policy,
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.insight.effective_kubevirts import EffectiveKubevirts
 from nicplug.insight.evidence import Evidence, Target, Unknown
+from nicplug.insight.reports import read_report, with_report
 from nicplug.kube.api import Json, Resource, WatchingApi
 from nicplug.kube.errors import Denied, Gone, Rejected
 from nicplug.kube.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
+    INTERFACE_REPORTS,
     KUBEVIRTS,
     NETWORK_ATTACHMENT_DEFINITIONS,
     PODS,
@@ -36,6 +39,7 @@ from nicplug.kube.resources import (
 )
 from nicplug.model.attachments import referenced_keys
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.mode import Mode
 from nicplug.model.names import VM_UID_LABEL
 from nicplug.model.networks import Network
 from nicplug.model.node import Node
@@ -47,20 +51,25 @@ _UNCHECKED = "the feature gate HotplugNICs and nadPolicy are not checked"
 
 
 async def read_evidence(
-    api: WatchingApi, *, target: Target, clock: Callable[[], datetime], networks: Iterable[Network] = ()
+    api: WatchingApi,
+    *,
+    target: Target,
+    clock: Callable[[], datetime],
+    networks: Iterable[Network] = (),
+    mode: Mode = Mode.STANDALONE,
 ) -> Evidence:
     """Read the evidence for a decision about the VM.
 
     Args:
         networks: networks that are not in the VM's spec yet.
+        mode: that of the cluster.
 
     Raises:
         ApiError: required evidence cannot be read: the KubeVirt CR, the VM, its VMI, its pods, its migrations.
     """
-    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
-    found = Evidence(target=target, caches=caches, clock=clock)
+    found = _empty(target, clock=clock, mode=mode)
     async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
-        caches.observe(CachedKind.KUBEVIRT, item)
+        found.caches.observe(CachedKind.KUBEVIRT, item)
     await _read_policy(api, found)
     await _read_machine(api, found)
     await asyncio.gather(
@@ -73,6 +82,13 @@ async def read_evidence(
     return found
 
 
+def _empty(target: Target, *, clock: Callable[[], datetime], mode: Mode) -> Evidence:
+    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
+    if mode is Mode.COMPANION:
+        caches.kubevirts = EffectiveKubevirts(namespace=target.kubevirt_namespace)
+    return Evidence(target=target, caches=caches, clock=clock, mode=mode)
+
+
 async def read_for_request(
     api: WatchingApi,
     *,
@@ -81,6 +97,7 @@ async def read_for_request(
     vmi: Json | None,
     clock: Callable[[], datetime],
     networks: Iterable[Network],
+    mode: Mode = Mode.STANDALONE,
 ) -> Evidence:
     """Read the evidence for the checks of a request for a NIC: the KubeVirt CR, definitions, Multus's configuration.
 
@@ -88,13 +105,12 @@ async def read_for_request(
         vm: as it was read; None if there is none.
         vmi: as it was read; None if there is none.
         networks: the requested networks.
+        mode: that of the cluster.
 
     Raises:
         ApiError: for any other reason than a kind that is not served or a missing permission.
     """
-    found = Evidence(
-        target=target, caches=Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace), clock=clock
-    )
+    found = _empty(target, clock=clock, mode=mode)
     found.vm, found.vmi = vm, vmi
     try:
         async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
@@ -150,17 +166,20 @@ async def read_node_side(api: WatchingApi, *, cluster: Caches, clock: Callable[[
     return found.unknown
 
 
-async def read_cluster(api: WatchingApi, *, target: Target, clock: Callable[[], datetime]) -> Evidence:
+async def read_cluster(
+    api: WatchingApi, *, target: Target, clock: Callable[[], datetime], mode: Mode = Mode.STANDALONE
+) -> Evidence:
     """Read the evidence that any VM needs: the KubeVirt CR, nodes, dynamic networks controllers, Multus, slots.
 
     Args:
         target: only its namespaces count.
+        mode: that of the cluster.
 
     Raises:
         ApiError: the KubeVirt CR cannot be read.
     """
-    caches = Caches(clock=clock, kubevirt_namespace=target.kubevirt_namespace)
-    found = Evidence(target=target, caches=caches, clock=clock)
+    found = _empty(target, clock=clock, mode=mode)
+    caches = found.caches
     async for item in _list(api, KUBEVIRTS):
         caches.observe(CachedKind.KUBEVIRT, item)
     definitions = watch_attachments(api, sink=caches.attachments)
@@ -186,6 +205,8 @@ async def _read_machine(api: WatchingApi, found: Evidence) -> None:
     target, caches = found.target, found.caches
     found.vm = await _get(api, VIRTUAL_MACHINES, target)
     found.vmi = await _get(api, VIRTUAL_MACHINE_INSTANCES, target)
+    if found.mode is Mode.COMPANION and found.vmi is not None:
+        found.vmi = with_report(found.vmi, await _report(api, found))
     for kind, raw in ((CachedKind.VM, found.vm), (CachedKind.VMI, found.vmi)):
         if raw is not None:
             caches.observe(kind, raw)
@@ -198,6 +219,15 @@ async def _read_machine(api: WatchingApi, found: Evidence) -> None:
         pods = _list(api, PODS, namespace=target.namespace, label_selector=f"kubevirt.io/created-by={uid}")
         async for item in pods:
             caches.observe(CachedKind.POD, item)
+
+
+async def _report(api: WatchingApi, found: Evidence) -> Json | None:
+    try:
+        return await read_report(api, namespace=found.target.namespace, name=found.target.name)
+    except Denied as error:
+        remedy = "until then nobody can say what nicplug has done"
+        found.unknown.append(Unknown(kind=INTERFACE_REPORTS.plural, why=str(error), remedy=remedy, is_denied=True))
+        return None
 
 
 async def _read_revisions(api: WatchingApi, found: Evidence, *, uid: str) -> None:
@@ -316,7 +346,10 @@ async def _get_definition(api: WatchingApi, *, namespace: str, name: str) -> Jso
 
 
 async def _read_slots(api: WatchingApi, found: Evidence) -> None:
-    """Read the ledger of migrations, for questions about how long a migration waits."""
+    """Read the ledger of migrations, for questions about how long a migration waits; beside KubeVirt all migrations."""
+    if found.mode is Mode.COMPANION:
+        await _read_migrations(api, found)
+        return
     try:
         ledger = await api.get(CONFIG_MAPS, name=LEDGER_NAME, namespace=found.target.operator_namespace)
     except Gone:
@@ -327,3 +360,13 @@ async def _read_slots(api: WatchingApi, found: Evidence) -> None:
         found.unknown.append(Unknown(kind=kind, why=str(error), remedy=remedy, is_denied=True))
         return
     found.caches.slots.take(ledger, now=found.clock())
+
+
+async def _read_migrations(api: WatchingApi, found: Evidence) -> None:
+    try:
+        async for item in _list(api, VIRTUAL_MACHINE_INSTANCE_MIGRATIONS):
+            found.caches.observe(CachedKind.MIGRATION, item)
+    except Denied as error:
+        remedy = "until then only the migrations of this namespace count against the limits"
+        kind = "migrations of other namespaces"
+        found.unknown.append(Unknown(kind=kind, why=str(error), remedy=remedy, is_denied=True))

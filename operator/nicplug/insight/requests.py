@@ -12,9 +12,9 @@ from nicplug.model.metadata import mapping
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.requests import AddInterface, InterfaceRequest
 from nicplug.plan.actions import PatchStatus
-from nicplug.plan.nic.requested import lists_after
+from nicplug.plan.nic.requested import Hint, is_leaving, lists_after
 from nicplug.plan.subresources import interfaces
-from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, forbidden
+from nicplug.plan.subresources.answers import Answer, Endpoint, bad_request, conflict, forbidden
 
 LIST_GATE = (
     "a cluster admin lists it in spec.configuration.developerConfiguration.featureGates of the KubeVirt object "
@@ -89,6 +89,26 @@ def answer_with_mac(evidence: Evidence, request: AddInterface, *, mac: str, pers
         return forbidden(Endpoint.VM if persist else Endpoint.VMI, name, why)
     found = _evidence(evidence, [request], is_known=is_known)
     return interfaces.ask_with_mac(mac, request, name=name, evidence=found, persist=persist)
+
+
+def answer_to_edit(evidence: Evidence, request: InterfaceRequest, *, mac: str = "") -> Answer:
+    """Return the answer to a change of a VM's template that the caller makes: nobody records requests beside KubeVirt.
+
+    Args:
+        mac: MAC address of a NIC to add; "" for none.
+    """
+    name, is_known = evidence.target.name, not _is_unknown(evidence, KUBEVIRTS.plural)
+    if request.problem:
+        return bad_request(request.problem)
+    found = _evidence(evidence, [request], is_known=is_known)
+    if not isinstance(request, AddInterface):
+        return interfaces.ask_vm(request, name=name, evidence=found)
+    if any(is_leaving(request.name, owner) for owner in (found.vm, found.vmi) if owner is not None):
+        why = f'NIC "{request.name}" is being unplugged: ask again when it is gone'
+        return conflict(Endpoint.VM, name, why, hint=Hint.WAIT_UNTIL_GONE)
+    if mac:
+        return interfaces.ask_with_mac(mac, request, name=name, evidence=found, persist=True)
+    return interfaces.ask_vm(request, name=name, evidence=found)
 
 
 def _is_unknown(evidence: Evidence, plural: str) -> bool:

@@ -5,11 +5,11 @@ from datetime import datetime
 
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.known import networks_of
+from nicplug.insight.next_pass import Foreseen
 from nicplug.insight.outcome import NicForecast, Otherwise, Outcome
 from nicplug.insight.slots import with_doubt
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase
 from nicplug.plan.nic.pci_slots import PciSlots
-from nicplug.plan.vmi.nics import Foreseen
 
 _CANNOT = frozenset({OperationPhase.BLOCKED, OperationPhase.FAILED})
 

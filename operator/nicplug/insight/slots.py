@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import (
     InterfaceOperation,
@@ -34,25 +34,14 @@ _WITHOUT_SLOT = frozenset(
 
 def slots_of(view: VmiView, *, now: datetime) -> PciSlots:
     """Return the slots of the running guest as the operator counts them in its next pass."""
-    status = view.vmi.status
-    return count_slots(
-        view.vmi,
-        total=status.pci_total,
-        rows=status.interfaces,
-        records=status.records(now=now),
-        kept=unattachable_networks(view),
-    )
+    kept = unattachable_networks(view.vmi, view.attachments)
+    return count_slots(view.vmi, records=view.vmi.status.records(now=now), kept=kept)
 
 
-def reserved_for(
-    vmi: VirtualMachineInstance,
-    *,
-    rows: Rows,
-    records: Mapping[str, InterfaceOperation],
-) -> frozenset[str]:
+def reserved_for(vmi: VirtualMachineInstance, *, records: Mapping[str, InterfaceOperation]) -> frozenset[str]:
     """Return the NICs that a slot is reserved for, from the VMI alone: its records say which NICs take none."""
     kept = frozenset(item.name for item in records.values() if _takes_none(item))
-    return frozenset(count_slots(vmi, total=vmi.status.pci_total, rows=rows, records=records, kept=kept).coming)
+    return frozenset(count_slots(vmi, records=records, kept=kept).coming)
 
 
 def _takes_none(record: InterfaceOperation) -> bool:

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from nicplug.insight.companion import gatherer_of
 from nicplug.insight.evidence import Evidence, Unknown
 from nicplug.insight.forecast import forecast
 from nicplug.insight.held_requests import held_requests
@@ -12,11 +14,14 @@ from nicplug.insight.nics import describe
 from nicplug.insight.outdated import outdated_of
 from nicplug.insight.requested_nics import with_requests
 from nicplug.insight.story import Story, compose_story
+from nicplug.insight.who_does_what import VIRT_CONTROLLER, kubevirts_part, nicplugs_part
 from nicplug.kube.api import KubeApi
 from nicplug.kube.errors import Denied
 from nicplug.kube.resources import CORE_EVENTS
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import objects
+from nicplug.model.mode import Mode
+from nicplug.plan.reasons import Reason
 
 _MOST_EVENTS = 500
 _MOST_OBJECTS = 20
@@ -60,7 +65,7 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
     on_node = [pod.key.name for pod in pods if vmi is not None and pod.node_name == vmi.node_name]
     if not on_node and described.start_problem is not None:
         on_node = [pod.key.name for pod in pods]
-    return [
+    stories = [
         compose_story(
             nic=nic,
             record=records.get(nic.name),
@@ -78,6 +83,24 @@ async def read_stories(api: KubeApi, evidence: Evidence, name: str, *, now: date
         )
         for nic in chosen
     ]
+    return [_with_parts(story, evidence, now=now) for story in stories] if evidence.mode is Mode.COMPANION else stories
+
+
+def _with_parts(story: Story, evidence: Evidence, *, now: datetime) -> Story:
+    """Add who does what beside KubeVirt; until there is a record, the next move is virt-controller's."""
+    key = VmiKey(evidence.target.namespace, evidence.target.name)
+    view = gatherer_of(evidence).vmi_view(key)
+    if view is None:
+        return story
+    migrations, nic = evidence.caches.migrations_of(key), story.nic
+    kubevirt = kubevirts_part(nic, view, migrations=migrations, now=now)
+    is_next = bool(kubevirt) and (not nic.reason or nic.reason == Reason.VIRT_CONTROLLER_SILENT)
+    return replace(
+        story,
+        waits_for=VIRT_CONTROLLER if is_next else story.waits_for,
+        kubevirt=kubevirt,
+        nicplug=nicplugs_part(nic, view, migrations=migrations, now=now),
+    )
 
 
 async def _events(api: KubeApi, evidence: Evidence, names: Sequence[str]) -> list[Mapping[str, Any]]:

@@ -34,6 +34,8 @@ class Story:
         restart: what a restart of the VM means for it; "" for nothing.
         outdated: says that its network has changed, or that the VM may no longer use it, since the guest got it;
             otherwise "".
+        kubevirt: in companion mode, what virt-controller does about it; "" for nothing.
+        nicplug: in companion mode, what nicplug does about it; "" for nothing.
     """
 
     nic: NicRow
@@ -45,6 +47,8 @@ class Story:
     moments: tuple[Moment, ...]
     restart: str = ""
     outdated: str = ""
+    kubevirt: str = ""
+    nicplug: str = ""
 
 
 def compose_story(

@@ -18,6 +18,8 @@ def story_json(story: Story, *, target: Target, unknown: list[Unknown]) -> dict[
         "todo": story.todo or None,
         "restart": story.restart or None,
         "outdated": story.outdated or None,
+        "kubevirtDoes": story.kubevirt or None,
+        "nicplugDoes": story.nicplug or None,
         "next": [item.to_json() for item in story.next],
         "moments": [item.to_json() for item in story.moments],
         "unknown": [{"what": item.what, "why": item.why, "remedy": item.remedy} for item in unknown],

@@ -16,8 +16,6 @@ from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
 
-# Network attachment definitions (NADs), and what is known about those that a VMI refers to.
-#
 # Source: Multus network attachment specification 1.3. A NAD without `spec.config` is valid: Multus then takes the
 # configuration of that name from the node.
 

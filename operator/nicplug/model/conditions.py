@@ -135,6 +135,13 @@ def merge_condition(conditions: Iterable[Row], wanted: Condition, *, now: dateti
     return [*rows, _new(wanted, since=wanted.since or format_time(now))]
 
 
+def with_condition(
+    conditions: Iterable[Row], type_: str, wanted: Condition | None, *, now: datetime
+) -> list[dict[str, Any]]:
+    """Return the list with the wanted condition of that type, or without any."""
+    return drop_condition(conditions, type_) if wanted is None else merge_condition(conditions, wanted, now=now)
+
+
 def drop_condition(conditions: Iterable[Row], type_: str) -> list[dict[str, Any]]:
     """Return the list without the condition of that type."""
     return [dict(row) for row in conditions if row.get("type") != type_]

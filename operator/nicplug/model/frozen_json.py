@@ -65,7 +65,7 @@ def parsed_once(parse: Callable[[Mapping[str, Any]], T]) -> Callable[[FrozenJson
     Results do not live as long as the records: of thousands of objects at rest, they would take more memory than all
     texts, and of large objects without bound.
     """
-    recently = lru_cache(maxsize=_RECENT)(lambda text: parse(read_object(text)))
+    recently = lru_cache(maxsize=_RECENT // 2)(lambda text: parse(read_object(text)))
 
     @once_per_pass
     def parsed(text: FrozenJson) -> T:

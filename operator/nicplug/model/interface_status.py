@@ -102,12 +102,3 @@ def remove_source(row: Mapping[str, Any], token: str) -> Row:
 def rows_by_name(rows: Iterable[Mapping[str, Any]]) -> dict[str, InterfaceRow]:
     """Return the rows that have a name; guest-made ones do not."""
     return {name: InterfaceRow(row) for row in rows if (name := text(row.get("name")))}
-
-
-def same_rows(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]]) -> bool:
-    """Report whether the rows are equal, in any order: the node agent orders them differently (kubevirt#14442)."""
-
-    def key(row: Mapping[str, Any]) -> str:
-        return repr(sorted(row.items(), key=lambda item: item[0]))
-
-    return sorted(map(key, one)) == sorted(map(key, other))

@@ -49,6 +49,15 @@ def objects(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in sequence(value) if type(item) is dict or isinstance(item, Mapping)]
 
 
+def are_equal_sets(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str, Any]]) -> bool:
+    """Report whether the lists have equal objects, in any order."""
+
+    def key(item: Mapping[str, Any]) -> str:
+        return repr(sorted(item.items(), key=lambda member: member[0]))
+
+    return sorted(map(key, one)) == sorted(map(key, other))
+
+
 def text(value: Any) -> str:
     """Return `value` if it is a string, otherwise an empty one."""
     return value if isinstance(value, str) else ""

@@ -21,7 +21,7 @@ from nicplug.model.names import (
     WORKLOAD_UPDATE_ANNOTATION,
     WORKLOAD_UPDATE_PREFIX,
 )
-from nicplug.model.pod_record import PodRecord, parse_record, parse_target_pod
+from nicplug.model.pod_record import TARGET_POD_MEMBER, PodRecord, parse_record
 from nicplug.model.times import format_time, parse_time
 
 # Which target pods of a migration were replaced before the hand-off: nicplug's own member `targetPodRenewal` of its
@@ -262,6 +262,7 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
     status = raw.get("status") if isinstance(raw.get("status"), Mapping) else None
     key, uid = MigrationKey(text(metadata.get("namespace")), text(metadata.get("name"))), text(metadata.get("uid"))
+    target = mapping(mapping(status).get(TARGET_POD_MEMBER))
     return Migration(
         key=key,
         uid=uid,
@@ -277,7 +278,7 @@ def parse_migration(raw: Mapping[str, Any]) -> Migration:
         phase=_phase(mapping(status).get("phase")),
         status_text=freeze(status),
         owner=meta.controller_reference(metadata),
-        target_pod=parse_target_pod(status or {}, namespace=key.namespace, migration_uid=uid),
+        target_pod=parse_record(target, namespace=key.namespace, migration_uid=uid),
         renewal=parse_target_renewal(status or {}, namespace=key.namespace, migration_uid=uid),
     )
 

@@ -130,12 +130,12 @@ class Network:
         return parse_network(raw)
 
     def attachment_reference(self, *, namespace: str) -> tuple[str, str]:
-        """Return namespace and name of the network attachment definition.
-
-        Args:
-            namespace: namespace of the VMI.
-        """
+        """Return namespace and name of the network attachment definition."""
         return split_attachment(self.attachment, namespace=namespace)
+
+    def reference(self, *, namespace: str) -> str:
+        """Return `<namespace>/<name>` of the network attachment definition."""
+        return "/".join(self.attachment_reference(namespace=namespace))
 
 
 def split_attachment(attachment: str, *, namespace: str) -> tuple[str, str]:

@@ -148,12 +148,3 @@ def _parse_short(part: str) -> Element:
 def asks_the_same(one: Element, other: Element) -> bool:
     """Report whether the members that nicplug writes are equal; other clients may have added more."""
     return all((one.get(key) or "") == (other.get(key) or "") for key in ("name", "namespace", "mac", "interface"))
-
-
-def same_elements(one: Sequence[Element], other: Sequence[Element]) -> bool:
-    """Report whether the elements are equal as sets: order means nothing to the controller, a rewrite costs a patch."""
-
-    def key(element: Element) -> str:
-        return repr(sorted(element.items(), key=lambda item: item[0]))
-
-    return sorted(map(key, one)) == sorted(map(key, other))

@@ -36,12 +36,6 @@ class PciBudget:
         return {"total": self.total, "used": self.used, "reserved": self.reserved, "free": self.free}
 
 
-def parse_total(status: Mapping[str, Any]) -> int | None:
-    """Return `total` of a VMI's status; None if it was never counted."""
-    value = mapping(status.get("pciBudget")).get("total")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
-
-
 # How many PCI slots for NICs a guest starts with: the number is fixed then, and a migration does not change it.
 #
 # Source: KubeVirt 1.9, its page on PCI topology and `pkg/virt-launcher/virtwrap/manager.go`. virt-launcher derives the

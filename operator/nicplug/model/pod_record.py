@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.model.keys import PodKey
-from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.metadata import objects, text
 
 LAUNCHER_PODS_MEMBER = "launcherPods"
 TARGET_POD_MEMBER = "targetPod"
@@ -42,16 +42,6 @@ def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[P
     rows = objects(status.get(LAUNCHER_PODS_MEMBER))[:_LONGEST_RECORD]
     found = tuple(parse_record(row, namespace=namespace, migration_uid=text(row.get("migrationUid"))) for row in rows)
     return tuple(record for record in found if record is not None) or None
-
-
-def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
-    """Return the record in a migration's status."""
-    return parse_record(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
-
-
-def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
-    """Return the uids in KubeVirt's `activePods`."""
-    return frozenset(mapping(status.get("activePods")))
 
 
 def parse_record(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:

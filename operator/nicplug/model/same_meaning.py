@@ -125,7 +125,7 @@ def network_members(network: Network, *, namespace: str) -> dict[str, Any]:
     if network.is_pod:
         members["pod"] = _without_defaults(mapping(members.get("pod")), _NETWORK_DEFAULTS)
     if network.attachment:
-        reference = "/".join(network.attachment_reference(namespace=namespace))
+        reference = network.reference(namespace=namespace)
         multus = {**mapping(members.get("multus")), "networkName": reference}
         members["multus"] = _without_defaults(multus, {"default": False})
     return {name: value for name, value in members.items() if name != "name"}

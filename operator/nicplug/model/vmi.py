@@ -27,8 +27,8 @@ from nicplug.model.networks import Interface, Network, parse_interfaces, parse_n
 from nicplug.model.nic_annotations import parse_origin, parse_rolled_back
 from nicplug.model.node import parse_placement
 from nicplug.model.operations import InterfaceOperation, parse_operations
-from nicplug.model.pci import PciTopology, parse_topology, parse_total
-from nicplug.model.pod_record import PodRecord, parse_active_pods, parse_launcher_pods
+from nicplug.model.pci import PciTopology, parse_topology
+from nicplug.model.pod_record import PodRecord, parse_launcher_pods
 
 
 class VmiPhase(StrEnum):
@@ -88,8 +88,9 @@ class VmiStatus(Status):
 
     @property
     def pci_total(self) -> int | None:
-        """How many PCI slots NICs can have, as last reported; None if unknown."""
-        return parse_total(self.members)
+        """How many PCI slots the guest has for NICs; None if they were never counted."""
+        value = mapping(self.members.get("pciBudget")).get("total")
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +216,7 @@ def parse_vmi(raw: Mapping[str, Any], *, known: VirtualMachineInstance | None = 
         node_name=text(mapping(status).get("nodeName")),
         status_text=freeze(status),
         launcher_pods=parse_launcher_pods(status or {}, namespace=text(metadata.get("namespace"))),
-        active_pods=parse_active_pods(status or {}),
+        active_pods=frozenset(mapping(mapping(status).get("activePods"))),
         migration_state=parse_migration_state(mapping(status)),
         placement=same.placement if same else parse_placement(spec),
         topology=parse_topology(spec, annotations),

@@ -97,58 +97,68 @@ class VmView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VmiView:
+class PodsView:
+    """What the planners of a VMI and of its migrations both depend on.
+
+    Attributes:
+        pods: every pod that nicplug created for the VMI (`plan.vmi.own_pods`).
+        foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
+        records: the records of the pods that nicplug created.
+        taken: names that a pod cannot have, since pods of other owners have them.
+        unrecorded: when this process first saw each pod that another leader may be about to record, by uid; incomplete
+            if there are many.
+        migrations: every migration that names the VMI, oldest first.
+        nodes: all nodes; None if they cannot be read.
+        attachments: what is known about the network attachment definitions that the VMI refers to.
+        start_failures: why pods of the VMI could not start at the last attempt.
+        report_pending_since: when a withheld report was first noticed; None if none is withheld.
+    """
+
+    pods: tuple[LauncherPod, ...]
+    config: KubevirtConfig | None
+    settings: PlanSettings
+    foreign_pods: tuple[LauncherPod, ...] = ()
+    records: tuple[PodRecord, ...] = ()
+    taken: frozenset[PodKey] = frozenset()
+    unrecorded: Mapping[str, datetime] = field(default_factory=dict)
+    migrations: tuple[Migration, ...] = ()
+    nodes: tuple[Node, ...] | None = None
+    attachments: KnownAttachments = field(default_factory=KnownAttachments)
+    start_failures: tuple[PodFailure, ...] = ()
+    refusal: Refusal | None = None
+    report_pending_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VmiView(PodsView):
     """The input of `plan.vmi.plan_vmi`.
 
     Attributes:
-        pods: every pod that nicplug created for this VMI (`plan.vmi.own_pods`).
         vm: the owning VM, if its uid is the one in the ownerReference.
         vm_refusal: the last rejected write for the owning VM, such as the patch of this VMI's spec.
         spec_seen_at: when this process first saw the VMI's current generation.
-        attachments: what is known about the network attachment definitions that the VMI refers to.
         failures: the latest failures that the dynamic networks controller reported for these pods.
-        start_failures: why pods of the VMI could not start at the last attempt.
         orphans: the pods that were created for this VMI and that have no owner any more.
         podless_since: since when this process knows that there is no launcher pod, or not the requested one; None if it
             may only be missing in the cache.
-        migrations: every migration that names this VMI, oldest first.
         has_lost_migration: True if its status names a running migration that is known to be gone.
-        nodes: all nodes; None if they cannot be read.
         controller: the dynamic networks controller on the node of the VM.
         policy: the cluster's, with the overrides of the VM's owner.
-        foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
-        records: the records of the pods that nicplug created.
-        gone: uids of those that are known not to exist any more.
-        taken: names that a launcher pod cannot have, since pods of other owners have them.
+        gone: uids of recorded pods that are known not to exist any more.
         discarded: uids of pods that this process has deleted because no status recorded them.
-        unrecorded: when this process first saw each pod that another leader may be about to record, by uid; incomplete
-            if there are many.
     """
 
     vmi: VirtualMachineInstance
-    pods: tuple[LauncherPod, ...]
     vm: VirtualMachine | None
-    config: KubevirtConfig | None
-    settings: PlanSettings
     spec_seen_at: datetime
-    refusal: Refusal | None = None
     vm_refusal: Refusal | None = None
     orphans: tuple[LauncherPod, ...] = ()
     podless_since: datetime | None = None
-    report_pending_since: datetime | None = None
-    attachments: KnownAttachments = field(default_factory=KnownAttachments)
     failures: tuple[PodFailure, ...] = ()
-    start_failures: tuple[PodFailure, ...] = ()
-    migrations: tuple[Migration, ...] = ()
     has_lost_migration: bool = False
-    nodes: tuple[Node, ...] | None = None
     controller: DynamicController = field(default_factory=DynamicController)
     policy: HotplugPolicy = field(default_factory=HotplugPolicy)
-    foreign_pods: tuple[LauncherPod, ...] = ()
-    records: tuple[PodRecord, ...] = ()
     gone: frozenset[str] = frozenset()
-    taken: frozenset[PodKey] = frozenset()
-    unrecorded: Mapping[str, datetime] = field(default_factory=dict)
     discarded: frozenset[str] = frozenset()
 
     @property
@@ -168,44 +178,21 @@ class VmiView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationView:
+class MigrationView(PodsView):
     """The input of `plan.migration.plan_migration`.
 
     Attributes:
+        migration: one of `migrations`.
         vmi: the VMI that the migration names; None if there is none.
-        pods: every pod that nicplug created for that VMI (`plan.vmi.own_pods`).
-        migrations: every migration that names the VMI, oldest first; includes this one.
-        nodes: all nodes; None if they cannot be read.
-        attachments: what is known about the network attachment definitions that the VMI refers to.
         gone_pods: pods of this migration that are known not to exist, not only missing in the cache.
-        start_failures: why pods of the VMI could not start at the last attempt.
         slot: this migration's share of the cluster's limits.
-        report_pending_since: when a withheld report was first noticed; None if none is withheld.
-        foreign_pods: the other pods that name the VMI as their controller: nothing may depend on them.
-        records: the records of the pods that nicplug created.
-        taken: names that the target pod cannot have, since pods of other owners have them.
-        unrecorded: when this process first saw each target pod that another leader may be about to record, by uid;
-            incomplete if there are many.
         budget: the disruption budget of the VMI; None if there is none, or if unknown.
     """
 
     migration: Migration
     vmi: VirtualMachineInstance | None
-    pods: tuple[LauncherPod, ...]
-    migrations: tuple[Migration, ...]
-    config: KubevirtConfig | None
-    settings: PlanSettings
-    nodes: tuple[Node, ...] | None = None
-    attachments: KnownAttachments = field(default_factory=KnownAttachments)
     gone_pods: frozenset[PodKey] = frozenset()
-    start_failures: tuple[PodFailure, ...] = ()
     slot: MigrationSlot = field(default_factory=MigrationSlot)
-    refusal: Refusal | None = None
-    report_pending_since: datetime | None = None
-    foreign_pods: tuple[LauncherPod, ...] = ()
-    records: tuple[PodRecord, ...] = ()
-    taken: frozenset[PodKey] = frozenset()
-    unrecorded: Mapping[str, datetime] = field(default_factory=dict)
     budget: DisruptionBudget | None = None
 
 

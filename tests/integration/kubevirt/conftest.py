@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from tests.integration.node_process import simulator
-from tests.integration.user import Json, User
+from tests.integration.user import POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad
 
@@ -21,30 +21,36 @@ from nicplug_sandbox import controlplane, kubevirt, lifecycle
 KUBEVIRT = Path(kubevirt.__file__).parent / "manifests"
 
 
-@contextlib.contextmanager
-def part(kubeconfig: Path, name: str) -> Iterator["subprocess.Popen[str]"]:
-    """virt-controller (`controller`) or virt-api (`api`) as a process."""
-    command = [sys.executable, "-m", "nicplug_sandbox.kubevirt", name, "--kubeconfig", str(kubeconfig)]
-    with (kubeconfig.parent / f"kubevirt-{name}.log").open("a") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ})
-        assert process.stdout is not None
-        try:
-            assert json.loads(process.stdout.readline())["ready"]
-            yield process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=10) == 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Cluster:
-    """The cluster.
+    """The cluster, whose parts of KubeVirt can be ended and started.
 
     Attributes:
         admin: kubeconfig of an admin.
     """
 
     admin: Path
+    _parts: dict[str, "subprocess.Popen[str]"] = field(default_factory=dict)
+
+    def start(self, name: str) -> None:
+        """Start virt-controller (`controller`) or virt-api (`api`); returns when it serves."""
+        command = [sys.executable, "-m", "nicplug_sandbox.kubevirt", name, "--kubeconfig", str(self.admin)]
+        with (self.admin.parent / f"kubevirt-{name}.log").open("a") as log:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ})
+        assert process.stdout is not None
+        self._parts[name] = process
+        assert json.loads(process.stdout.readline())["ready"]
+
+    def end(self, name: str, number: signal.Signals = signal.SIGTERM) -> None:
+        """End a part, by default as a rolling update does."""
+        process = self._parts.pop(name)
+        process.send_signal(number)
+        assert process.wait(timeout=10) == (0 if number == signal.SIGTERM else -number)
+
+    def end_all(self) -> None:
+        """End what runs."""
+        for name in list(self._parts):
+            self.end(name)
 
     def log(self, name: str) -> str:
         """What a part of the stand-in has logged."""
@@ -62,9 +68,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         )
         options = ["--nodes", "3", "--no-vmi-status-subresource", "--dynamic-controller-nodes", "node01"]
         stack.enter_context(simulator(plane.kubeconfig, *options))
-        stack.enter_context(part(plane.kubeconfig, "api"))
-        stack.enter_context(part(plane.kubeconfig, "controller"))
-        yield Cluster(admin=plane.kubeconfig)
+        running = Cluster(admin=plane.kubeconfig)
+        stack.callback(running.end_all)
+        running.start("api")
+        running.start("controller")
+        yield running
 
 
 NADS = "network-attachment-definition.yaml"
@@ -90,3 +98,26 @@ def status_of(obj: Json | None) -> Json:
 def conditions(obj: Json) -> dict[str, str]:
     """Status by type."""
     return {item["type"]: item["status"] for item in status_of(obj).get("conditions") or ()}
+
+
+@pytest.fixture(autouse=True)
+def unharmed(cluster: Cluster, user: User) -> Iterator[None]:
+    """The stand-in meets no bug; what a test has made does not disturb the next."""
+    yield
+    for machine in user.items(VM):
+        user.delete(VM, machine["metadata"]["name"])
+    until(lambda: not user.items(VMI) and not user.items(POD))
+    log = cluster.log("controller") + cluster.log("api")
+    assert "Traceback" not in log, log[log.index("Traceback") - 300 :][:3000]
+
+
+@pytest.fixture
+def kubevirt_cr(cluster: Cluster) -> Iterator[User]:
+    """The admin of the KubeVirt CR, which is as before at the end."""
+    admin = User(kubeconfig=cluster.admin, namespace="kubevirt")
+    before = admin.get("kubevirts", "kubevirt")
+    assert before is not None
+    yield admin
+    admin.change("kubevirts", "kubevirt", lambda body: body.update(spec=before["spec"]))
+    version = {"observedKubeVirtVersion": before["status"]["observedKubeVirtVersion"]}
+    admin.merge("kubevirts", "kubevirt", {"status": version}, status=True)

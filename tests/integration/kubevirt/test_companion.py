@@ -18,7 +18,7 @@ from tests.integration.kubevirt.companion import (
     resources,
 )
 from tests.integration.kubevirt.conftest import Cluster, status_of
-from tests.integration.kubevirt.machines import in_guest, live, migrate, plug, started, until_final
+from tests.integration.kubevirt.guests import in_guest, live, migrate, plug, started, until_final
 from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import plug as plug_nics

@@ -1,30 +1,21 @@
 """The stand-in of KubeVirt on a real API server: CRDs, life of a VM, hot-plug by both paths, refusals."""
 
 import time
-from typing import Any
 
 import pytest
-from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
-from tests.integration.kubevirt.machines import in_guest, migrate, plug, started, until_final
+from tests.integration.kubevirt.conftest import conditions, status_of
+from tests.integration.kubevirt.guests import (
+    in_guest,
+    migrate,
+    plug,
+    refused,
+    started,
+    told,
+    until_final,
+)
 from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import network, spec
-
-
-def told(user: User, name: str) -> dict[str, str]:
-    """The last event about objects of that name, by reason."""
-    found = user.items("events")
-    return {item["reason"]: item["note"] for item in found if item["regarding"]["name"] == name}
-
-
-@pytest.fixture(autouse=True)
-def unharmed(cluster: Cluster, user: User) -> Any:
-    """The stand-in meets no bug; what a test has made does not disturb the next."""
-    yield
-    for machine in user.items(VM):
-        user.delete(VM, machine["metadata"]["name"])
-    until(lambda: not user.items(VMI) and not user.items(POD))
-    assert "Traceback" not in cluster.log("controller") + cluster.log("api")
 
 
 def test_1_vmis_have_no_status_subresource_and_no_foreign_fields(user: User) -> None:
@@ -108,13 +99,6 @@ def test_4_6_the_updater_deletes_what_carries_its_mark_while_nothing_is_required
     found = user.get(MIGRATION, name)
     assert (found["status"]["phase"] if found and "deletionTimestamp" not in found["metadata"] else "") == phase
     assert ("SuccessfulChangeAbortion" in told(user, "vm1")) is bool(marks)
-
-
-def refused(answer: tuple[int, Json]) -> str:
-    """What the webhook says."""
-    code, body = answer
-    assert code == 422, body
-    return str(body["message"]).partition("denied the request: ")[2]
 
 
 def test_5_7_refusals(user: User) -> None:

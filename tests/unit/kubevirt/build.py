@@ -159,7 +159,7 @@ def target(name: str = "virt-launcher-fedora-fghij", *, of: str = "mig", **more:
 REVISION_PREFIX = f"revision-start-vm-{uid('vm')}"
 
 
-def revision(generation: int, machine: Any = None, *, name: str = "") -> Any:
+def revision(generation: int, machine: Json | None = None, *, name: str = "") -> Json:
     return {
         "metadata": {
             "name": name or f"{REVISION_PREFIX}-{generation}",

@@ -85,3 +85,18 @@ def test_a_template_in_another_order_is_rewritten_in_both() -> None:
 
 def test_nothing_is_written_where_nothing_differs() -> None:
     assert sync(View(vm=vm(nic("blue")), vmi=vmi(nic("blue"), rows=[HASHED])), now=NOW).writes == ()
+
+
+def test_an_absent_nic_without_a_row_is_dropped_and_the_patch_does_not_look_at_the_rows() -> None:
+    """A NIC whose row another pass has just written stays in the guest then: nobody asks for its detachment."""
+    template = vm(nic("blue"), nic("red", state="absent"))
+    running = vmi(nic("blue"), nic("red"), rows=[HASHED])
+    (patched,) = [item for item in sync(View(vm=template, vmi=running), now=NOW).writes if item.verb == "patch"]
+    assert isinstance(patched.body, list)
+    assert [(item["op"], item["path"]) for item in patched.body] == [
+        ("test", "/spec/networks"),
+        ("add", "/spec/networks"),
+        ("test", "/spec/domain/devices/interfaces"),
+        ("add", "/spec/domain/devices/interfaces"),
+    ]
+    assert [item["name"] for item in patched.body[-1]["value"]] == ["default", "blue"]

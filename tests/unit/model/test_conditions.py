@@ -6,7 +6,8 @@ import pytest
 from tests.build import NOW
 
 from nicplug.model.conditions import Condition, drop_condition, is_true, merge_condition
-from nicplug.model.interface_status import InterfaceRow, add_source, has_source, remove_source, rows_by_name, same_rows
+from nicplug.model.interface_status import InterfaceRow, add_source, has_source, remove_source, rows_by_name
+from nicplug.model.metadata import are_equal_sets
 from nicplug.model.times import format_micro_time, format_time, parse_time
 
 OLD: dict[str, Any] = {
@@ -109,9 +110,9 @@ def test_tokens_are_compared_whole() -> None:
 
 def test_rows_are_compared_whatever_their_order() -> None:
     one, other = {"name": "a", "mac": "x"}, {"name": "b"}
-    assert same_rows([one, other], [other, {"mac": "x", "name": "a"}])
-    assert not same_rows([one], [one, one])
-    assert not same_rows([one], [{"name": "a", "mac": "y"}])
+    assert are_equal_sets([one, other], [other, {"mac": "x", "name": "a"}])
+    assert not are_equal_sets([one], [one, one])
+    assert not are_equal_sets([one], [{"name": "a", "mac": "y"}])
 
 
 def test_guest_made_rows_have_no_name() -> None:

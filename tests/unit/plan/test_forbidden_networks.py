@@ -136,10 +136,10 @@ class TestInPlace:
         status = json.dumps([{"name": "victim/secret", "interface": POD_INTERFACES["blue"]}])
         before = row("blue", "multus-status", pod_interface=POD_INTERFACES["blue"])
         launcher, known = a_pod(pod(networks=[asked_for], status_text=status)), KnownAttachments()
-        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret())), pod=launcher, rows=[primary_row(), before], known=known)
+        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret(), rows=[primary_row(), before])), pod=launcher, known=known)
         assert "multus-status" not in json.dumps(rows[1:])
         arrived = row("blue", "domain", "multus-status", pod_interface=POD_INTERFACES["blue"])
-        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret())), pod=launcher, rows=[primary_row(), arrived], known=known)
+        rows = plan_rows(vmi=a_vmi(vmi(primary(), secret(), rows=[primary_row(), arrived])), pod=launcher, known=known)
         assert rows == [primary_row(), arrived]  # an outage would be worse
 
     def test_an_own_network_s_name_on_a_foreign_network_gets_no_go_ahead(self) -> None:

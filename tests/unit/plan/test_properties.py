@@ -58,9 +58,9 @@ from nicplug.plan.actions import (
     PatchInterfaces,
     PatchNetworksAnnotation,
 )
+from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.outcome import Plan
 from nicplug.plan.vm.plan_vm import plan_vm
-from nicplug.plan.vmi.new_pod_networks import refuse_spec
 from nicplug.plan.vmi.plan_vmi import plan_vmi
 
 NAMES = ("red", "blue", "green")
@@ -324,7 +324,7 @@ def test_a_vmi_has_at_most_one_live_pod(world: World) -> None:
     assert [action for action in _plan_vmi(world).actions if _makes_pod(action)] == []
     view = vmi_view(world["vmi"], vm=world["vm"], config=world["config"])
     made = [action.key.name for action in plan_vmi(view, now=NOW).actions if _makes_pod(action)]
-    is_admitted = refuse_spec(view.vmi, config=view.config) is None
+    is_admitted = refuse_whole(view.vmi.interfaces, view.vmi.networks, config=view.config, root="spec") is None
     assert made == ([POD_NAME] if is_admitted and world["vmi"]["status"]["phase"] == "Pending" else [])
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "red", Severity.UNKNOWN: "yellow"}
+_SHORTEST_COLUMN = 12
 
 
 @click.command()
@@ -30,7 +31,8 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     Looks at CRDs, feature gate, policy, Multus, nodes and the controller on each, the rights of the operator and of
     the aggregated API, versions, replicas, pods that do not start, leader, fences, the policies of admission, the
     API's registration, its certificate and its webhook for evictions, and what the operator itself reports in the
-    status of the KubeVirt CR.
+    status of the KubeVirt CR. Beside KubeVirt: virt-controller, KubeVirt's version and the settings of its CR that
+    decide on migrations, and nothing of what only standalone mode installs.
 
     Exit code 9 when there is a problem; a warning alone is none. Exit code 4 when there is none, and you may not look
     at most of it.
@@ -48,6 +50,20 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
 
 async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
     """Run every check; the findings are in the order in which a person would investigate."""
+    from nicplug.cli.mode import mode_of
+    from nicplug.model.mode import Mode
+
+    if await mode_of(session) is Mode.COMPANION:
+        from nicplug.cli.doctor.companion import companion_checks
+        from nicplug.insight.evidence import Target
+
+        target = Target(
+            namespace=session.namespace,
+            name="",
+            kubevirt_namespace=kubevirt_namespace,
+            operator_namespace=operator_namespace,
+        )
+        return await _run(companion_checks(session, target=target))
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.pods import check_pods
     from nicplug.cli.doctor.processes import all_processes
@@ -64,6 +80,10 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
         ("kubevirt", _check_cluster(session, kubevirt_namespace, operator_namespace)),
         ("nics", check_waiting(session, at=now())),
     ]
+    return await _run(checks)
+
+
+async def _run(checks: Sequence[tuple[str, Coroutine[Any, Any, list[Finding]]]]) -> list[Finding]:
     found = await asyncio.gather(*(_guarded(name, check) for name, check in checks))
     return [finding for findings in found for finding in findings]
 
@@ -125,8 +145,10 @@ class Diagnosis:
     def show(self, console: "Console") -> None:
         """Print a line for each finding with its remedy below; one line for all denied checks, if most are denied."""
         shown = [item for item in self.findings if not (self.is_denied and item.is_denied)]
-        for item in [*shown, *self._denied()]:
-            label = f"{item.severity:<8} {item.check:<12} "
+        listed = [*shown, *self._denied()]
+        width = max((len(item.check) for item in listed), default=0)
+        for item in listed:
+            label = f"{item.severity:<8} {item.check:<{max(width, _SHORTEST_COLUMN)}} "
             line(console, f"{label}{item.message}", _STYLES[item.severity], indent=len(label))
             if item.remedy:
                 line(console, f"{'':<{len(label)}}{item.remedy}", indent=len(label))

@@ -20,6 +20,7 @@ from nicplug.kube.resources import API_SERVICES, LEASES
 from nicplug.model import rivals
 from nicplug.model.conditions import find_condition
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.mode import Mode
 from nicplug.model.versions import OLDEST_KUBERNETES, TOO_OLD_REMEDY, is_too_old, nicplug_version_in
 
 _DEPLOYMENTS = Resource(group="apps", version="v1", plural="deployments", kind="Deployment")
@@ -30,10 +31,14 @@ OPERATOR = "nicplug-operator"
 _API_SERVER = "nicplug-api"
 
 
-async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
-    """Check the versions of command, operator and aggregated API, which should be equal, and of the API server."""
+async def check_versions(session: Session, *, namespace: str, has_api: bool = True) -> list[Finding]:
+    """Check the versions of command, operator and aggregated API, which should be equal, and of the API server.
+
+    Args:
+        has_api: nicplug serves the aggregated API, rather than KubeVirt.
+    """
     kubernetes = json.loads(await session.api.request("GET", "/version"))
-    parts = {"this command": __version__, **await _versions(session, namespace=namespace)}
+    parts = {"this command": __version__, **await _versions(session, namespace=namespace, has_api=has_api)}
     summary = ", ".join(f"{version} ({part})" for part, version in parts.items())
     server = text(kubernetes.get("gitVersion"))
     summary = f"nicplug {summary}; API server {server}"
@@ -45,11 +50,13 @@ async def check_versions(session: Session, *, namespace: str) -> list[Finding]:
     return [warning("versions", summary, remedy), *found]
 
 
-async def _versions(session: Session, *, namespace: str) -> dict[str, str]:
+async def _versions(session: Session, *, namespace: str, has_api: bool) -> dict[str, str]:
     """Return the running versions that can be read; other checks report whether the processes run."""
     found = {}
     with contextlib.suppress(ApiError):
         found["operator"] = (await read_leader(session, namespace=namespace)).version
+    if not has_api:
+        return {part: version for part, version in found.items() if version}
     with contextlib.suppress(ApiError):
         served = text((await server_version(session)).get("gitVersion"))
         found["aggregated API"] = nicplug_version_in(served) or (served and f"not nicplug's, but {served}")
@@ -111,10 +118,10 @@ async def check_deployment(session: Session, *, namespace: str) -> list[Finding]
     return [ok("operator", summary)]
 
 
-async def check_rivals(session: Session, *, namespace: str) -> list[Finding]:
-    """Check that no virt-controller of KubeVirt and no other nicplug acts on the same objects."""
+async def check_rivals(session: Session, *, namespace: str, mode: Mode = Mode.STANDALONE) -> list[Finding]:
+    """Check that no other nicplug acts on the same objects; in standalone mode, that no virt-controller does."""
     found = []
-    for name in rivals.LEASES:
+    for name in rivals.LEASES if mode is Mode.STANDALONE else (rivals.NICPLUG_LEASE,):
         try:
             page = await session.api.list(LEASES, field_selector=f"metadata.name={name}")
         except ApiError:

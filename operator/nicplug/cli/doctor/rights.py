@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nicplug.cli.connection import Session
-from nicplug.cli.doctor.finding import Finding, ok, problem, unknown, warning
+from nicplug.cli.doctor.finding import Finding, Severity, ok, problem, unknown, warning
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import APPLY_MANIFESTS, MANIFESTS, Denied, Gone
 
@@ -103,6 +103,47 @@ OPERATOR = (
     Right(group="", resource="configmaps", verbs=("create",), in_own_namespace=True),
 )
 
+COMPANION = (
+    Right(group="kubevirt.io", resource="virtualmachines", verbs=("get", *_READ)),
+    Right(group="kubevirt.io", resource="virtualmachineinstances", verbs=("get", *_READ)),
+    Right(
+        group="kubevirt.io",
+        resource="virtualmachineinstancemigrations",
+        verbs=("get", *_READ, "create", "delete"),
+    ),
+    Right(group="kubevirt.io", resource="kubevirts", verbs=("get", *_READ)),
+    Right(group="nicplug.io", resource="hotplugpolicies", verbs=("get", *_READ)),
+    Right(
+        group="nicplug.io",
+        resource="interfacereports",
+        verbs=("get", *_READ, "create", "update", "patch", "delete"),
+    ),
+    Right(group="nicplug.io", resource="interfacereports/status", verbs=("patch",)),
+    Right(group="", resource="pods", verbs=("get", *_READ)),
+    Right(group="", resource="events", verbs=("get", *_READ)),
+    Right(group="events.k8s.io", resource="events", verbs=("create", "patch")),
+    Right(group="k8s.cni.cncf.io", resource="network-attachment-definitions", verbs=("get", *_READ)),
+    Right(group="", resource="nodes", verbs=("get", *_READ)),
+    Right(group="apps", resource="daemonsets", verbs=("get", *_READ)),
+    Right(group="apps", resource="deployments", verbs=("get", "list"), names=("virt-controller",)),
+    Right(group="", resource="configmaps", verbs=_READ, names=("multus-daemon-config",)),
+    Right(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("list",),
+        names=("virt-controller", "nicplug-operator"),
+    ),
+    Right(group="apiextensions.k8s.io", resource="customresourcedefinitions", verbs=("get",)),
+    Right(
+        group="coordination.k8s.io",
+        resource="leases",
+        verbs=("get", "update"),
+        names=("nicplug-operator",),
+        in_own_namespace=True,
+    ),
+    Right(group="coordination.k8s.io", resource="leases", verbs=("create",), in_own_namespace=True),
+)
+NUDGE = Right(group="", resource="pods", verbs=("patch",))
 
 API = (
     Right(group="authorization.k8s.io", resource="subjectaccessreviews", verbs=("create",)),
@@ -143,11 +184,24 @@ QUESTIONS = (
 _BIND = f"{MANIFESTS} bind ClusterRole nicplug-api-questions; without it `plan` and `why` read with the user's rights."
 
 
-async def check_operator_rights(session: Session, *, namespace: str) -> list[Finding]:
+async def check_companion_rights(session: Session, *, namespace: str) -> list[Finding]:
+    """Check which of its permissions the operator's ServiceAccount lacks beside KubeVirt, and whether it may nudge."""
+    found = await check_operator_rights(session, namespace=namespace, rights=COMPANION)
+    if any(item.severity is not Severity.OK for item in found):
+        return found
+    user = _user("nicplug-operator", namespace)
+    may = not await _lacking(session, user, (NUDGE,), namespace=namespace)
+    nudge = "it may patch pods, for the nudge" if may else "it may not write to pods, so it never nudges"
+    return [ok("rbac", f"{item.message}; {nudge}") for item in found]
+
+
+async def check_operator_rights(
+    session: Session, *, namespace: str, rights: Sequence[Right] = OPERATOR
+) -> list[Finding]:
     """Check which of its permissions the operator's ServiceAccount lacks."""
     user = _user("nicplug-operator", namespace)
     try:
-        lacking = await _lacking(session, user, OPERATOR, namespace=namespace)
+        lacking = await _lacking(session, user, rights, namespace=namespace)
     except Denied as error:
         return [unknown("rbac", str(error))]
     if not lacking:

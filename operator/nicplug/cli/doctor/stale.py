@@ -1,29 +1,36 @@
 """Check for NICs and requests that have waited for long, in all VMs that the user can read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from nicplug.cli.connection import Session
 from nicplug.cli.doctor.finding import Finding, ok, unknown, warning
 from nicplug.insight.nic_rows import NicRow
 from nicplug.insight.nics import describe
 from nicplug.insight.queue import read_all
+from nicplug.insight.reports import overlay
 from nicplug.kube.errors import Denied
 from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 from nicplug.model.metadata import mapping, objects, text
+from nicplug.model.mode import Mode
 from nicplug.model.vmi import VmiPhase, parse_vmi
 
 LONG = timedelta(minutes=2)
 _MOST_LISTED = 5
 
 
-async def check_waiting(session: Session, *, at: datetime) -> list[Finding]:
+async def check_waiting(session: Session, *, at: datetime, mode: Mode = Mode.STANDALONE) -> list[Finding]:
     """Report NICs without a record, NICs that have not been ready for long, and requests that are not processed."""
     try:
-        vmis = await read_all(session.api, VIRTUAL_MACHINE_INSTANCES, None)
+        vmis: Iterable[Mapping[str, Any]] = await read_all(session.api, VIRTUAL_MACHINE_INSTANCES, None)
         vms = await read_all(session.api, VIRTUAL_MACHINES, None)
     except Denied as error:
         return [unknown("nics", str(error))]
+    if mode is Mode.COMPANION:
+        by_name = {parse_vmi(raw).key: dict(raw) for raw in vmis}
+        named = {(key.namespace, key.name): raw for key, raw in by_name.items()}
+        vmis = (await overlay(session.api, named, namespace=None)).values()
     rows: list[tuple[str, NicRow]] = []
     for raw in vmis:
         vmi = parse_vmi(raw)

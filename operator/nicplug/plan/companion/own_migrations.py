@@ -24,8 +24,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import (
     Hold,
-    MigrationJob,
-    MigrationRequest,
+    MigrationPlan,
     create_migration,
     due_at,
     next_cause,
@@ -39,7 +38,7 @@ _UPDATERS_TURN = timedelta(seconds=10)
 
 def plan_own_migrations(
     view: VmiView, report: NicReport, *, slot: SlotShare, is_silent: bool, now: datetime
-) -> MigrationRequest:
+) -> MigrationPlan:
     """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them.
 
     Args:
@@ -59,33 +58,32 @@ def plan_own_migrations(
         )
         return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
     if under_way or is_moving(view) or is_silent:
-        return MigrationRequest()
+        return MigrationPlan()
     return _create(view, report, slot=slot, now=now)
 
 
-def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationRequest:
+def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationPlan:
     create = _render(view, report.wanting)
     if now < (due := due_at(view, report)):
-        return MigrationRequest(again_at=due)
+        return MigrationPlan(again_at=due)
     if (hold := _backs_off(view, create, now=now)) is not None:
-        return _held(MigrationRequest(again_at=hold.until), report, hold)
+        return _held(MigrationPlan(again_at=hold.until), report, hold)
     if (hold := _updater_migrates(view, now=now)) is not None:
-        return _held(MigrationRequest(again_at=hold.until), report, hold)
+        return _held(MigrationPlan(again_at=hold.until), report, hold)
     if not slot.is_free:
         message = f"it waits for a migration slot: {slot.blocked_by}"
-        return _held(MigrationRequest(), report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
+        return _held(MigrationPlan(), report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
     name, nics = create.key.name, ", ".join(sorted(report.wanting))
-    return MigrationRequest(
+    return MigrationPlan(
         actions=(create,),
         announcements=(normal(Subject.VMI, "SuccessfulCreate", f"Created migration {name} for NICs {nics}"),),
-        made=name,
     )
 
 
 def _render(view: VmiView, wanting: Mapping[str, str]) -> Create:
     annotations = {MIGRATION_INTERFACES_ANNOTATION: format_changes(wanting)}
-    job = MigrationJob(prefix=COMPANION_PREFIX, priority="", annotations=annotations)
-    return create_migration(vmi=view.vmi, cause=next_cause(view, prefix=COMPANION_PREFIX), job=job)
+    cause = next_cause(view, prefix=COMPANION_PREFIX)
+    return create_migration(view.vmi, cause=cause, prefix=COMPANION_PREFIX, priority="", annotations=annotations)
 
 
 def _backs_off(view: VmiView, create: Create, *, now: datetime) -> Hold | None:
@@ -121,8 +119,8 @@ def _updater_migrates(view: VmiView, *, now: datetime) -> Hold | None:
     return Hold(reason=Reason.UPDATERS_TURN, message=message, until=since + _UPDATERS_TURN)
 
 
-def _held(request: MigrationRequest, report: NicReport, hold: Hold) -> MigrationRequest:
-    return MigrationRequest(
+def _held(request: MigrationPlan, report: NicReport, hold: Hold) -> MigrationPlan:
+    return MigrationPlan(
         actions=request.actions,
         announcements=request.announcements,
         again_at=request.again_at,

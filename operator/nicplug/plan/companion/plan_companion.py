@@ -26,8 +26,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.migration_request import Hold
-from nicplug.plan.vmi.nics import NicPlan, plan_nics
+from nicplug.plan.vmi.nics import NicPlan, plan_nics, with_holds
 from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
 _Records = dict[str, InterfaceOperation]
@@ -78,7 +77,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if view.refusal is not None:
         # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
         actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
-        announcements = () if request.made else announcements
+        announcements = () if nics.plan.created_migration is not None else announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
@@ -104,11 +103,11 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    held = plan.migration_request.held
-    operations = (_warn(_hold(item, held.get(item.name)), guest) for item in plan.operations)
+    held = (_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    operations = tuple(held)
     if silence.lasts(now):
-        operations = (_wait(item, silence) for item in operations)
-    return _Nics(before=before, operations=tuple(operations), plan=plan, again_at=silence.again_at(now))
+        operations = tuple(_wait(item, silence) for item in operations)
+    return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:
@@ -129,14 +128,6 @@ def _warn(operation: InterfaceOperation, guest: VmiView) -> InterfaceOperation:
         return operation
     warned = f"{operation.message}. KubeVirt may end the guest for it, as workloadUpdateMethods lists {EVICT}"
     return replace(operation, message=warned)
-
-
-def _hold(operation: InterfaceOperation, hold: Hold | None) -> InterfaceOperation:
-    """The record of a NIC whose migration is not created yet, with what it waits for."""
-    if hold is None:
-        return operation
-    message = f"{operation.message}; {hold.message}"
-    return replace(operation, reason=hold.reason, message=message, next_attempt_time=hold.until)
 
 
 def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
@@ -167,7 +158,7 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     report = view.report
     if report is None:
         return Plan()
-    budget = nics.plan.budget if nics.plan is not None else None
+    budget = nics.plan.chooser.slots.budget if nics.plan is not None else None
     nudges = _nudges(view, nics, now=now)
     wanted = report_status(view, operations=nics.operations, budget=budget, nudges=nudges, now=now)
     changes = changed_members(seen=report.status_text, wanted=wanted)
@@ -208,7 +199,9 @@ def _with_news(transitions: Transitions, nics: _Nics, *, now: datetime, action: 
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
         actions=(action,),
-        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
+        announcements=announce(
+            transitions, why_moved=nics.plan.report.why_moved if nics.plan is not None else {}, now=now
+        ),
         measures=measure_nics(
             transitions,
             before=nics.before,

@@ -5,7 +5,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.conditions import FALSE, INTERFACES_READY, Condition, drop_condition, merge_condition
+from nicplug.model.conditions import (
+    FALSE,
+    INTERFACES_READY,
+    INVALID_HOTPLUG_POLICY,
+    Condition,
+    merge_condition,
+    with_condition,
+)
 from nicplug.model.frozen_json import freeze
 from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND
 from nicplug.model.keys import ReportKey
@@ -29,7 +36,7 @@ from nicplug.plan.nic.records import unsettled
 from nicplug.plan.nic.transitions import summarise
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.vmi_status import interfaces_ready, with_policy_problems
+from nicplug.plan.vmi.vmi_status import interfaces_ready, policy_problems
 
 _NOT_RUNNING = "the guest is not running"
 
@@ -127,8 +134,7 @@ def _conditions(
     generation = view.vm.generation if view.vm is not None else guest.vmi.generation if guest is not None else None
     condition = replace(condition, observed_generation=generation)
     merged = merge_condition(rows, condition, now=now)
-    in_vain = in_vain_condition(repeats)
-    merged = (
-        merge_condition(merged, in_vain, now=now) if in_vain is not None else drop_condition(merged, MIGRATIONS_IN_VAIN)
-    )
-    return with_policy_problems(merged, view=guest, now=now) if guest is not None else merged
+    problems = policy_problems(guest) if guest is not None else None
+    for type_, found in ((MIGRATIONS_IN_VAIN, in_vain_condition(repeats)), (INVALID_HOTPLUG_POLICY, problems)):
+        merged = with_condition(merged, type_, found, now=now)
+    return merged

@@ -4,6 +4,7 @@ from nicplug.model.attachments import Knowledge, KnownAttachments, attachment_ke
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
 from nicplug.model.pod import LauncherPod
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
@@ -123,14 +124,11 @@ def contested(attachment: str, *, interface: str, pod: LauncherPod) -> Refusal:
     )
 
 
-def unattachable_networks(view: VmiView) -> frozenset[str]:
+def unattachable_networks(vmi: VirtualMachineInstance, known: KnownAttachments) -> frozenset[str]:
     """Secondary networks of the VMI that cannot be attached to any pod now."""
-    return frozenset(
-        network.name
-        for network in view.vmi.networks
-        if network.is_secondary
-        and refuse_attachment(network, namespace=view.vmi.key.namespace, known=view.attachments) is not None
-    )
+    networks = (item for item in vmi.networks if item.is_secondary)
+    namespace = vmi.key.namespace
+    return frozenset(item.name for item in networks if refuse_attachment(item, namespace=namespace, known=known))
 
 
 def networks_to_plug_later(view: VmiView) -> frozenset[str]:
@@ -141,7 +139,7 @@ def networks_to_plug_later(view: VmiView) -> frozenset[str]:
     """
     if view.attachments.knowledge is not Knowledge.COMPLETE:
         return frozenset()
-    return unattachable_networks(view) & _pluggable(view)
+    return unattachable_networks(view.vmi, view.attachments) & _pluggable(view)
 
 
 def networks_to_allow_later(view: VmiView) -> frozenset[str]:

@@ -9,9 +9,8 @@ from nicplug.model.networks_annotation import Element
 from nicplug.model.operations import InterfaceOperation, OperationType
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.outcome import write_pause
+from nicplug.plan.views import VmiView
 
-# Counts the attempts at one change, and schedules the next one.
-#
 # The dynamic networks controller tries four times within 35 ms and then falls silent until the annotation's text
 # changes (docs/node-simulator.md), so a NIC has to be requested again. Everything here is counted from the NIC's
 # record in the object: a restarted operator and a second leader compute the same time.
@@ -73,11 +72,10 @@ class Attempts:
 def attempts_of(
     record: InterfaceOperation | None,
     *,
+    view: VmiView,
     operation: OperationType,
-    generation: int,
     definition: AttachmentDefinition | None,
     failure: PodFailure | None,
-    seen_at: datetime,
     is_heard: bool = True,
 ) -> Attempts:
     """Derive the previous attempts from record and events.
@@ -85,15 +83,15 @@ def attempts_of(
     They are reset if the VMI's spec or the network's configuration has changed since the last attempt.
 
     Args:
-        seen_at: when the present spec was first observed; older failures concern an earlier one.
+        failure: the last one; if it is older than the present spec, it concerns an earlier one.
         is_heard: a controller may be present.
     """
     if record is not None and record.operation == operation and record.is_suspect and record.last_attempt_time is None:
         return Attempts(count=record.attempts, is_reset=True)
     if record is None or record.operation != operation or record.last_attempt_time is None:
-        known = failure if failure is not None and failure.heard_at >= seen_at else None
+        known = failure if failure is not None and failure.heard_at >= view.spec_seen_at else None
         return Attempts(error=known.message if known is not None else "", is_heard=is_heard)
-    last_at = record.last_attempt_time
+    last_at, generation = record.last_attempt_time, view.vmi.generation
     changed_at = definition.changed_at if definition is not None else None
     if record.observed_generation != generation or (changed_at is not None and changed_at > last_at):
         return Attempts(is_reset=True, is_heard=is_heard)

@@ -18,20 +18,12 @@ from nicplug.plan.nic.findings import (
     keeps_from_vmi,
     staged,
 )
-from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_change_link
+from nicplug.plan.nic.live_rules import link_of, may_change_link
 from nicplug.plan.nic.observed import has_lost_interface, networks_asked_for
 from nicplug.plan.nic.path_findings import find_migration, settled_by
 from nicplug.plan.reasons import Reason
 
-# Requested changes of a NIC in the guest: its network, or its link.
-#
-# Pure, and one NIC at a time. The template has precedence, as a change that has not reached the VMI must be reported
-# too; the checks run in the order of `CHANGE_CHECKS`.
-
-
-def find_change(situation: Situation) -> Finding | None:
-    """Find the pending change of a NIC in the guest; None if there is none."""
-    return first_result(CHANGE_CHECKS, situation)
+# The template has precedence, as a change that has not reached the VMI must be reported too.
 
 
 def find_link_change(situation: Situation) -> Finding | None:
@@ -44,7 +36,8 @@ def network_has_changed(situation: Situation) -> Finding | None:
     mine, asked = situation.network, _network_asked_for(situation)
     if mine is None or asked is None:
         return None
-    wanted, own = _reference(asked, situation), _reference(mine, situation)
+    namespace = situation.view.vmi.key.namespace
+    wanted, own = asked.reference(namespace=namespace), mine.reference(namespace=namespace)
     present = _present(situation) or own
     if wanted != own and keeps_from_vmi(situation):
         if present == own:
@@ -52,21 +45,13 @@ def network_has_changed(situation: Situation) -> Finding | None:
         asked, wanted = mine, own
     if present == wanted:
         return _network_is_changed(situation)
-    if is_live_migratable(situation.view.vmi) and (blocked := first_result(_BEFORE_A_CHANGE, situation)):
+    if situation.view.vmi.is_migratable and (blocked := first_result(_BEFORE_A_CHANGE, situation)):
         return replace(blocked, operation=OperationType.CHANGE_NETWORK)
-    if refusal := refuse_attachment(
-        asked, namespace=situation.view.vmi.key.namespace, known=situation.view.attachments
-    ):
-        return Finding(
-            operation=OperationType.CHANGE_NETWORK,
-            path=OperationPath.NONE,
-            phase=OperationPhase.BLOCKED,
-            reason=Reason(refusal.reason),
-            message=refusal.message,
-            remedy=refusal.remedy,
-        )
+    if refusal := refuse_attachment(asked, namespace=namespace, known=situation.view.attachments):
+        return replace(situation.blocked(refusal), operation=OperationType.CHANGE_NETWORK)
     found = _change_by_migration(situation, asked, wanted)
-    return _name_networks(found, present=present, wanted=wanted, situation=situation)
+    differs = f"{situation.pod_phrase} has network {present}, the spec asks for {wanted}"
+    return replace(found, message=f"{differs}; {found.message}")
 
 
 def _change_by_migration(situation: Situation, asked: Network, wanted: str) -> Finding:
@@ -75,11 +60,6 @@ def _change_by_migration(situation: Situation, asked: Network, wanted: str) -> F
     found = find_migration(situation, chosen, operation=operation, network=wanted) or settled_by(chosen)
     is_in_spec = situation.reference == wanted
     return found if is_in_spec else replace(found, wants_migration=False)
-
-
-def _name_networks(finding: Finding, *, present: str, wanted: str, situation: Situation) -> Finding:
-    differs = f"{situation.pod_phrase} has network {present}, the spec asks for {wanted}"
-    return replace(finding, message=f"{differs}; {finding.message}")
 
 
 def _network_is_changed(situation: Situation) -> Finding | None:
@@ -127,7 +107,8 @@ def link_differs(situation: Situation) -> Finding | None:
     if not present:
         return None
     if present == link:
-        return _link_is_set(link) if _was_linking(situation) else None
+        is_set = OperationPath.DYNAMIC, OperationPhase.READY, Reason.LINK_SET
+        return _link_finding(*is_set, f"its link is {link}") if _was_linking(situation) else None
     if blocked := first_result(_BEFORE_A_CHANGE, situation):
         return replace(blocked, operation=OperationType.SET_LINK)
     in_progress = situation.in_progress
@@ -170,10 +151,6 @@ def _present(situation: Situation) -> str:
     return asked.get(interface) or pod.network_status.network_of(interface)
 
 
-def _reference(network: Network, situation: Situation) -> str:
-    return "/".join(network.attachment_reference(namespace=situation.view.vmi.key.namespace))
-
-
 def _interface_asked_for(situation: Situation) -> Interface:
     return _in_template(situation) or situation.interface
 
@@ -186,11 +163,6 @@ def _was_linking(situation: Situation) -> bool:
         and record.operation == OperationType.SET_LINK
         and record.reason != Reason.ROLLOUT_STRATEGY_STAGE
     )
-
-
-def _link_is_set(link: str) -> Finding:
-    message = f"its link is {link}"
-    return _link_finding(OperationPath.DYNAMIC, OperationPhase.READY, Reason.LINK_SET, message)
 
 
 def _link_cannot_be_set() -> Finding:
@@ -223,7 +195,7 @@ _REPORTED = (Reason.POD_INTERFACE_LOST, Reason.POD_INTERFACE_RESTORED)
 
 def pod_has_lost_it(situation: Situation) -> Finding | None:
     """Find an interface that network-status no longer lists."""
-    pod, network, reported = situation.pod, situation.network, situation.chooser.rows.get(situation.interface.name)
+    pod, network, reported = situation.pod, situation.network, situation.reported_row
     if pod is None or network is None or not network.is_secondary:
         return None
     if not has_lost_interface(reported, pod=pod):

@@ -28,8 +28,6 @@ from nicplug.plan.nic.spec_checks import Siblings
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmiView
 
-# The present state of one NIC: its path, its progress, and the reason.
-#
 # A finding comes from an ordered tuple of checks (`plug`, `unplug`, `change`): one check, one reason, one
 # message, and the first finding wins. This module has their common terms, and the checks that they share. It knows
 # nothing of records: `plan.nic.records` compares findings with them.
@@ -87,24 +85,39 @@ class Situation:
     Attributes:
         network: the network of the interface's name, in the VMI or, before it is there, in the template.
         siblings: all NICs of the VM, in the order of `in_precedence`.
-        pod: the pod that runs the guest.
         row: the NIC's row of `status.interfaces`, as it will be after this pass.
         annotation: the decision on the pod's annotation.
         chooser: chooses the path.
         in_progress: the migration in progress; None when there is none.
-        record: the record before this pass.
     """
 
-    view: VmiView
     interface: Interface
     network: Network | None
     siblings: Siblings
-    pod: LauncherPod | None
     row: InterfaceRow | None
     annotation: AnnotationDecision
     chooser: Chooser
     in_progress: MigrationInProgress | None
-    record: InterfaceOperation | None
+
+    @property
+    def view(self) -> VmiView:
+        """The VMI, and everything that decisions about its NICs depend on."""
+        return self.chooser.view
+
+    @property
+    def pod(self) -> LauncherPod | None:
+        """The pod that runs the guest."""
+        return self.chooser.pod
+
+    @property
+    def record(self) -> InterfaceOperation | None:
+        """The record before this pass."""
+        return self.chooser.records.get(self.interface.name)
+
+    @property
+    def reported_row(self) -> InterfaceRow | None:
+        """The NIC's row of `status.interfaces` before this pass."""
+        return self.view.vmi.status.interfaces.get(self.interface.name)
 
     @property
     def in_guest(self) -> bool:
@@ -162,7 +175,7 @@ class Situation:
         network = self.network
         if network is None or not network.is_secondary:
             return ""
-        return "/".join(network.attachment_reference(namespace=self.view.vmi.key.namespace))
+        return network.reference(namespace=self.view.vmi.key.namespace)
 
     @property
     def pod_phrase(self) -> str:

@@ -1,10 +1,9 @@
 """Rules for which changes of a NIC may reach a running VMI; each takes the VMI as it is now."""
 
-from nicplug.model.conditions import LIVE_MIGRATABLE
 from nicplug.model.frozen_json import freeze
 from nicplug.model.hotplug_policy import HotplugPolicy, RemovalPolicy
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source, pod_interface_of
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_names
+from nicplug.model.interface_status import Rows, has_go_ahead, pod_interface_of
+from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name, secondary_by_name
 from nicplug.model.networks_annotation import is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.vm import VirtualMachine
@@ -23,20 +22,11 @@ def may_be_plugged(interface: Interface) -> bool:
 
 def may_be_unplugged(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """True for a bridge NIC of a secondary network, and for an SR-IOV NIC that no pod has yet: it is just cancelled."""
-    if not _is_on_secondary(interface.name, vmi):
+    if interface.name not in secondary_by_name(vmi.networks):
         return False
     return interface.binding is Binding.BRIDGE or (
         interface.binding is Binding.SRIOV and never_attached(interface.name, vmi=vmi)
     )
-
-
-def _is_on_secondary(name: str, vmi: VirtualMachineInstance) -> bool:
-    return name in _secondary(vmi)
-
-
-@once_per_pass
-def _secondary(vmi: VirtualMachineInstance) -> frozenset[str]:
-    return frozenset(secondary_names(vmi.networks))
 
 
 def may_change_link(interface: Interface) -> bool:
@@ -50,14 +40,10 @@ def link_of(interface: Interface) -> str:
 
 
 def may_be_corrected(*, mine: Interface, template: Interface, network: Network, vmi: VirtualMachineInstance) -> bool:
-    """True if the NIC may be taken from the template again: neither pod nor guest has it yet.
-
-    Args:
-        network: of the template.
-    """
+    """True if the NIC may be taken from the template again: neither pod nor guest has it yet."""
     return (
         network.is_secondary
-        and _is_on_secondary(mine.name, vmi)
+        and mine.name in secondary_by_name(vmi.networks)
         and may_be_plugged(mine)
         and may_be_plugged(template)
         and never_attached(mine.name, vmi=vmi)
@@ -66,12 +52,7 @@ def may_be_corrected(*, mine: Interface, template: Interface, network: Network, 
 
 def may_change_network(*, mine: Network, template: Network, vmi: VirtualMachineInstance) -> bool:
     """True if the VMI can migrate, as in KubeVirt after 1.9.0: others cannot change a network (kubevirt#18194)."""
-    return mine.is_secondary and template.is_secondary and is_live_migratable(vmi)
-
-
-def is_live_migratable(vmi: VirtualMachineInstance) -> bool:
-    """True if the node agent reports that the guest can be migrated."""
-    return vmi.status.is_true(LIVE_MIGRATABLE)
+    return mine.is_secondary and template.is_secondary and vmi.is_migratable
 
 
 def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None = None) -> bool:
@@ -81,7 +62,7 @@ def never_attached(name: str, *, vmi: VirtualMachineInstance, rows: Rows | None 
         rows: `status.interfaces` by name after this pass; None for the reported ones.
     """
     row = (vmi.status.interfaces if rows is None else rows).get(name)
-    return vmi.phase is VmiPhase.RUNNING and not has_source(row, DOMAIN) and not has_source(row, MULTUS_STATUS)
+    return vmi.phase is VmiPhase.RUNNING and not has_go_ahead(row)
 
 
 @once_per_pass
@@ -101,9 +82,6 @@ def deleted_from_template(
     """NICs of the VMI to unplug because their entry was deleted from the template they came from.
 
     With policy Explicit only those that were never attached. Never one that was added to the VMI alone.
-
-    Args:
-        rows: as for `never_attached`.
     """
     listed = {interface.name for interface in vm.interfaces}
     deleted = frozenset(

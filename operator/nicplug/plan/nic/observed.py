@@ -1,9 +1,8 @@
 """Observed state of NICs: in the pod, in the rows of the status, in a migration that is in progress."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.interface_status import (
@@ -17,11 +16,9 @@ from nicplug.model.interface_status import (
     has_source,
     pod_interface_of,
     remove_source,
-    rows_by_name,
-    same_rows,
 )
 from nicplug.model.keys import AttachmentKey
-from nicplug.model.metadata import text
+from nicplug.model.metadata import are_equal_sets, text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks import Network, secondary_names, split_attachment
 from nicplug.model.networks_annotation import (
@@ -97,34 +94,13 @@ class MigrationInProgress:
         return self.networks.get(name) == network
 
 
-# The interfaces of a pod, by the best available source.
-#
-# This is network-status if it can be read, else the earlier rows of `status.interfaces`: a missing source is no
-# evidence, and must not cause the removal of an interface that the guest uses.
-
-
-@dataclass(frozen=True, slots=True)
-class PodLinks:
-    """The secondary interfaces of a pod."""
-
-    pod: LauncherPod
-    rows: Rows
-
-    def has(self, name: str, pod_interface: str) -> bool:
-        """True if the pod has the interface of that NIC."""
-        if not self.pod.network_status.problem:
-            return self.pod.network_status.has(pod_interface)
-        row = self.rows.get(name)
-        return has_source(row, MULTUS_STATUS) or has_source(row, DOMAIN)
+# The interfaces of a pod.
 
 
 def has_lost_interface(row: InterfaceRow | None, *, pod: LauncherPod) -> bool:
     """True if a ready pod has lost the interface of a NIC in the guest; a missing network-status is no evidence.
 
     Nor is one with an entry without an interface name: it may be this one.
-
-    Args:
-        row: of `status.interfaces`, as reported.
     """
     interface, status = pod_interface_of(row), pod.network_status
     if not interface or not pod.is_ready or status.problem or not has_source(row, DOMAIN):
@@ -133,13 +109,13 @@ def has_lost_interface(row: InterfaceRow | None, *, pod: LauncherPod) -> bool:
 
 
 @once_per_pass
-def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None, rows: Rows) -> Mapping[str, str]:
+def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> Mapping[str, str]:
     """Pod interface name of each secondary network, by the scheme that the pod uses."""
-    ordinal = pod is not None and _has_ordinal_names(vmi, pod, rows)
+    ordinal = pod is not None and _has_ordinal_names(vmi, pod)
     return pod_interface_names(secondary_networks=secondary_names(vmi.networks), ordinal=ordinal)
 
 
-def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows) -> bool:
+def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
     """True for a pod of KubeVirt before 1.0, whose networks are `net1`, `net2`, ... in the order of the spec.
 
     A `net1` alone proves nothing: Multus gives this name to any element without one. What counts is that the guest has
@@ -147,6 +123,7 @@ def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows
     """
     if pod.made_with:
         return False  # nicplug's own, which always has hashed names
+    rows = vmi.status.interfaces
     reported = [rows[name] for name in secondary_names(vmi.networks) if name in rows]
     if pod.network_status.problem:
         return is_ordinal_name(next((row.pod_interface for row in reported if row.pod_interface), ""))
@@ -156,7 +133,7 @@ def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows
         return True
     first = next((network for network in vmi.networks if network.is_secondary), None)
     asked = networks_asked_for(pod, namespace=vmi.key.namespace).get(FIRST_ORDINAL_NAME)
-    return first is not None and asked == _reference(first, vmi)
+    return first is not None and asked == first.reference(namespace=vmi.key.namespace)
 
 
 def belongs_to_another(
@@ -173,7 +150,7 @@ def belongs_to_another(
     and never one of a network that the VM may not use.
     """
     namespace, present = vmi.key.namespace, pod.network_status.network_of(pod_interface)
-    own, asked = _reference(network, vmi), networks_asked_for(pod, namespace=namespace)
+    own, asked = network.reference(namespace=namespace), networks_asked_for(pod, namespace=namespace)
     if present == own:
         return False
     if not is_hashed_name(pod_interface) or pod_interface not in asked:
@@ -181,10 +158,6 @@ def belongs_to_another(
     if not present:  # an entry without a network does not contradict the request
         return asked[pod_interface] != own
     return not access.allows(AttachmentKey(*split_attachment(present, namespace=namespace)), namespace=namespace)
-
-
-def _reference(network: Network, vmi: VirtualMachineInstance) -> str:
-    return "/".join(network.attachment_reference(namespace=vmi.key.namespace))
 
 
 def nics_in_pod(
@@ -197,7 +170,7 @@ def nics_in_pod(
     """
     if pod is None or pod.is_finished:
         return frozenset()
-    names = interface_names(vmi, pod, vmi.status.interfaces)
+    names = interface_names(vmi, pod)
     if asked is None:
         interfaces = networks_asked_for(pod, namespace=vmi.key.namespace)
         asked = frozenset(name for name, item in names.items() if item in interfaces)
@@ -209,9 +182,6 @@ def networks_asked_for(pod: LauncherPod, *, namespace: str) -> Mapping[str, str]
     """The networks that the pod's annotation requests: pod interface -> `<namespace>/<definition>`.
 
     Empty if it cannot be read.
-
-    Args:
-        namespace: the pod's namespace.
     """
     return {
         interface: f"{text(item.get('namespace')) or namespace}/{text(item.get('name'))}"
@@ -242,7 +212,6 @@ def plan_rows(
     *,
     vmi: VirtualMachineInstance,
     pod: LauncherPod,
-    rows: Sequence[Mapping[str, Any]],
     known: KnownAttachments = _NOTHING_KNOWN,
     superseded: Collection[str] = (),
     left_behind: Collection[str] = (),
@@ -254,8 +223,8 @@ def plan_rows(
         superseded: NICs whose pod interface is of an earlier spec.
         left_behind: NICs that the handed-over target pod lacks; none of them is plugged now.
     """
-    old = rows_by_name(rows)
-    names = interface_names(vmi, pod, old)
+    rows, old = vmi.status.interface_rows, vmi.status.interfaces
+    names = interface_names(vmi, pod)
     networks = {network.name: network for network in vmi.networks}
     primary = next((network.name for network in vmi.networks if network.is_primary), None)
     wanted = [_primary(primary, pod, old)] if primary is not None else []
@@ -274,7 +243,8 @@ def plan_rows(
     wanted += [dict(row.raw) for name, row in old.items() if name != primary and name not in names]
     nameless = [dict(row) for row in rows if not text(row.get("name"))]
     wanted += nameless[:MAXIMUM_GUEST_ROWS]
-    return [dict(row) for row in rows] if same_rows(rows, wanted) else wanted
+    # The node agent orders them differently (kubevirt#14442).
+    return [dict(row) for row in rows] if are_equal_sets(rows, wanted) else wanted
 
 
 def _primary(name: str, pod: LauncherPod, old: Rows) -> Row:
@@ -332,20 +302,18 @@ _MOST = 8
 
 
 @once_per_pass
-def stray_interfaces(
-    vmi: VirtualMachineInstance, pod: LauncherPod, rows: Rows, *, access: AttachmentAccess
-) -> tuple[str, ...]:
+def stray_interfaces(vmi: VirtualMachineInstance, pod: LauncherPod, *, access: AttachmentAccess) -> tuple[str, ...]:
     """Names of the stray interfaces, whether or not still requested; none while network-status is missing.
 
     Args:
-        rows: `status.interfaces` by name, as last reported by the node agent: an interface of the guest is no stray.
         access: recognises networks that the VM may not use.
     """
     listed = [item for item in pod.network_status.entries if not item.is_default and is_hashed_name(item.interface)]
-    wanted = set(interface_names(vmi, pod, rows).values())
+    wanted = set(interface_names(vmi, pod).values())
     if all(item.interface in wanted for item in listed):
         return ()
-    wanted |= {row.pod_interface for row in rows.values() if has_source(row, DOMAIN)}
+    # An interface of the guest is no stray.
+    wanted |= {row.pod_interface for row in vmi.status.interfaces.values() if has_source(row, DOMAIN)}
     # Records are found by name: that of a NIC with the same name must not be mistaken for an interface's.
     wanted |= {item.name for item in vmi.interfaces} | {item.name for item in vmi.networks}
     namespace = vmi.key.namespace

@@ -31,11 +31,7 @@ def migration_brings_it(situation: Situation) -> Finding | None:
 
 
 def find_migration(situation: Situation, chosen: Chosen, *, operation: OperationType, network: str) -> Finding | None:
-    """Find the migration for any operation on a NIC; None if no migration is concerned.
-
-    Args:
-        network: the requested `<namespace>/<definition>`.
-    """
+    """Find the migration for any operation on a NIC; None if no migration is concerned."""
     in_progress, name = situation.in_progress, situation.interface.name
     if in_progress is not None and in_progress.has_target:
         is_settled = chosen.choice.verdict in _NOTHING_MORE

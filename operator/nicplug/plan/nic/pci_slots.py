@@ -1,9 +1,9 @@
 """Assigns the guest's PCI slots to NICs, in the order in which they are plugged."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_go_ahead, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_go_ahead, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, shortened
 from nicplug.model.pci import PciBudget, takes_slot, used_and_kept
@@ -53,8 +53,6 @@ class PciSlots:
 def count_slots(
     vmi: VirtualMachineInstance,
     *,
-    total: int | None,
-    rows: Rows,
     records: Mapping[str, InterfaceOperation],
     kept: frozenset[str] = frozenset(),
 ) -> PciSlots:
@@ -64,17 +62,16 @@ def count_slots(
     more. It is repeated until the first plug: the node agent may report NICs one by one.
 
     Args:
-        total: earlier count of the slots; None if there is none.
-        rows: `status.interfaces` by name, as the node agent reported.
         records: the stored records.
         kept: NICs that are blocked for another reason: they need no slot, and report that reason. Those whose spec is
             invalid need not be listed.
     """
+    rows, total = vmi.status.interfaces, vmi.status.pci_total
     small = frozenset(item.name for item in vmi.interfaces if not takes_slot(item))
     in_guest = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN)) - small
     excluded = in_guest | small | kept
-    coming = [item for item in _in_order(vmi, rows, records) if item.name not in excluded]
-    waiting = _fit_to_come(coming, vmi, rows)
+    coming = [item for item in _in_order(vmi, records) if item.name not in excluded]
+    waiting = _fit_to_come(coming, vmi)
     used, holders = len(in_guest), tuple(name for name in rows if name in in_guest)
     is_counted = total is not None and (bool(records) or used_and_kept(used) <= total)
     if total is not None and is_counted and used + len(waiting) <= max(total, used):
@@ -98,11 +95,11 @@ def _named(names: Sequence[str]) -> str:
     return f" ({', '.join(shortened(name, longest=63) for name in names[:_NICS_NAMED])}{more})" if names else ""
 
 
-def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance, rows: Rows) -> list[str]:
+def _fit_to_come(waiting: Sequence[Interface], vmi: VirtualMachineInstance) -> list[str]:
     """Exclude NICs whose spec is invalid, which are not requested from a pod (`plan.nic.spec_checks`)."""
     if not waiting:
         return []
-    networks = first_by_name(vmi.networks)
+    networks, rows = first_by_name(vmi.networks), vmi.status.interfaces
     return [
         item.name
         for item in waiting
@@ -123,9 +120,7 @@ def _give_out(waiting: list[str], *, certain: int, most: int, holders: tuple[str
     )
 
 
-def _in_order(
-    vmi: VirtualMachineInstance, rows: Rows, records: Mapping[str, InterfaceOperation]
-) -> Iterator[Interface]:
+def _in_order(vmi: VirtualMachineInstance, records: Mapping[str, InterfaceOperation]) -> list[Interface]:
     """The NICs to plug; those that are partly plugged come first.
 
     The others follow in spec order, whatever they report: an order by reports would change the reports again.
@@ -139,8 +134,8 @@ def _in_order(
 
     def rank(interface: Interface) -> int:
         record = records.get(interface.name)
-        if has_source(rows.get(interface.name), MULTUS_STATUS):
+        if has_source(vmi.status.interfaces.get(interface.name), MULTUS_STATUS):
             return 0
         return 2 if record is None or record.phase == OperationPhase.BLOCKED else 1
 
-    return iter(sorted(coming, key=rank))
+    return sorted(coming, key=rank)

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import PAUSED
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, InterfaceRow, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, InterfaceRow, has_source
 from nicplug.model.networks import first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -17,8 +17,6 @@ from nicplug.plan.nic.attempts import Attempts, Failures
 from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.views import VmiView
 
-# NICs that network-status lists and that the pod probably does not have.
-#
 # The dynamic networks controller adds all newly requested interfaces in one pass. If one fails, Multus reverts the
 # others of that pass, but network-status still lists them; no later change repairs that (docs/node-simulator.md,
 # docs/adr/0012). The remedy is to remove the element, wait until network-status drops it, and request it again.
@@ -63,8 +61,7 @@ class Phantom:
 def find_phantoms(
     view: VmiView,
     *,
-    pod: LauncherPod | None,
-    rows: Rows,
+    pod: LauncherPod,
     records: Mapping[str, InterfaceOperation],
     failures: Failures,
     now: datetime,
@@ -72,19 +69,15 @@ def find_phantoms(
     """The suspected phantoms of a VMI, by NIC.
 
     None while the guest is paused: no NIC can be plugged then, so its absence is no evidence.
-
-    Args:
-        rows: `status.interfaces` by name, as reported.
-        failures: the last reported failure of each pod interface.
     """
-    if pod is None or not records:
+    if not records:
         return {}
-    nics = {interface: name for name, interface in interface_names(view.vmi, pod, rows).items()}
+    nics = {interface: name for name, interface in interface_names(view.vmi, pod).items()}
     failed = _failed_additions(failures, nics=nics, records=records)
     found = [
         item
         for item in records.values()
-        if _may_be_phantom(item, row=rows.get(item.name))
+        if _may_be_phantom(item, row=view.vmi.status.interfaces.get(item.name))
         and not _came_by_migration(item, view, pod)
         and (item.is_suspect or _is_beside_failure(item, failed=failed, now=now))
     ]

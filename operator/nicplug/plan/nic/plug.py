@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
 from nicplug.model.per_pass import once_per_pass
 from nicplug.plan.checks import first_result
 from nicplug.plan.nic.attachments import refuse_attachment
-from nicplug.plan.nic.change import find_change, pod_has_it_again, pod_has_lost_it
+from nicplug.plan.nic.change import CHANGE_CHECKS, pod_has_it_again, pod_has_lost_it
 from nicplug.plan.nic.findings import (
     Check,
     Finding,
@@ -36,7 +36,7 @@ def find_plug(situation: Situation) -> Finding | None:
     """Find the state of a NIC to plug; None for one that the guest started with."""
     if not situation.in_guest:
         return first_result(PLUG_CHECKS, situation)
-    changed = find_change(situation)
+    changed = first_result(CHANGE_CHECKS, situation)
     # A link needs the interface; the migration for another network provides that, too.
     waits = changed is not None and changed.phase is not OperationPhase.READY
     if changed is not None and waits and changed.operation is OperationType.CHANGE_NETWORK:
@@ -49,7 +49,11 @@ def find_plug(situation: Situation) -> Finding | None:
     if twin := mac_address_twin(situation.interface, situation.siblings):
         return _ready_beside(twin, situation, plugged)
     # A NIC that the guest started with has a record only because of another one with its MAC address.
-    return _ready(situation, plugged) if plugged is not None and plugged.path != OperationPath.NONE else None
+    if plugged is None or plugged.path == OperationPath.NONE:
+        return None
+    by = f", by {plugged.migration}" if plugged.migration else ""
+    message = f"{situation.network_phrase} is in the guest through {situation.pod_phrase}{by}"
+    return _in_guest(plugged, Reason.ATTACHED, message)
 
 
 def binding_cannot_follow(situation: Situation) -> Finding | None:
@@ -89,15 +93,8 @@ def runs_until_restart(situation: Situation) -> Finding | None:
     violation, came = _violation(situation), _plugged_by(situation)
     if violation is None or not situation.in_guest:
         return None
-    return Finding(
-        operation=OperationType.PLUG,
-        path=OperationPath(came.path) if came is not None else OperationPath.NONE,
-        phase=OperationPhase.READY,
-        reason=Reason.NOT_ADMITTED,
-        message=f"the guest has the NIC, and does not start again with it: {violation.at(_root(situation))}",
-        remedy=violation.remedy,
-        migration=came.migration if came is not None else "",
-    )
+    message = f"the guest has the NIC, and does not start again with it: {violation.at(_root(situation))}"
+    return _in_guest(came, Reason.NOT_ADMITTED, message, violation.remedy)
 
 
 def is_not_admitted(situation: Situation) -> Finding | None:
@@ -114,14 +111,14 @@ def _root(situation: Situation) -> str:
 
 
 def _violation(situation: Situation) -> Violation | None:
-    return _violations(situation.view, situation.chooser.rows).get(situation.interface.name)
+    return _violations(situation.view).get(situation.interface.name)
 
 
 @once_per_pass
-def _violations(view: VmiView, rows: Rows) -> Mapping[str, Violation]:
+def _violations(view: VmiView) -> Mapping[str, Violation]:
     """Violations in what the VM would start with (its template, or the instance if there is no VM), by NIC."""
     owner = view.vm if view.vm is not None else view.vmi
-    held = frozenset(name for name, row in rows.items() if has_source(row, DOMAIN))
+    held = frozenset(name for name, row in view.vmi.status.interfaces.items() if has_source(row, DOMAIN))
     found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
     return {item.nic: item for item in reversed(list(found))}
 
@@ -205,30 +202,29 @@ def _plugged_by(situation: Situation) -> InterfaceOperation | None:
     return replace(record, operation=OperationType.PLUG, path=OperationPath.DYNAMIC, migration="")
 
 
-def _ready(situation: Situation, record: InterfaceOperation) -> Finding:
-    by = f", by {record.migration}" if record.migration else ""
+def _in_guest(record: InterfaceOperation | None, reason: Reason, message: str, remedy: str = "") -> Finding:
+    """The finding about a NIC that the guest has.
+
+    Args:
+        record: of its plug; None if the guest started with it.
+    """
     return Finding(
-        operation=OperationType(record.operation),
-        path=OperationPath(record.path),
+        operation=OperationType.PLUG,
+        path=OperationPath(record.path) if record is not None else OperationPath.NONE,
         phase=OperationPhase.READY,
-        reason=Reason.ATTACHED,
-        message=f"{situation.network_phrase} is in the guest through {situation.pod_phrase}{by}",
-        migration=record.migration,
+        reason=reason,
+        message=message,
+        remedy=remedy,
+        migration=record.migration if record is not None else "",
     )
 
 
 def _ready_beside(twin: Interface, situation: Situation, record: InterfaceOperation | None) -> Finding:
     """Report another NIC with the same MAC address. Whether that matters depends on the networks: the owner decides."""
-    return Finding(
-        operation=OperationType.PLUG,
-        path=OperationPath(record.path) if record is not None else OperationPath.NONE,
-        phase=OperationPhase.READY,
-        reason=Reason.DUPLICATE_MAC_ADDRESS,
-        message=f'the guest has the NIC, and its macAddress "{situation.interface.mac_address}" is that of NIC '
-        f'"{shortened(twin.name)}" too',
-        remedy="Change one of the two if their networks are connected",
-        migration=record.migration if record is not None else "",
-    )
+    mac, name = situation.interface.mac_address, shortened(twin.name)
+    message = f'the guest has the NIC, and its macAddress "{mac}" is that of NIC "{name}" too'
+    remedy = "Change one of the two if their networks are connected"
+    return _in_guest(record, Reason.DUPLICATE_MAC_ADDRESS, message, remedy)
 
 
 PLUG_CHECKS: tuple[Check, ...] = (

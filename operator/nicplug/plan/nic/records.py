@@ -68,22 +68,14 @@ class NicReport:
 
 
 def plan_operations(
-    *,
-    view: VmiView,
-    pod: LauncherPod | None,
-    rows: Rows,
-    annotation: AnnotationDecision,
-    chooser: Chooser,
-    in_progress: MigrationInProgress | None,
-    records: Records,
-    now: datetime,
+    chooser: Chooser, *, rows: Rows, annotation: AnnotationDecision, in_progress: MigrationInProgress | None
 ) -> NicReport:
     """Return the desired records, and the actions that follow from them.
 
     Args:
         rows: `status.interfaces` by name, after this pass.
-        records: the stored records.
     """
+    view, now = chooser.view, chooser.now
     networks = {network.name: network for network in (*_template_networks(view), *view.vmi.networks)}
     primary = _born_with_the_pod(view.vmi.networks)
     wanted: dict[str, InterfaceOperation] = {}
@@ -95,19 +87,16 @@ def plan_operations(
         *_deleted_in_guest(view, rows),
     )
     siblings = in_precedence(nics, networks.values(), rows)
-    strays = _strays(view, pod, rows, besides=nics)
+    strays = _strays(view, chooser.pod, besides=nics)
     for interface in (*nics, *strays):
         situation = Situation(
-            view=view,
             interface=interface,
             network=networks.get(interface.name),
             siblings=siblings,
-            pod=pod,
             row=rows.get(interface.name),
             annotation=annotation,
             chooser=chooser,
             in_progress=in_progress,
-            record=records.get(interface.name),
         )
         is_primary = interface.name in primary
         finding = find_stray(situation) if interface in strays else _find(situation, is_primary=is_primary)
@@ -189,11 +178,11 @@ def _deleted_in_guest(view: VmiView, rows: Rows) -> tuple[Interface, ...]:
     return tuple(parse_interface({"name": name, "state": ABSENT}) for name in held)
 
 
-def _strays(view: VmiView, pod: LauncherPod | None, rows: Rows, *, besides: Iterable[Interface]) -> list[Interface]:
+def _strays(view: VmiView, pod: LauncherPod | None, *, besides: Iterable[Interface]) -> list[Interface]:
     """A placeholder for each stray interface of the pod, under the name of the interface."""
     if pod is None:
         return []
-    found = stray_interfaces(view.vmi, pod, rows, access=view.attachments.access)
+    found = stray_interfaces(view.vmi, pod, access=view.attachments.access)
     named = {item.name for item in besides} if found else set()
     return [parse_interface({"name": name, "state": ABSENT}) for name in found if name not in named]
 
@@ -267,7 +256,7 @@ def _record(finding: Finding, *, situation: Situation, now: datetime) -> Interfa
 def _attached(situation: Situation) -> Attached | None:
     """The definition to record: the present one while the NIC is requested, then the one that it was attached by."""
     old, network, pod = situation.record, situation.network, situation.pod
-    if has_go_ahead(situation.chooser.rows.get(situation.interface.name)):
+    if has_go_ahead(situation.reported_row):
         return old.attached if old is not None else None
     definition = None
     if network is not None and network.is_secondary:

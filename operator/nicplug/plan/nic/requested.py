@@ -4,7 +4,7 @@ Checked by the subresources before a request is recorded (`plan.subresources`), 
 (`plan.vm.interface_requests`): anyone who may write a VM's status can record one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, StrEnum
 
@@ -26,15 +26,13 @@ from nicplug.model.operations import shortened
 from nicplug.model.requests import AddInterface, InterfaceRequest
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
+from nicplug.plan.nic.attachments import refuse_use, unattachable_networks
 from nicplug.plan.nic.live_rules import may_be_unplugged
 from nicplug.plan.nic.pci_slots import count_slots
 from nicplug.plan.nic.spec_checks import refuse
 
 Owner = VirtualMachine | VirtualMachineInstance
 """The object whose lists of NICs are checked; for a VM those of its template."""
-
-# Counting slots uses no time, but a row needs one.
 
 
 class Because(Enum):
@@ -232,13 +230,7 @@ def object_to_slots(
     for item in (*before, request):
         interfaces, networks = with_nic(item, interfaces=interfaces, networks=networks)
     asked = replace(vmi, interfaces=interfaces, networks=networks)
-    slots = count_slots(
-        asked,
-        total=vmi.status.pci_total,
-        rows=vmi.status.interfaces,
-        records=vmi.status.records_as_written,
-        kept=frozenset(_unattachable(asked, known)),
-    )
+    slots = count_slots(asked, records=vmi.status.records_as_written, kept=unattachable_networks(asked, known))
     if not (refusal := slots.refusal(request.name)):
         return None
     otherwise = "add this one to the template of the stopped VM, which starts with a slot for it"
@@ -246,9 +238,3 @@ def object_to_slots(
         otherwise = "delete the VMI, and create it with this NIC"
     message = f'no free PCI slot for NIC "{request.name}": {refusal}. Remove a NIC first; or {otherwise}'
     return Objection(because=Because.CONFLICT, message=message)
-
-
-def _unattachable(vmi: VirtualMachineInstance, known: KnownAttachments) -> Iterator[str]:
-    for network in vmi.networks:
-        if network.is_secondary and refuse_attachment(network, namespace=vmi.key.namespace, known=known) is not None:
-            yield network.name

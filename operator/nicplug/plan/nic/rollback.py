@@ -10,13 +10,6 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchAnnotations, patch_annotation
 
 
-def written_entry(
-    name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance
-) -> tuple[Interface, Network] | None:
-    """Both entries of a NIC as its owner wrote them; None if one is missing, or the NIC is absent."""
-    return entry_of(name, vm) if vm is not None and _lists(vm, name) else entry_of(name, vmi)
-
-
 def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple[Interface, Network] | None:
     """Both entries of a NIC in one object; None if one is missing, or the NIC is absent."""
     interface, network = wanted_by_name(owner.interfaces).get(name), first_by_name(owner.networks).get(name)
@@ -25,9 +18,10 @@ def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple
 
 def is_rolled_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
     """True if it was rolled back, and its owner has not changed it since."""
-    digest = vmi.rolled_back.get(name)
-    entry = written_entry(name, vm=vm, vmi=vmi) if digest is not None else None
-    return entry is not None and entry_digest(*entry) == digest
+    if name not in vmi.rolled_back:
+        return False
+    entry = entry_of(name, vm if vm is not None and _lists(vm, name) else vmi)  # as its owner wrote it
+    return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
 
 
 def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:

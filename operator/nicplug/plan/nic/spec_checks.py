@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nicplug.elided import said
 from nicplug.model.frozen_json import read
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, Rows, has_source
+from nicplug.model.interface_status import Rows, has_go_ahead
 from nicplug.model.kubevirt import KubevirtConfig
 from nicplug.model.networks import Binding, Interface, Network, first_by_name, normalised_mac
 from nicplug.model.operations import shortened, with_remedy
@@ -15,8 +15,6 @@ from nicplug.plan.checks import first_result
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
-# Decides whether a NIC may be requested from a pod.
-#
 # A failed ADD for an existing name deletes the pod's real interface, and one bad element blocks those behind it
 # (docs/node-simulator.md): errors must be caught before the annotation is written.
 
@@ -50,8 +48,7 @@ def in_precedence(interfaces: Iterable[Interface], networks: Iterable[Network], 
     primary = {network.name for network in networks if network.is_primary}
 
     def rank(interface: Interface) -> tuple[bool, bool]:
-        row = rows.get(interface.name)
-        return interface.name not in primary, not (has_source(row, DOMAIN) or has_source(row, MULTUS_STATUS))
+        return interface.name not in primary, not has_go_ahead(rows.get(interface.name))
 
     return tuple(sorted(interfaces, key=rank))
 

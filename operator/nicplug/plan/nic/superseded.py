@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from nicplug.model.interface_status import Rows, has_go_ahead
+from nicplug.model.interface_status import has_go_ahead
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
@@ -24,6 +24,7 @@ from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.observed import elements_asked_for, interface_names
 from nicplug.plan.nic.phantoms import RELEASE_PATIENCE
+from nicplug.plan.views import VmiView
 
 _RESOLUTION = timedelta(seconds=1)
 
@@ -38,32 +39,28 @@ class Superseded(Enum):
 
 
 def find_superseded(
+    view: VmiView,
     *,
-    vmi: VirtualMachineInstance,
     pod: LauncherPod,
-    rows: Rows,
     records: Mapping[str, InterfaceOperation],
     leaving: Collection[str],
     failures: Failures,
-    access: AttachmentAccess,
-    is_heard: bool,
     now: datetime,
 ) -> Mapping[str, Superseded]:
     """The NICs that were not plugged into the running guest, and whose pod has, or is requested, an earlier version.
 
     Args:
-        rows: `status.interfaces` by name, as the node agent last reported.
         leaving: NICs that the template unplugs; the VMI follows in a moment.
         failures: the last failure that the controller reported, by pod interface.
-        is_heard: a controller may be on the pod's node.
     """
+    vmi, access, is_heard = view.vmi, view.attachments.access, not view.controller.is_absent
     if vmi.phase is not VmiPhase.RUNNING:
         return {}
     networks, elements = first_by_name(vmi.networks), elements_asked_for(pod)
-    names, found = interface_names(vmi, pod, rows), dict[str, Superseded]()
+    names, found = interface_names(vmi, pod), dict[str, Superseded]()
     for interface in vmi.interfaces:
         network, pod_interface = networks.get(interface.name), names.get(interface.name, "")
-        if network is None or not _may_differ(interface, pod_interface, rows):
+        if network is None or not _may_differ(interface, pod_interface, vmi=vmi):
             continue
         record, existing = records.get(interface.name), elements.get(pod_interface)
         is_listed, is_asked = pod.network_status.has(pod_interface), _was_asked(record)
@@ -89,13 +86,13 @@ def over_at(record: InterfaceOperation | None) -> datetime | None:
     return max(record.last_attempt_time or record.start_time, record.last_transition_time) + RELEASE_PATIENCE
 
 
-def _may_differ(interface: Interface, pod_interface: str, rows: Rows) -> bool:
+def _may_differ(interface: Interface, pod_interface: str, *, vmi: VirtualMachineInstance) -> bool:
     """True if it can be requested again: it is not absent, and was not plugged into the guest."""
     return (
         not interface.is_absent
         and interface.binding in HOTPLUGGABLE_BINDINGS
         and is_hashed_name(pod_interface)
-        and not has_go_ahead(rows.get(interface.name))
+        and not has_go_ahead(vmi.status.interfaces.get(interface.name))
     )
 
 

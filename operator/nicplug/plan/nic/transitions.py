@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, rows_by_name
+from nicplug.model.interface_status import has_go_ahead, rows_by_name
 from nicplug.model.metadata import mapping, text
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.vmi import VirtualMachineInstance
@@ -14,8 +14,6 @@ from nicplug.plan.nic.records import unsettled
 from nicplug.plan.outcome import Announcement, Completion, Measure, PathTaken, PhaseLeft, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 
-# Transitions of the NICs between the stored and the new records.
-#
 # One event per transition that users need to know: migration started, plugged, unplugged, or stuck.
 
 
@@ -62,8 +60,7 @@ def find_transitions(
     back = {item.name for item in restored}
     # Their records are not about an arrival.
     born = {item.name for item in ready if item.path == OperationPath.NONE or took_back(item, before.get(item.name))}
-    present = {operation.name for operation in after}
-    present |= set(staying)
+    present = {operation.name for operation in after} | set(staying)
     return Transitions(
         moved=tuple(item for item in after if _is_newly_moved(item, before.get(item.name))),
         plugged=tuple(
@@ -86,14 +83,9 @@ def staying_nics(
     """NICs of the spec that guest or pod has. The row of one that has left the spec may be outdated.
 
     A stray interface was not unplugged from a guest, and may still exist when its record is deleted.
-
-    Args:
-        rows: the new `status.interfaces`.
-        records: names of the stored records.
     """
     named = rows_by_name(rows)
-    sources = {item.name: set(named[item.name].sources) for item in vmi.interfaces if item.name in named}
-    staying = frozenset(name for name, found in sources.items() if found & {DOMAIN, MULTUS_STATUS})
+    staying = frozenset(item.name for item in vmi.interfaces if has_go_ahead(named.get(item.name)))
     return staying | {name for name in records if is_of_stray_interface(name, vmi)}
 
 
@@ -139,11 +131,8 @@ def _is_newly_moved(operation: InterfaceOperation, old: InterfaceOperation | Non
 
 def _is_news(operation: InterfaceOperation, before: Mapping[str, InterfaceOperation]) -> bool:
     old = before.get(operation.name)
-    return old is None or (old.operation, old.phase, old.reason) != (
-        operation.operation,
-        operation.phase,
-        operation.reason,
-    )
+    new = operation.operation, operation.phase, operation.reason
+    return old is None or (old.operation, old.phase, old.reason) != new
 
 
 def took_back(operation: InterfaceOperation, old: InterfaceOperation | None) -> bool:
@@ -166,7 +155,7 @@ def seconds_of(operation: InterfaceOperation, now: datetime) -> float:
 
 # Metrics of the NICs, counted once the records of a plan are written.
 #
-# Pure, and only computed when records change: a pass that writes nothing measures nothing.
+# Only computed when records change: a pass that writes nothing measures nothing.
 
 _Reasons = Mapping[tuple[str, OperationType, OperationPath], Reason]
 
@@ -179,22 +168,15 @@ def measure_nics(
     reasons: _Reasons,
     now: datetime,
 ) -> tuple[Measure, ...]:
-    """Return all measures of one VMI in one plan.
-
-    Args:
-        ended: the operations that end with this plan.
-        reasons: the reasons of the paths chosen in this pass.
-    """
+    """Return all measures of one VMI in one plan."""
     return (
-        *_completions(ended, now=now),
+        *(
+            Completion(operation=item.operation, path=item.path, seconds=seconds_of(item, now))
+            for item in (*ended.plugged, *ended.linked, *ended.unplugged)
+        ),
         *(_phase_left(item, "", now=now) for item in ended.unplugged),
         *(item for record in after for item in _moves(record, before.get(record.name), reasons=reasons, now=now)),
     )
-
-
-def _completions(ended: Transitions, *, now: datetime) -> Iterator[Completion]:
-    for item in (*ended.plugged, *ended.linked, *ended.unplugged):
-        yield Completion(operation=item.operation, path=item.path, seconds=seconds_of(item, now))
 
 
 def _moves(

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.interface_status import has_go_ahead
 from nicplug.model.networks import Binding, first_by_name
 from nicplug.model.operations import OperationPath, OperationPhase, OperationType, with_remedy
 from nicplug.plan.checks import first_result
@@ -63,10 +63,6 @@ def _what_is_known(situation: Situation) -> tuple[str, int]:
         return attempts.error, attempts.count
     return (record.last_error, record.attempts) if record is not None else ("", 0)
 
-
-# Findings about a NIC to unplug: its state, and what keeps it in the guest or in the pod.
-#
-# Pure, and one NIC at a time; the checks run in the order of `UNPLUG_CHECKS`.
 
 _DELETE = "Delete its interface and network instead of writing state: absent"
 
@@ -139,13 +135,12 @@ def _answers_when(situation: Situation) -> str:
 
 
 def _is_there(situation: Situation) -> bool:
-    is_reported = has_source(situation.row, DOMAIN) or has_source(situation.row, MULTUS_STATUS)
-    return is_reported or _is_in_pod(situation)
+    return has_go_ahead(situation.row) or _is_in_pod(situation)
 
 
 def _is_in_pod(situation: Situation) -> bool:
     """True if the pod has the interface, of whatever network: one of another network has no row (`plan_rows`)."""
-    names = interface_names(situation.view.vmi, situation.pod, situation.chooser.rows)
+    names = interface_names(situation.view.vmi, situation.pod)
     interface = names.get(situation.interface.name)
     return interface is not None and situation.pod is not None and situation.pod.network_status.has(interface)
 

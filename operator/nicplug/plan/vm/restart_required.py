@@ -22,7 +22,7 @@ from nicplug.model.revision import VmRevision
 from nicplug.model.same_meaning import aligned_entries, differing_members, interface_members, network_members
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.nic.live_rules import is_live_migratable, link_of, may_be_withdrawn, may_change_link
+from nicplug.plan.nic.live_rules import link_of, may_be_withdrawn, may_change_link
 from nicplug.plan.nic.rollback import rolled_back_from
 from nicplug.plan.outcome import Announcement, Subject, normal
 
@@ -256,7 +256,7 @@ def _network_fields(
     running, asked = (network_members(item, namespace=namespace) for item in aligned_entries(mine, wanted))
     unlike_before = _unlike(then, wanted, namespace=namespace) if then is not None else None
     for member in differing_members(running, asked):
-        if member == _NETWORK_NAME and mine.is_secondary and is_live_migratable(vmi):
+        if member == _NETWORK_NAME and mine.is_secondary and vmi.is_migratable:
             continue  # applied by a migration
         if unlike_before is not None and member not in unlike_before:
             continue

@@ -6,7 +6,7 @@ from datetime import datetime
 from nicplug.model.conditions import FALSE, PAUSED, TRUE, Row, is_true
 from nicplug.model.frozen_json import freeze
 from nicplug.model.keys import PodKey
-from nicplug.model.migration import Migration, MigrationState
+from nicplug.model.migration import Migration
 from nicplug.model.names import CREATED_BY_LABEL, LAUNCHER_LABEL, LAUNCHER_LABEL_VALUE, UNPAUSED_CONDITION
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import PodRecord
@@ -29,12 +29,11 @@ def active_pod(view: VmiView) -> LauncherPod | None:
 
     The view contains only pods that nicplug created; owners and labels prove nothing (CVE-2025-64435).
     """
-    state = _state(view)
-    expected, node = _expected(view, state), view.vmi.node_name
+    expected, node = _expected(view), view.vmi.node_name
     on_node = [pod for pod in view.pods if not node or pod.node_name == node]
     found = next((pod for pod in on_node if pod.key == expected), None)
     if found is None or found.is_down_or_going:
-        found = _arrived(view, state) or found
+        found = _arrived(view) or found
     is_reported = expected != first_pod_key(view, view.vmi)
     if found is not None and (is_reported or not found.is_down_or_going):
         return found
@@ -63,20 +62,19 @@ def _is_guess(pod: LauncherPod, view: VmiView, *, expected: PodKey) -> bool:
 
 def has_moved_to(view: VmiView, pod: LauncherPod) -> bool:
     """True if the guest came to this pod by its last migration."""
-    state = _state(view)
+    state = view.vmi.migration_state
     return pod.key.name == state.target_pod and not state.failed
 
 
 def has_arrived(view: VmiView, pod: LauncherPod) -> bool:
     """True if the guest already runs in this pod, though the VMI's node is still the source."""
-    found = _arrived(view, _state(view))
+    found = _arrived(view)
     return found is not None and found.uid == pod.uid
 
 
 def may_have_moved(view: VmiView) -> bool:
     """True if the guest may run in its target pod, and the target's node agent has not reported it yet."""
-    state = _state(view)
-    return state.is_active and _target(view, state) is not None
+    return view.vmi.migration_state.is_active and _target(view) is not None
 
 
 def confirm_pod(view: VmiView) -> ConfirmPod:
@@ -84,7 +82,7 @@ def confirm_pod(view: VmiView) -> ConfirmPod:
 
     The other pods too: the expected name may be forged in the migration's state.
     """
-    keys = (_expected(view, _state(view)), *_known_pods(view))
+    keys = (_expected(view), *_known_pods(view))
     return _confirm(view, tuple(dict.fromkeys(keys)))
 
 
@@ -115,12 +113,7 @@ def restore_labels(pod: LauncherPod, *, vmi_uid: str) -> PatchLabels | None:
 def known_pods(
     vmi: VirtualMachineInstance, migrations: Iterable[Migration], records: Iterable[PodRecord]
 ) -> tuple[PodKey, ...]:
-    """Names of all known pods of this VMI, existing or not.
-
-    Args:
-        migrations: all that name the VMI.
-        records: of the pods that nicplug created, as far as recorded.
-    """
+    """Names of all known pods of this VMI, existing or not."""
     state = vmi.migration_state
     recorded = [record.key for record in records]
     handed_off = (PodKey(vmi.key.namespace, name) for name in (state.source_pod, state.target_pod) if name)
@@ -137,9 +130,9 @@ def _confirm(view: VmiView, keys: tuple[PodKey, ...]) -> ConfirmPod:
     return ConfirmPod(keys=keys, owner=view.vmi.key, owner_uid=view.vmi.uid, uids=uids)
 
 
-def _expected(view: VmiView, state: MigrationState) -> PodKey:
+def _expected(view: VmiView) -> PodKey:
     """The pod that runs the guest according to VMI and hand-off; the first one until a migration says otherwise."""
-    vmi = view.vmi
+    vmi, state = view.vmi, view.vmi.migration_state
     if not vmi.node_name or not state.migration_uid:
         return first_pod_key(view, vmi)
     is_at_target = vmi.node_name == state.target_node
@@ -153,21 +146,19 @@ def _expected(view: VmiView, state: MigrationState) -> PodKey:
     return first_pod_key(view, vmi)
 
 
-def _arrived(view: VmiView, state: MigrationState) -> LauncherPod | None:
+def _arrived(view: VmiView) -> LauncherPod | None:
     """The living target pod that has the guest: the end of the source pod no longer ends the guest."""
-    return _target(view, state) if state.target_ready_at is not None and not state.failed else None
+    state = view.vmi.migration_state
+    return _target(view) if state.target_ready_at is not None and not state.failed else None
 
 
-def _target(view: VmiView, state: MigrationState) -> LauncherPod | None:
+def _target(view: VmiView) -> LauncherPod | None:
     """The living pod that a VMI on its source's node is handed off to."""
+    state = view.vmi.migration_state
     if view.vmi.node_name != state.source_node:
         return None
     named = (pod for pod in view.pods if pod.key.name == state.target_pod and pod.node_name == state.target_node)
     return next((pod for pod in named if not pod.is_down_or_going), None)
-
-
-def _state(view: VmiView) -> MigrationState:
-    return view.vmi.migration_state
 
 
 # A paused guest gets no traffic. Source: KubeVirt 1.9 `lifecycle.go`, `syncPausedConditionToPod`. KubeVirt writes the

@@ -107,7 +107,7 @@ def _decide_status(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, n
     vmi, status = view.vmi, view.vmi.status
     if vmi.phase in FOREIGN_PHASES:
         return StatusDecision()
-    conditions = with_ready(status.conditions, view=view, pod=pod, phase=phase, now=now)
+    conditions = with_ready(view, pod=pod, phase=phase, now=now)
     wanted = {
         **status.members,
         **pod_members(view, pod=pod, phase=phase, now=now),

@@ -5,7 +5,6 @@ migration is created until a node can take the guest: KubeVirt creates one after
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from nicplug.model.eviction import EvictionStrategy
 from nicplug.model.migration import Migration
@@ -17,12 +16,11 @@ from nicplug.plan.outcome import Announcement, Subject, normal, warning
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.disruption_budget import eviction_strategy
-from nicplug.plan.vmi.migration_request import MigrationJob, create_migration, next_cause
+from nicplug.plan.vmi.migration_request import create_migration, next_cause
 from nicplug.plan.vmi.moving import is_moving
 
 MARKED = "VMI is marked for eviction"
 """Message of the condition `EvictionRequested`, as KubeVirt has it; what the guest waits for is appended."""
-_PRIORITY = "system-critical"
 _STRATEGIES = (EvictionStrategy.LIVE_MIGRATE, EvictionStrategy.LIVE_MIGRATE_IF_POSSIBLE)
 
 
@@ -46,12 +44,8 @@ class Evacuation:
 NOTHING = Evacuation()
 
 
-def plan_evacuation(view: VmiView, *, now: datetime) -> Evacuation:
-    """Decide whether a migration is due, and what prevents it.
-
-    Args:
-        now: current time, UTC; no decision here depends on it.
-    """
+def plan_evacuation(view: VmiView) -> Evacuation:
+    """Decide whether a migration is due, and what prevents it."""
     vmi = view.vmi
     if not vmi.evacuation_node or vmi.phase is not VmiPhase.RUNNING or vmi.deleting:
         return NOTHING
@@ -78,10 +72,13 @@ def _by(migration: Migration) -> Evacuation:
 
 
 def _make(view: VmiView) -> Evacuation:
-    job = MigrationJob(
-        prefix=EVACUATION_PREFIX, priority=_PRIORITY, annotations={EVACUATION_ANNOTATION: view.vmi.node_name}
+    create = create_migration(
+        view.vmi,
+        cause=next_cause(view, prefix=EVACUATION_PREFIX),
+        prefix=EVACUATION_PREFIX,
+        priority="system-critical",
+        annotations={EVACUATION_ANNOTATION: view.vmi.node_name},
     )
-    create = create_migration(vmi=view.vmi, cause=next_cause(view, prefix=EVACUATION_PREFIX), job=job)
     event = normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {create.key.name}")
     return Evacuation(
         actions=(create,), announcements=(event,), waits_for=f"migration {create.key.name}, which has just been made"

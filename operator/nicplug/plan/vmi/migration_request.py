@@ -37,13 +37,13 @@ from nicplug.model.names import (
 )
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationType
 from nicplug.model.vmi import VirtualMachineInstance, vmi_id
-from nicplug.plan.actions import Action, Create, Delete, Kind, PatchAnnotations
+from nicplug.plan.actions import Create, Delete, Kind, PatchAnnotations
 from nicplug.plan.nic.path.blame import changes_of, format_changes, is_same_change
 from nicplug.plan.nic.records import NicReport
-from nicplug.plan.outcome import Announcement, Subject, normal
+from nicplug.plan.outcome import Plan, Subject, normal
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
-from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod, migration_state
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving, leaves_its_pod
 
 # The condition `MigrationRequired`, as KubeVirt has it; its outcome is in the records of the NICs.
 #
@@ -110,32 +110,6 @@ _NAME_DIGITS = 10
 _FIRST = "first"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationJob:
-    """Purpose of a migration that nicplug creates.
-
-    Attributes:
-        prefix: prefix of its name.
-        priority: its place in the queue; "" for the default.
-        annotations: tell others what it is for.
-    """
-
-    prefix: str
-    priority: str
-    annotations: Mapping[str, str]
-
-
-def workload_update(interfaces: Mapping[str, str] | None = None) -> MigrationJob:
-    """Describe a migration that plugs NICs into a VM.
-
-    Args:
-        interfaces: the NICs that it is for, and their fingerprints (`plan.nic.path.blame`).
-    """
-    annotations = {WORKLOAD_UPDATE_ANNOTATION: "", **_made_for(interfaces or {})}
-    # User-triggered work: before maintenance, behind what keeps the cluster alive.
-    return MigrationJob(prefix=WORKLOAD_UPDATE_PREFIX, priority="user-triggered", annotations=annotations)
-
-
 def migration_key(vmi: VirtualMachineInstance, *, cause: str, prefix: str = WORKLOAD_UPDATE_PREFIX) -> MigrationKey:
     """`<prefix><10 hex>`: a repeated POST for one cause meets its own migration instead of creating a second one.
 
@@ -167,12 +141,17 @@ def _has_our_name(migration: Migration, *, vmi_uid: str, prefix: str) -> bool:
     return migration.key.name.startswith(prefix) and migration.owner_vmi_uid in ("", vmi_uid)
 
 
-def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJob) -> Create:
+def create_migration(
+    vmi: VirtualMachineInstance, *, cause: str, prefix: str, priority: str, annotations: Mapping[str, str]
+) -> Create:
     """Render the POST of a migration of this VMI; see `migration_key`.
 
     Unlike KubeVirt's, it has the VMI's uid as its owner, so it can move no later VMI of the same name.
+
+    Args:
+        priority: its place in the queue; "" for the default.
     """
-    key = migration_key(vmi, cause=cause, prefix=job.prefix)
+    key = migration_key(vmi, cause=cause, prefix=prefix)
     owner: dict[str, Any] = {
         "apiVersion": KUBEVIRT_API_VERSION,
         "kind": VMI_KIND,
@@ -187,17 +166,13 @@ def create_migration(*, vmi: VirtualMachineInstance, cause: str, job: MigrationJ
             "name": key.name,
             "namespace": key.namespace,
             "labels": {MIGRATION_VMI_LABEL: vmi_id(vmi.key.name)},
-            "annotations": dict(job.annotations),
+            "annotations": dict(annotations),
             "finalizers": [MIGRATION_FINALIZER],
             "ownerReferences": [owner],
         },
-        "spec": {"vmiName": vmi.key.name, **({"priority": job.priority} if job.priority else {})},
+        "spec": {"vmiName": vmi.key.name, **({"priority": priority} if priority else {})},
     }
     return Create(kind=Kind.MIGRATION, key=key, owner_uid=vmi.uid, body=freeze(body))
-
-
-def _made_for(interfaces: Mapping[str, str]) -> dict[str, str]:
-    return {MIGRATION_INTERFACES_ANNOTATION: format_changes(interfaces)} if interfaces else {}
 
 
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/workload-updater`: its objects and its events, but at once and per
@@ -222,24 +197,18 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MigrationRequest:
+class MigrationPlan(Plan):
     """Changes to the migrations of a VMI that its NICs need.
 
     Attributes:
-        made: name of the migration that is being created; "" when none is.
-        again_at: when one is to be created, for all NICs requested until then.
         held: the NICs whose migration has to wait. Always empty in standalone mode, where the migration waits itself.
     """
 
-    actions: tuple[Action, ...] = ()
-    announcements: tuple[Announcement, ...] = ()
-    made: str = ""
-    again_at: datetime | None = None
     held: Mapping[str, Hold] = field(default_factory=dict)
 
 
-def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
-    """Compare what the NICs of a running VMI want with the existing migrations."""
+def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -> MigrationPlan:
+    """Compare what the NICs of a running VMI want with its migrations: at most one is created."""
     under_way = [item for item in view.migrations if not item.is_final]
     if not report.wanting:
         return withdraw(view, under_way)
@@ -247,12 +216,12 @@ def plan_migration_request(view: VmiView, report: NicReport, *, now: datetime) -
         if doomed := [item for item in under_way if item.is_stuck and brings_unwanted(view)]:
             return withdraw(view, doomed)
         changes = (_with_what_it_is_for(item, view, report) for item in _waiting(view, under_way))
-        return MigrationRequest(actions=tuple(item for item in changes if item is not None))
+        return MigrationPlan(actions=tuple(item for item in changes if item is not None))
     if is_moving(view):
-        return MigrationRequest()  # by a migration that does not exist: its end, or that of its target pod, comes first
+        return MigrationPlan()  # by a migration that does not exist: its end, or that of its target pod, comes first
     due = due_at(view, report)
     if now < due:
-        return MigrationRequest(again_at=due)
+        return MigrationPlan(again_at=due)
     return _make(view, report)
 
 
@@ -271,7 +240,7 @@ def _waiting(view: VmiView, under_way: list[Migration]) -> list[Migration]:
     """
     if leaves_its_pod(view):
         return []
-    over = migration_state(view).migration_uid
+    over = view.vmi.migration_state.migration_uid
     own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
     return [item for item in own if not item.deleting and item.uid != over]
 
@@ -298,28 +267,40 @@ def _with_what_it_is_for(migration: Migration, view: VmiView, report: NicReport)
     )
 
 
-def _make(view: VmiView, report: NicReport) -> MigrationRequest:
-    cause = next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX)
-    create = create_migration(vmi=view.vmi, cause=cause, job=workload_update(report.wanting))
-    name = create.key.name
-    return MigrationRequest(
-        actions=(create,),
-        announcements=(
-            normal(Subject.VMI, "SuccessfulCreate", f"Created Migration {name} for automated workload update"),
-        ),
-        made=name,
+def _make(view: VmiView, report: NicReport) -> MigrationPlan:
+    create = create_workload_update(
+        view.vmi, cause=next_cause(view, prefix=WORKLOAD_UPDATE_PREFIX), nics=report.wanting
+    )
+    message = f"Created Migration {create.key.name} for automated workload update"
+    announcements = (normal(Subject.VMI, "SuccessfulCreate", message),)
+    return MigrationPlan(actions=(create,), announcements=announcements)
+
+
+def create_workload_update(vmi: VirtualMachineInstance, *, cause: str, nics: Mapping[str, str]) -> Create:
+    """Render the POST of a migration that plugs NICs.
+
+    Args:
+        nics: what it is for: the NICs, and the fingerprints of their changes (`plan.nic.path.blame`).
+    """
+    annotations = {WORKLOAD_UPDATE_ANNOTATION: "", MIGRATION_INTERFACES_ANNOTATION: format_changes(nics)}
+    return create_migration(
+        vmi,
+        cause=cause,
+        prefix=WORKLOAD_UPDATE_PREFIX,
+        priority="user-triggered",  # before maintenance, behind what keeps the cluster alive
+        annotations=annotations,
     )
 
 
-def withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
+def withdraw(view: VmiView, under_way: list[Migration]) -> MigrationPlan:
     """Withdraw migrations that no node agent has yet.
 
     Not because of a refused write for the VM: that hides what the NICs want.
     """
     if view.vm_refusal is not None:
-        return MigrationRequest()
+        return MigrationPlan()
     found = [item for item in under_way if _may_be_withdrawn(item, view)]
-    return MigrationRequest(
+    return MigrationPlan(
         actions=tuple(Delete(kind=Kind.MIGRATION, key=item.key, uid=item.uid) for item in found),
         announcements=tuple(
             normal(Subject.VMI, "SuccessfulChangeAbortion", f"Aborted change for vmi: {view.vmi.key.name}")
@@ -330,5 +311,5 @@ def withdraw(view: VmiView, under_way: list[Migration]) -> MigrationRequest:
 
 def _may_be_withdrawn(migration: Migration, view: VmiView) -> bool:
     # A migration observed late may not report yet that it has been handed off, or is over: the VMI reports it first.
-    is_with_agents = migration.is_handed_off or migration_state(view).migration_uid == migration.uid
+    is_with_agents = migration.is_handed_off or view.vmi.migration_state.migration_uid == migration.uid
     return migration.is_workload_update(vmi_uid=view.vmi.uid) and not migration.deleting and not is_with_agents

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from nicplug.model.metadata import text
-from nicplug.model.migration import Migration, MigrationPhase, MigrationState
+from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.networks_annotation import Element, hashed_interface_name, is_hashed_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
@@ -50,7 +50,7 @@ def leaves_its_pod(view: VmiView) -> bool:
     """True if it is handed over to another pod, or may be to one that lacks NICs requested from now on."""
     if not is_moving(view):
         return False
-    if migration_state(view).is_active:
+    if view.vmi.migration_state.is_active:
         return True
     target = target_pod(view)
     key = target.key if target is not None else None
@@ -68,7 +68,7 @@ def target_pod(view: VmiView) -> LauncherPod | None:
 
     Only pods that nicplug created count: anyone who may create pods may name our VMI as their owner and label them.
     """
-    state = migration_state(view)
+    state = view.vmi.migration_state
     names = {target_key(view, view.vmi, migration_uid=item.uid) for item in _under_way(view)}
     found = [pod for pod in view.pods if not pod.is_finished]
     handed_off = [pod for pod in found if state.is_active and pod.key.name == state.target_pod]
@@ -78,7 +78,7 @@ def target_pod(view: VmiView) -> LauncherPod | None:
 
 def migration_in_progress_of(view: VmiView) -> MigrationInProgress | None:
     """The migration in progress, as the NICs see it; None if there is none, or only a cancelled one."""
-    pod, state = target_pod(view), migration_state(view)
+    pod, state = target_pod(view), view.vmi.migration_state
     found = [item for item in _under_way(view) if item.has_target or not item.deleting or pod is not None]
     if not found and pod is None:
         # Its end is not reported, so none can follow it, though the node agents have finished it.
@@ -120,12 +120,9 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
     """NICs that the handed-over target pod lacks, or has on another network: no guest is given them now.
 
     The guest could not be loaded there; what it has already it had before the hand-off, which compared the target.
-
-    Args:
-        pod: the pod that runs the guest.
     """
     target, vmi = target_pod(view), view.vmi
-    if not migration_state(view).is_active or not is_moving(view) or target == pod:
+    if not view.vmi.migration_state.is_active or not is_moving(view) or target == pod:
         return frozenset()
     brought = elements_asked_for(target) if target is not None else {}
     macs = {interface.name: interface.mac_address for interface in vmi.interfaces}
@@ -159,7 +156,7 @@ def brings_unwanted(view: VmiView) -> bool:
     asked = networks_asked_for(pod, namespace=vmi.key.namespace) if pod is not None else {}
     absent = {interface.name for interface in vmi.interfaces if interface.is_absent}
     wanted = {
-        hashed_interface_name(network.name): "/".join(network.attachment_reference(namespace=vmi.key.namespace))
+        hashed_interface_name(network.name): network.reference(namespace=vmi.key.namespace)
         for network in vmi.networks
         if network.is_secondary and network.name not in absent
     }
@@ -173,14 +170,9 @@ def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str
     return {name: asked[interface] for name, interface in own.items() if interface in asked}
 
 
-def migration_state(view: VmiView) -> MigrationState:
-    """The VMI's status of its present or last migration."""
-    return view.vmi.migration_state
-
-
 def _under_way(view: VmiView) -> list[Migration]:
     """Migrations that have ended neither by their own status nor by the node agents' report."""
-    state = migration_state(view)
+    state = view.vmi.migration_state
     over = state.migration_uid if not state.is_active else ""
     return [item for item in view.migrations if not item.is_final and item.uid != over]
 

@@ -8,13 +8,13 @@ from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Delete, Kind, check_unchanged
 from nicplug.plan.nic.attachments import networks_to_allow_later, networks_to_plug_later
+from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal
 from nicplug.plan.views import Refusal, VmiView
 from nicplug.plan.vmi.launcher_pod import NO_DIGEST, create_launcher_pod, launcher_pod_key, pod_spec_digest
 from nicplug.plan.vmi.new_pod_networks import (
     refuse_default_network,
     refuse_networks,
-    refuse_spec,
     refuse_unknown_device,
     refuse_unregistered_plugin,
 )
@@ -27,8 +27,10 @@ from nicplug.plan.vmi.phase import is_starting
 def plan_new_pod(view: VmiView, *, now: datetime) -> Plan | Refusal:
     """Create the pod, or wait for networks that may have been created together with the VM; else the refusal."""
     vmi = view.vmi
-    refusal = refuse_spec(vmi, config=view.config) or refuse_unregistered_plugin(vmi=vmi, config=view.config)
-    if refusal is not None:
+    # A spec that KubeVirt's admission rejects may have been stored before the rules.
+    if refusal := refuse_whole(vmi.interfaces, vmi.networks, config=view.config, root="spec"):
+        return refusal
+    if refusal := refuse_unregistered_plugin(vmi=vmi, config=view.config):
         return refusal
     forbidden = networks_to_allow_later(view)
     if refusal := refuse_networks(vmi=vmi, known=view.attachments, left_out=forbidden):

@@ -28,7 +28,7 @@ from nicplug.model.networks_annotation import (
 from nicplug.model.operations import shortened
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
-from nicplug.plan.nic.spec_checks import attachment_is_valid, refuse, refuse_whole
+from nicplug.plan.nic.spec_checks import attachment_is_valid, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal
 
@@ -78,11 +78,6 @@ def elements_at_birth(
     ]
 
 
-def refuse_spec(vmi: VirtualMachineInstance, *, config: KubevirtConfig | None) -> Refusal | None:
-    """Refuse a spec that KubeVirt's admission rejects, even if it was stored; the message is KubeVirt's."""
-    return refuse_whole(vmi.interfaces, vmi.networks, config=config, root="spec")
-
-
 def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtConfig | None) -> Refusal | None:
     """Refuse an unregistered binding plugin: the pod could never start the guest. The message is KubeVirt's."""
     for interface, _ in _nics_at_birth(vmi):
@@ -97,11 +92,7 @@ def refuse_unregistered_plugin(*, vmi: VirtualMachineInstance, config: KubevirtC
 def refuse_networks(
     *, vmi: VirtualMachineInstance, known: KnownAttachments, left_out: frozenset[str] = frozenset()
 ) -> Refusal | None:
-    """Refuse a forbidden network or an invalid default network: no VM starts silently on another one.
-
-    Args:
-        left_out: networks that the pod is created without.
-    """
+    """Refuse a forbidden network or an invalid default network: no VM starts silently on another one."""
     for interface, network in _nics_at_birth(vmi):
         if not (network.is_secondary or network.is_default) or network.name in left_out:
             continue

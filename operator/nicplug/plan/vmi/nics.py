@@ -1,33 +1,27 @@
-"""The NICs of one VMI in one pass: paths, annotation, records, migrations; and a forecast of the next pass."""
+"""The NICs of one VMI in one pass: paths, annotation, records, migrations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Protocol
 
-from nicplug.model.interface_status import Rows, rows_by_name
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, first_by_name
+from nicplug.model.interface_status import rows_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
-from nicplug.model.pci import PciBudget
-from nicplug.model.per_pass import planning_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create
-from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.annotation import AnnotationDecision, decide_annotation
 from nicplug.plan.nic.attachments import unattachable_networks
-from nicplug.plan.nic.attempts import Failures
 from nicplug.plan.nic.observed import plan_rows
-from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.nic.path.messages import by
 from nicplug.plan.nic.path.paths_of_vmi import Chooser
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
 from nicplug.plan.nic.phantoms import find_phantoms
 from nicplug.plan.nic.records import NicReport, Records, leaving_nics, plan_operations
-from nicplug.plan.nic.superseded import Superseded, find_superseded
+from nicplug.plan.nic.superseded import find_superseded
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import PlanSettings, VmiView
-from nicplug.plan.vmi.active_pod import active_pod
-from nicplug.plan.vmi.migration_request import MigrationRequest, plan_migration_request
+from nicplug.plan.views import VmiView
+from nicplug.plan.vmi.migration_request import MigrationPlan, plan_migration_request
 from nicplug.plan.vmi.moving import leaves_its_pod, migration_in_progress_of, nics_left_behind
 
 LIVE_PHASES = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
@@ -39,28 +33,37 @@ class NicPlan:
 
     Attributes:
         rows: new `status.interfaces`.
-        rolled_back: the NICs that are or were rolled back, and what was requested.
-        why_moved: why NICs are plugged by a migration, for an event, where their message says more than that.
-        moments: when time alone changes something; None for never.
-        budget: the guest's PCI slots; None while they cannot be counted.
+        report: the records; none of a guest that does not run.
+        migration_request: the migrations that the NICs need, or need no more.
         chooser: the chooser of the paths, which has the evidence.
     """
 
     rows: Sequence[Mapping[str, Any]]
     annotation: AnnotationDecision
-    operations: tuple[InterfaceOperation, ...]
-    migration_request: MigrationRequest = field(default_factory=MigrationRequest)
-    moments: tuple[datetime | None, ...]
-    budget: PciBudget | None = None
-    rolled_back: Mapping[str, OperationType] = field(default_factory=dict)
-    why_moved: Mapping[str, str] = field(default_factory=dict)
-    chooser: Chooser | None = field(default=None, repr=False, compare=False)
+    report: NicReport = field(default_factory=NicReport)
+    migration_request: MigrationPlan = field(default_factory=MigrationPlan)
+    chooser: Chooser = field(repr=False, compare=False)
+
+    @property
+    def operations(self) -> tuple[InterfaceOperation, ...]:
+        """The desired records."""
+        return self.report.operations
+
+    @property
+    def moments(self) -> tuple[datetime | None, ...]:
+        """When time alone changes something; None for never."""
+        return self.annotation.again_at, self.report.again_at, self.migration_request.again_at
+
+    @property
+    def created_migration(self) -> Create | None:
+        """The POST of the migration that is being created for NICs; None when none is."""
+        return next((item for item in self.migration_request.actions if isinstance(item, Create)), None)
 
 
 class RequestMigrations(Protocol):
     """Decides which migrations a VMI's NICs need: `plan_migration_request`, or a companion's."""
 
-    def __call__(self, view: VmiView, report: NicReport, *, now: datetime) -> MigrationRequest:
+    def __call__(self, view: VmiView, report: NicReport, *, now: datetime) -> MigrationPlan:
         """Return the changes to the migrations of the VMI."""
         ...
 
@@ -74,65 +77,37 @@ def plan_nics(
     now: datetime,
     request_migrations: RequestMigrations = plan_migration_request,
 ) -> NicPlan:
-    """Decide on all NICs.
+    """Decide on all NICs."""
+    chooser = _chooser(view, pod=pod, records=records, now=now)
+    annotation = _annotation(chooser, phase=phase)
+    if phase is VmiPhase.RUNNING:
+        chooser.give_slots(_slots(chooser, annotation))
+        if chooser.slots.refused:  # the content of the annotation depends on which NICs have a slot
+            annotation = _annotation(chooser, phase=phase)
+    rows = _rows(chooser, phase=phase)
+    plan = NicPlan(rows=rows, annotation=annotation, chooser=chooser)
+    if phase is not VmiPhase.RUNNING:
+        return plan
+    in_progress = migration_in_progress_of(view)
+    report = plan_operations(chooser, rows=rows_by_name(rows), annotation=annotation, in_progress=in_progress)
+    plan = replace(plan, report=report, migration_request=request_migrations(view, report, now=now))
+    create = plan.created_migration
+    return plan if create is None else replace(plan, report=_with_created(report, create.key.name, chooser=chooser))
 
-    Args:
-        pod: the pod that runs the guest.
-        phase: phase after this pass.
-    """
-    rows: Sequence[Mapping[str, Any]] = view.vmi.status.interface_rows
-    reported = view.vmi.status.interfaces
-    is_running = phase is VmiPhase.RUNNING
-    superseded = _superseded(view, pod=pod, rows=reported, records=records, now=now)
-    failures = _failures(view, pod)
-    chooser = Chooser(
+
+def _chooser(view: VmiView, *, pod: LauncherPod | None, records: Records, now: datetime) -> Chooser:
+    if pod is None:
+        return Chooser(view=view, pod=None, records=records, now=now)
+    failures = {item.interface: item for item in view.failures if item.pod_uid == pod.uid}
+    leaving = leaving_nics(view, view.vmi.status.interfaces)
+    return Chooser(
         view=view,
         pod=pod,
-        rows=reported,
         records=records,
         now=now,
         failures=failures,
-        superseded=superseded,
-        phantoms=find_phantoms(view, pod=pod, rows=reported, records=records, failures=failures, now=now),
-    )
-    annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
-    if is_running:
-        chooser.give_slots(_slots(chooser, annotation))
-        if chooser.slots.refused:
-            annotation = _annotation(view, pod=pod, phase=phase, chooser=chooser)
-    if pod is not None and phase in LIVE_PHASES and not pod.is_finished:
-        rows = plan_rows(
-            vmi=view.vmi,
-            pod=pod,
-            rows=rows,
-            known=view.attachments,
-            superseded=chooser.superseded.keys(),
-            left_behind=nics_left_behind(view, pod),
-        )
-    if not is_running:
-        return NicPlan(rows=rows, annotation=annotation, operations=(), moments=(annotation.again_at,))
-    report = plan_operations(
-        view=view,
-        pod=pod,
-        rows=rows_by_name(rows),
-        annotation=annotation,
-        chooser=chooser,
-        in_progress=migration_in_progress_of(view),
-        records=records,
-        now=now,
-    )
-    request = request_migrations(view, report, now=now)
-    made_for = report.wanting if request.made else {}
-    return NicPlan(
-        rows=rows,
-        annotation=annotation,
-        operations=_with_made(report, request.made, records=records, now=now),
-        migration_request=request,
-        budget=chooser.slots.budget,
-        moments=(annotation.again_at, report.again_at, request.again_at),
-        rolled_back=report.rolled_back,
-        why_moved={name: why for name, why in report.why_moved.items() if name not in made_for},
-        chooser=chooser,
+        superseded=find_superseded(view, pod=pod, records=records, leaving=leaving, failures=failures, now=now),
+        phantoms=find_phantoms(view, pod=pod, records=records, failures=failures, now=now),
     )
 
 
@@ -142,45 +117,27 @@ def _slots(chooser: Chooser, annotation: AnnotationDecision) -> PciSlots:
     Args:
         annotation: the annotation if there were slots for all: a NIC that it refuses takes no slot.
     """
-    view = chooser.view
-    # The content of the annotation depends on which NICs have a slot.
     refused = {name for name, item in annotation.withheld.items() if item.reason != Reason.ANNOTATION_TOO_LARGE}
-    return count_slots(
-        view.vmi,
-        total=view.vmi.status.pci_total,
-        rows=chooser.rows,
-        records=chooser.records,
-        kept=unattachable_networks(view) | chooser.out_of_reach() | refused,
-    )
+    kept = unattachable_networks(chooser.view.vmi, chooser.view.attachments) | chooser.out_of_reach() | refused
+    return count_slots(chooser.view.vmi, records=chooser.records, kept=kept)
 
 
-def _superseded(
-    view: VmiView, *, pod: LauncherPod | None, rows: Rows, records: Records, now: datetime
-) -> Mapping[str, Superseded]:
-    if pod is None:
-        return {}
-    return find_superseded(
-        vmi=view.vmi,
-        pod=pod,
-        rows=rows,
-        records=records,
-        leaving=leaving_nics(view, rows),
-        failures=_failures(view, pod),
-        access=view.attachments.access,
-        is_heard=not view.controller.is_absent,
-        now=now,
-    )
+def _rows(chooser: Chooser, *, phase: VmiPhase) -> Sequence[Mapping[str, Any]]:
+    """The rows of `status.interfaces`, which change only with a live pod."""
+    view, pod = chooser.view, chooser.pod
+    if pod is None or phase not in LIVE_PHASES or pod.is_finished:
+        return view.vmi.status.interface_rows
+    left_behind = nics_left_behind(view, pod)
+    superseded = chooser.superseded.keys()
+    return plan_rows(vmi=view.vmi, pod=pod, known=view.attachments, superseded=superseded, left_behind=left_behind)
 
 
-def _failures(view: VmiView, pod: LauncherPod | None) -> Failures:
-    return {item.interface: item for item in view.failures if pod is not None and item.pod_uid == pod.uid}
-
-
-def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, chooser: Chooser) -> AnnotationDecision:
+def _annotation(chooser: Chooser, *, phase: VmiPhase) -> AnnotationDecision:
     """Plan the annotation; only of a ready pod, and only while the gate is on: the controller misses earlier changes.
 
     A pod that the guest is about to leave is not changed (`plan.vmi.moving`).
     """
+    view, pod = chooser.view, chooser.pod
     if pod is None or not pod.is_ready or phase not in LIVE_PHASES or not view.hotplug_enabled or leaves_its_pod(view):
         return AnnotationDecision()
     # If no plug is in progress, the missing addition has been lost: removals count from their own start.
@@ -189,33 +146,32 @@ def _annotation(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, choo
     # An addition's time starts at its request to the pod: it may have waited for the pod, or for a migration, before.
     tried = (item.waiting_since or item.last_attempt_time or chooser.now for item in plugs)
     oldest = min(tried if plugs else (item.start_time for item in pending), default=chooser.now)
-    return decide_annotation(
-        PodRequest(
-            vmi=view.vmi,
-            pod=pod,
-            rows=chooser.rows,
-            records=chooser.records,
-            known=view.attachments,
-            failures=chooser.failures,
-            seen_at=view.spec_seen_at,
-            additions_due=oldest + view.settings.serialise_limit,
-            now=chooser.now,
-            left_alone=chooser.left_alone(),
-            is_heard=not view.controller.is_absent,
-            is_refused=view.refusal is not None,
-            withdrawn=frozenset(item.name for item in view.vmi.interfaces if chooser.is_withdrawn(item.name)),
-            superseded=frozenset(item for item, state in chooser.superseded.items() if state is Superseded.UNDER_WAY),
-        )
-    )
+    return decide_annotation(chooser, pod=pod, additions_due=oldest + view.settings.serialise_limit)
 
 
-def _with_made(report: NicReport, migration: str, *, records: Records, now: datetime) -> tuple[InterfaceOperation, ...]:
-    """The records; those that a migration is being created for as the next pass would write them."""
-    if not migration:
-        return report.operations
-    return tuple(
-        _migrating(item, migration, old=records.get(item.name), now=now) if item.name in report.wanting else item
+def _with_created(report: NicReport, migration: str, *, chooser: Chooser) -> NicReport:
+    """The report with the records of the NICs of the migration as the next pass would write them."""
+    records, wanting, now = chooser.records, report.wanting, chooser.now
+    operations = tuple(
+        _migrating(item, migration, old=records.get(item.name), now=now) if item.name in wanting else item
         for item in report.operations
+    )
+    why_moved = {name: why for name, why in report.why_moved.items() if name not in wanting}
+    return replace(report, operations=operations, why_moved=why_moved)
+
+
+def with_holds(operations: Sequence[InterfaceOperation], request: MigrationPlan) -> tuple[InterfaceOperation, ...]:
+    """Return the records with what the migrations wait for that are not created yet."""
+    return tuple(
+        replace(
+            item,
+            reason=hold.reason,
+            message=f"{item.message}; {hold.message}",
+            next_attempt_time=hold.until,
+        )
+        if (hold := request.held.get(item.name)) is not None
+        else item
+        for item in operations
     )
 
 
@@ -229,70 +185,4 @@ def _migrating(
         migration=migration,
         message=by(operation.message, migration, is_retried_alone=operation.failures.retry_alone),
         last_transition_time=old.last_transition_time if goes_on and old is not None else now,
-    )
-
-
-# Forecast of the next pass over a VMI's NICs, with its evidence.
-
-AT_ONCE = PlanSettings(
-    report_delay=timedelta(), first_report_delay=timedelta(), attachment_patience=timedelta(), batch_window=timedelta()
-)
-"""For one-off views: no batching."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foreseen:
-    """NICs of one VMI after the next pass.
-
-    Attributes:
-        operations: the records as they would be.
-        evidence: the evidence for the path of each NIC that has a record and can go live; with the nodes that the VM
-            could move to, even where it need not.
-        budget: the guest's PCI slots then; None while they cannot be counted.
-        migration: name of the migration that would be created; "" when none is.
-        create: the POST of that migration; None when none is created.
-        annotation: what the pod's networks annotation would be replaced with; None where it is unchanged.
-        again_at: when time alone makes the next pass decide otherwise; None when only a change does.
-    """
-
-    operations: tuple[InterfaceOperation, ...] = ()
-    evidence: Mapping[str, PathEvidence] = field(default_factory=dict)
-    budget: PciBudget | None = None
-    migration: str = ""
-    create: Create | None = None
-    annotation: str | None = None
-    again_at: datetime | None = None
-
-
-@planning_pass()
-def foresee(view: VmiView, *, now: datetime) -> Foreseen:
-    """Run the decision of `plan_nics` and return it with its evidence; nothing for a guest that does not run.
-
-    Args:
-        view: as it would be, for example with a changed spec.
-        now: current time, UTC; a later one shows what happens if nothing changes until then.
-    """
-    vmi = view.vmi
-    if vmi.phase is not VmiPhase.RUNNING:
-        return Foreseen()
-    records = vmi.status.records(now=now)
-    plan = plan_nics(view, pod=active_pod(view), phase=vmi.phase, records=records, now=now)
-    evidence: dict[str, PathEvidence] = {}
-    interfaces, networks = first_by_name(vmi.interfaces), first_by_name(vmi.networks)
-    for operation in plan.operations:
-        interface, network = interfaces.get(operation.name), networks.get(operation.name)
-        can_go_live = interface is not None and interface.binding in HOTPLUGGABLE_BINDINGS
-        if plan.chooser is None or interface is None or not can_go_live or network is None or not network.is_secondary:
-            continue
-        kind = OperationType(operation.operation)
-        found = plan.chooser.choose(operation=kind, interface=interface, network=network).evidence
-        evidence[operation.name] = replace(found, candidates=plan.chooser.could_move_to(operation.name))
-    return Foreseen(
-        operations=plan.operations,
-        evidence=evidence,
-        budget=plan.budget,
-        migration=plan.migration_request.made,
-        create=next((item for item in plan.migration_request.actions if isinstance(item, Create)), None),
-        annotation=plan.annotation.text,
-        again_at=min((moment for moment in plan.moments if moment is not None and moment > now), default=None),
     )

@@ -4,23 +4,13 @@ They stay: a guest's NICs are not removed, and whether an edit of a definition c
 unknown. They are reported in a condition while it lasts, and once in an event.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from nicplug.model.attachments import Attached, attached_at_birth, attachment_key
-from nicplug.model.conditions import (
-    OUTDATED_ATTACHMENTS,
-    TRUE,
-    Condition,
-    Row,
-    drop_condition,
-    find_condition,
-    merge_condition,
-)
+from nicplug.model.conditions import OUTDATED_ATTACHMENTS, TRUE, Condition, Row, Status
 from nicplug.model.interface_status import DOMAIN, has_source, rows_by_name
-from nicplug.model.metadata import objects, text
 from nicplug.model.networks import Network, first_by_name
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pod import LauncherPod
@@ -36,28 +26,14 @@ INTERFACES_MEMBER = "interfaces"
 """Member of the condition: its findings per NIC, to detect news."""
 
 
-def with_outdated_attachments(
-    rows: Sequence[Row],
-    *,
-    view: VmiView,
-    pod: LauncherPod | None,
-    phase: VmiPhase,
-    interfaces: Sequence[Row],
-    operations: Sequence[InterfaceOperation],
-    now: datetime,
-) -> list[dict[str, Any]]:
-    """Add `OutdatedNetworkAttachments` to the conditions, present only while there is something to report.
-
-    Args:
-        interfaces: rows of `status.interfaces`.
-    """
-    outdated = outdated_attachments(view, pod=pod, phase=phase, interfaces=interfaces, operations=operations)
+def outdated_condition(view: VmiView, outdated: Mapping[str, Refusal]) -> Condition | None:
+    """`OutdatedNetworkAttachments`, present only while there is something to report."""
     found = list(outdated.values())
     if not found:
-        return drop_condition(rows, OUTDATED_ATTACHMENTS)
+        return None
     more = len(found) - _NICS_LISTED
     sentences = [item.sentence for item in found[:_NICS_LISTED]] + ([f"and {more} more"] if more > 0 else [])
-    condition = Condition(
+    return Condition(
         type=OUTDATED_ATTACHMENTS,
         status=TRUE,
         reason=found[0].reason,
@@ -65,7 +41,6 @@ def with_outdated_attachments(
         observed_generation=view.vmi.generation,
         members={INTERFACES_MEMBER: _facts(outdated, view)},
     )
-    return merge_condition(rows, condition, now=now)
 
 
 def outdated_attachments(
@@ -76,33 +51,33 @@ def outdated_attachments(
     interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
 ) -> Mapping[str, Refusal]:
-    """Findings by NIC of a running guest; none for a guest that does not run.
-
-    Args:
-        pod: the pod that runs the guest.
-        interfaces: rows of `status.interfaces`.
-    """
-    if pod is None or phase is not VmiPhase.RUNNING:
+    """Findings by NIC of a running guest; none for a guest that does not run."""
+    rows, found = rows_by_name(interfaces), dict[str, Refusal]()
+    networks = [item for item in view.vmi.networks if item.attachment and has_source(rows.get(item.name), DOMAIN)]
+    if pod is None or phase is not VmiPhase.RUNNING or not networks:
         return {}
-    return dict(_outdated(view, pod, interfaces, operations))
+    plugged = {item.name: item.attached for item in operations if item.attached is not None}
+    born = attached_at_birth(pod.attached_annotation)
+    for network in networks:
+        name = network.name
+        if forbidden := refuse_use(network, namespace=view.vmi.key.namespace, known=view.attachments):
+            message = f'NIC "{name}" is in the guest and stays there, but no new pod gets it: {forbidden.message}'
+            found[name] = replace(forbidden, message=message)
+            continue
+        attached = _attached(plugged.get(name), born.get(name), pod)
+        if message := _drift(network, attached, view=view, pod=pod, interface=rows[name].pod_interface):
+            found[name] = Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
+    return found
 
 
 def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """The event, when the condition reports something new.
-
-    Args:
-        changes: members of the status that are being written.
-    """
-    after = find_condition(objects(changes.get("conditions")), OUTDATED_ATTACHMENTS)
-    if after is None:
-        return ()
-    before, reason = view.vmi.status.condition(OUTDATED_ATTACHMENTS), text(after.get("reason"))
+    """The event, when the condition reports something new."""
+    before, after = (item.condition(OUTDATED_ATTACHMENTS) for item in (view.vmi.status, Status(changes)))
     # A condition of an earlier version names no NICs.
-    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.get(INTERFACES_MEMBER))
-    if before.reason == reason and is_same:
+    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.members.get(INTERFACES_MEMBER))
+    if not after.status or (before.reason == after.reason and is_same):
         return ()
-    message = text(after.get("message"))
-    return (warning(Subject.VMI, reason, message),)
+    return (warning(Subject.VMI, after.reason, after.message),)
 
 
 def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any]]:
@@ -115,26 +90,6 @@ def _facts(outdated: Mapping[str, Refusal], view: VmiView) -> list[dict[str, Any
         uid = {"definition": definition.uid} if is_changed and definition is not None else {}
         found.append({"name": name, "reason": str(refusal.reason), **uid})
     return found
-
-
-def _outdated(
-    view: VmiView, pod: LauncherPod, interfaces: Sequence[Row], operations: Sequence[InterfaceOperation]
-) -> Iterator[tuple[str, Refusal]]:
-    rows = rows_by_name(interfaces)
-    networks = [item for item in view.vmi.networks if item.attachment and has_source(rows.get(item.name), DOMAIN)]
-    if not networks:
-        return
-    plugged = {item.name: item.attached for item in operations if item.attached is not None}
-    born = attached_at_birth(pod.attached_annotation)
-    for network in networks:
-        if forbidden := refuse_use(network, namespace=view.vmi.key.namespace, known=view.attachments):
-            message = f'NIC "{network.name}" is in the guest and stays there, but no new pod gets it: '
-            yield network.name, replace(forbidden, message=f"{message}{forbidden.message}")
-            continue
-        attached = _attached(plugged.get(network.name), born.get(network.name), pod)
-        message = _drift(network, attached, view=view, pod=pod, interface=rows[network.name].pod_interface)
-        if message:
-            yield network.name, Refusal(reason=Reason.ATTACHMENT_DEFINITION_CHANGED, message=message)
 
 
 def _attached(plugged: Attached | None, born: Attached | None, pod: LauncherPod) -> Attached | None:

@@ -13,7 +13,7 @@ from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Create, Delete, Kind, check_unchanged
 from nicplug.plan.outcome import Announcement, Plan, Subject, normal, warning
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import MigrationView, VmiView
+from nicplug.plan.views import MigrationView, PodsView, VmiView
 from nicplug.plan.vmi.launcher_pod import launcher_pod_key, target_pod_key
 
 # Only pods that nicplug created run a guest, or are moved to (docs/adr/0019). A pod's name, labels, annotations and
@@ -97,7 +97,7 @@ def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> se
     return {pod.uid for pod in named}
 
 
-def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> PodKey:
+def first_pod_key(view: PodsView, vmi: VirtualMachineInstance) -> PodKey:
     """The pod that was created to start the guest; its name, if it does not exist yet."""
     present = {pod.uid for pod in view.pods}
     firsts = [record for record in view.records if not record.migration_uid]
@@ -105,7 +105,7 @@ def first_pod_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance) ->
     return found[0] if found else launcher_pod_key(vmi)
 
 
-def target_key(view: VmiView | MigrationView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
+def target_key(view: PodsView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
     """The pod that was created for a migration; its name, if it does not exist yet."""
     present = {pod.uid for pod in view.pods}
     targets = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
@@ -125,7 +125,7 @@ def replaced_pods(view: MigrationView) -> tuple[LauncherPod, ...]:
     return tuple(pod for pod in all_replaced_pods(view) if pod.uid in own and not pod.deleting)
 
 
-def all_replaced_pods(view: VmiView | MigrationView) -> tuple[LauncherPod, ...]:
+def all_replaced_pods(view: PodsView) -> tuple[LauncherPod, ...]:
     """Replaced target pods that still exist: no guest moves to one, but each is deleted before its VMI."""
     uids = {record.uid for record in view.records if record.is_replaced}
     return tuple(pod for pod in view.foreign_pods if pod.uid in uids)
@@ -147,11 +147,7 @@ def migration_of(view: VmiView, pod: LauncherPod) -> str:
 
 
 def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord, ...]:
-    """The new record: all of nicplug's pods that are visible, and those that may only be hidden.
-
-    Args:
-        pod: the pod that runs the guest.
-    """
+    """The new record: all of nicplug's pods that are visible, and those that may only be hidden."""
     present = {item.uid for item in view.pods}
     is_needed = pod is None or pod.is_down_or_going or _is_moved(view)
     known = [
@@ -175,7 +171,7 @@ def _is_moved(view: VmiView) -> bool:
     return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
 
-def recorded_uids(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
+def recorded_uids(view: PodsView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
     """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
     return _counted(vmi, view.records)
 
@@ -206,7 +202,7 @@ def may_be_made_by_nicplug(pod: LauncherPod, vmi: VirtualMachineInstance) -> boo
     return is_owned and not is_older and _DIGEST.fullmatch(pod.made_with) is not None
 
 
-def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
+def leftovers(view: PodsView, vmi: VirtualMachineInstance) -> tuple[LauncherPod, ...]:
     """Unrecorded pods that nicplug may have created, without those that are being deleted.
 
     A replaced target pod is recorded as such, and is deleted separately.
@@ -216,9 +212,7 @@ def leftovers(view: VmiView | MigrationView, vmi: VirtualMachineInstance) -> tup
     return tuple(pod for pod in unrecorded if may_be_made_by_nicplug(pod, vmi))
 
 
-def discard(
-    view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, unrecorded_of: str = ""
-) -> tuple[Delete, ...]:
+def discard(view: PodsView, pods: Sequence[LauncherPod], *, unrecorded_of: str = "") -> tuple[Delete, ...]:
     """Delete leftovers whose time is over, before another pod is created: they take up the room it needs.
 
     The others stay, so that someone who creates one after the other does not delay a start. One of them may be of a
@@ -232,7 +226,7 @@ def discard(
     )
 
 
-def waits_for_record(view: VmiView | MigrationView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:
+def waits_for_record(view: PodsView, pods: Sequence[LauncherPod], *, now: datetime) -> datetime | None:
     """Until when another leader may record one of these pods; None when none is waited for."""
     heard = [view.unrecorded[pod.uid] for pod in pods if pod.uid in view.unrecorded]
     due = max(heard) + view.settings.record_patience if heard else now
@@ -247,7 +241,7 @@ def announce_taken_name(pod: Create, wanted: PodKey, *, about: Subject = Subject
     return (warning(about, Reason.FOREIGN_POD, message),)
 
 
-def taken_names(view: VmiView | MigrationView) -> frozenset[PodKey]:
+def taken_names(view: PodsView) -> frozenset[PodKey]:
     """Names of pods that are not ours, as far as they have been observed."""
     return view.taken | {pod.key for pod in view.foreign_pods}
 

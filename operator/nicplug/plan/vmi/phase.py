@@ -1,7 +1,6 @@
 """The phase of a VMI as its launcher pod implies, and why the pod does not start or has ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,14 +26,6 @@ OWNED_BY_NODE_AGENT = frozenset({VmiPhase.SCHEDULED, VmiPhase.RUNNING})
 _NODE_AGENT_SILENCE = timedelta(minutes=2)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseDecision:
-    """The new phase; `again_at` is set when only time can change the answer."""
-
-    phase: VmiPhase
-    again_at: datetime | None = None
-
-
 def is_starting(vmi: VirtualMachineInstance) -> bool:
     """True while the operator owns the VMI and its pod is not ready yet."""
     return vmi.is_unprocessed or vmi.phase is VmiPhase.SCHEDULING
@@ -47,8 +38,8 @@ def decide_phase(
     moving_since: datetime | None = None,
     is_renewed: bool = False,
     now: datetime,
-) -> PhaseDecision:
-    """Derive the phase from the launcher pod.
+) -> tuple[VmiPhase, datetime | None]:
+    """Derive the phase from the launcher pod, and when time alone changes it.
 
     Args:
         pod: the pod that runs the guest; None when it is known not to exist.
@@ -56,16 +47,16 @@ def decide_phase(
         is_renewed: the pod never had a guest, and is being recreated.
     """
     if is_renewed or (vmi.is_unprocessed and pod is None):
-        return PhaseDecision(phase=VmiPhase.PENDING)
+        return VmiPhase.PENDING, None
     if is_starting(vmi):
-        return PhaseDecision(phase=_phase_of_new_pod(vmi, pod))
+        return _phase_of_new_pod(vmi, pod), None
     if vmi.phase not in OWNED_BY_NODE_AGENT:
-        return PhaseDecision(phase=vmi.phase)
+        return vmi.phase, None
     since = pod.ended_at if pod is not None else moving_since
     if since is None:
-        return PhaseDecision(phase=vmi.phase if pod is not None else VmiPhase.FAILED)
+        return vmi.phase if pod is not None else VmiPhase.FAILED, None
     due = since + _NODE_AGENT_SILENCE
-    return PhaseDecision(phase=VmiPhase.FAILED) if now >= due else PhaseDecision(phase=vmi.phase, again_at=due)
+    return (VmiPhase.FAILED, None) if now >= due else (vmi.phase, due)
 
 
 def _phase_of_new_pod(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> VmiPhase:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, find_condition
+from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, Status
 from nicplug.model.interface_status import MULTUS_STATUS, InterfaceRow, has_source
 from nicplug.model.metadata import objects, text
 from nicplug.model.names import NODE_NAME_LABEL, VMI_FINALIZER
@@ -24,6 +24,7 @@ from nicplug.plan.actions import (
     PatchLabels,
     PatchNetworksAnnotation,
     PatchPodCondition,
+    PatchStatus,
     patch_finalizers,
     patch_label,
 )
@@ -123,18 +124,16 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     vmi, status = view.vmi, view.vmi.status
     moving_since = view.podless_since if may_have_moved(view) else None
     is_renewed = is_outdated(view, pod) or was_discarded(view, pod)
-    decision = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_renewed, now=now)
-    phase = decision.phase
+    phase, phase_due = decide_phase(vmi=vmi, pod=pod, moving_since=moving_since, is_renewed=is_renewed, now=now)
     records = status.records(now=now)
     nics = plan_nics(view, pod=pod, phase=phase, records=records, now=now)
-    evacuation = plan_evacuation(view, now=now)
+    evacuation = plan_evacuation(view)
     conditions = plan_conditions(
-        view=view,
+        view,
         pod=pod,
         phase=phase,
         interfaces=nics.rows,
         operations=nics.operations,
-        conditions=status.conditions,
         evacuation=evacuation,
         now=now,
     )
@@ -152,8 +151,8 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
     if evacuation.has_left:
         # The node agent removes it after a migration; no component does if the guest left in another way.
         wanted["evacuationNodeName"] = None
-    if nics.budget is not None:
-        wanted["pciBudget"] = nics.budget.to_row()
+    if (budget := nics.chooser.slots.budget) is not None:
+        wanted["pciBudget"] = budget.to_row()
     life = _Life(
         pod=pod,
         phase=phase,
@@ -161,7 +160,7 @@ def _plan_life(view: VmiView, *, pod: LauncherPod | None, now: datetime) -> Plan
         evacuation=evacuation,
         wanted=wanted,
         records=records,
-        moments=(decision.again_at, *nics.moments),
+        moments=(phase_due, *nics.moments),
     )
     return _with_stray_pods(view, _assemble(view, life, now=now), pod=pod, now=now)
 
@@ -215,38 +214,44 @@ def _assemble(view: VmiView, life: _Life, *, now: datetime) -> Plan:
         delay=patience(seen=vmi.status_text, changes=changes, delay=delay),
         now=now,
     )
-    patch = status.patch
-    gives_nic = patch is not None and _gives_nic(vmi, rows=life.nics.rows)
-    if patch is not None and gives_nic:
-        # Guards against a concurrent correction of the NIC: the guest would get what was requested before it.
-        own = sum(isinstance(action, PatchInterfaces) for action in actions)
-        patch = replace(patch, generation=vmi.generation + own)
-    if patch is not None and (gives_nic or changes.get("phase") == VmiPhase.FAILED):
-        # Guards against a concurrent hand-off: the guest would get a NIC that the target pod lacks, or be reported as
-        # failed while it may have arrived there.
-        patch = patch.guarded_by(MIGRATION_STATE, vmi.status.members.get(MIGRATION_STATE))
+    patch = _guarded_patch(status.patch, view, life, changes, actions=actions) if status.patch is not None else None
     # Announced together with the write that records the end, so only once.
     reported = transitions if patch is not None else Transitions()
     actions += [patch] if patch is not None else []
     trouble = _announce_trouble(view, life, changes) if patch is not None else ()
     return Plan(
         actions=tuple(actions),
-        announcements=(*announce(reported, why_moved=life.nics.why_moved, now=now), *trouble, *announced, *renewals),
+        announcements=(
+            *announce(reported, why_moved=life.nics.report.why_moved, now=now),
+            *trouble,
+            *announced,
+            *renewals,
+        ),
         measures=_measures(life, reported, now=now) if patch is not None else (),
         again_at=min((moment for moment in (status.due, *life.moments) if moment), default=None),
         withholds_report=status.due is not None,
     )
 
 
+def _guarded_patch(
+    patch: PatchStatus, view: VmiView, life: _Life, changes: Mapping[str, Any], *, actions: Sequence[Action]
+) -> PatchStatus:
+    """Guard a go-ahead for the node agent, and the end of the VMI, against what another client may just be writing."""
+    gives_nic = _gives_nic(view.vmi, rows=life.nics.rows)
+    if gives_nic:
+        # Against a correction of the NIC: the guest would get what was requested before it.
+        own = sum(isinstance(action, PatchInterfaces) for action in actions)
+        patch = replace(patch, generation=view.vmi.generation + own)
+    if gives_nic or changes.get("phase") == VmiPhase.FAILED:
+        # Against a hand-off: the guest would get a NIC that the target pod lacks, or be reported as failed while it may
+        # have arrived there.
+        patch = patch.guarded_by(MIGRATION_STATE, view.vmi.status.members.get(MIGRATION_STATE))
+    return patch
+
+
 def _measures(life: _Life, reported: Transitions, *, now: datetime) -> tuple[Measure, ...]:
-    chooser = life.nics.chooser
-    return measure_nics(
-        reported,
-        before=life.records,
-        after=life.nics.operations,
-        reasons=chooser.reasons() if chooser is not None else {},
-        now=now,
-    )
+    reasons = life.nics.chooser.reasons()
+    return measure_nics(reported, before=life.records, after=life.nics.operations, reasons=reasons, now=now)
 
 
 def _gives_nic(vmi: VirtualMachineInstance, *, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -267,7 +272,7 @@ def _guarded(changes: dict[str, Any], wanted: Mapping[str, Any]) -> dict[str, An
 
 def _effects(view: VmiView, life: _Life, *, now: datetime) -> list[Action]:
     in_pod = _in_pod(view, life)
-    rolled_back = plan_roll_back(view, pod=life.pod, rolled_back=life.nics.rolled_back, in_pod=in_pod)
+    rolled_back = plan_roll_back(view, pod=life.pod, rolled_back=life.nics.report.rolled_back, in_pod=in_pod)
     effects = (
         *_labels(view, life),
         *_annotation_patches(view.vmi, life),
@@ -326,9 +331,8 @@ def _announce_trouble(view: VmiView, life: _Life, changes: Mapping[str, Any]) ->
 
 def _says_other_eviction(view: VmiView, changes: Mapping[str, Any]) -> bool:
     """True if the condition's report on the eviction changes."""
-    before = view.vmi.status.conditions
-    after = objects(changes.get("conditions"))
-    return find_condition(after, EVICTION_REQUESTED) not in (None, find_condition(before, EVICTION_REQUESTED))
+    after = Status(changes).condition(EVICTION_REQUESTED)
+    return bool(after.status) and after != view.vmi.status.condition(EVICTION_REQUESTED)
 
 
 def _annotation_patches(vmi: VirtualMachineInstance, life: _Life) -> tuple[Action, ...]:
@@ -380,11 +384,11 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
-    return _statuses(changes["conditions"]) != _statuses(view.vmi.status.members.get("conditions"))
+    return _statuses(Status(changes)) != _statuses(view.vmi.status)
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
 
 
-def _statuses(conditions: Any) -> dict[str, str]:
-    return {text(row.get("type")): text(row.get("status")) for row in objects(conditions)}
+def _statuses(status: Status) -> dict[str, str]:
+    return {text(row.get("type")): text(row.get("status")) for row in status.conditions}

@@ -36,12 +36,7 @@ def with_devices(resources: Mapping[str, Any], devices: Mapping[str, int]) -> Js
 
 
 def pod_resources(spec: Mapping[str, Any], *, cpu_allocation_ratio: int) -> Json:
-    """Return the `resources` of the compute container.
-
-    Args:
-        spec: of the VMI.
-        cpu_allocation_ratio: vCPUs that share one CPU, from the KubeVirt CR.
-    """
+    """Return the `resources` of the compute container."""
     domain = mapping(spec.get("domain"))
     explicit = mapping(domain.get("resources"))
     requests, limits = dict(mapping(explicit.get("requests"))), dict(mapping(explicit.get("limits")))

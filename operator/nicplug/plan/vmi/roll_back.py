@@ -44,7 +44,8 @@ def plan_roll_back(
     for name, operation in rolled_back.items():
         mine, template = entry_of(name, vmi), entry_of(name, vm) if vm is not None else None
         present = _present(view, pod, name)
-        if mine is not None and operation is OperationType.CHANGE_NETWORK and _is_on(present, mine[1], view):
+        is_change = mine is not None and operation is OperationType.CHANGE_NETWORK
+        if is_change and mine is not None and present == mine[1].reference(namespace=vmi.key.namespace):
             continue  # only the template requests it: it was rolled back, and the guest has what the VMI specifies
         is_same = mine is not None and template is not None and _is_same(mine, template)
         # What a user wrote on the VMI itself is stored nowhere else.
@@ -88,10 +89,6 @@ def _present(view: VmiView, pod: LauncherPod | None, name: str) -> str:
     namespace = view.vmi.key.namespace
     asked = networks_asked_for(pod, namespace=namespace) if pod is not None else {}
     return asked.get(pod_interface_of(view.vmi.status.interfaces.get(name)), "")
-
-
-def _is_on(reference: str, network: Network, view: VmiView) -> bool:
-    return reference == "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))
 
 
 def _as_written(reference: str, view: VmiView) -> str:

@@ -10,6 +10,7 @@ from nicplug.model.conditions import (
     FALSE,
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
+    OUTDATED_ATTACHMENTS,
     PAUSED,
     POD_SCHEDULED,
     PROVISIONING,
@@ -19,12 +20,10 @@ from nicplug.model.conditions import (
     Condition,
     Row,
     Status,
-    drop_condition,
-    find_condition,
-    is_true,
     merge_condition,
+    with_condition,
 )
-from nicplug.model.metadata import objects, text
+from nicplug.model.metadata import objects
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_record import LAUNCHER_PODS_MEMBER
@@ -36,8 +35,8 @@ from nicplug.plan.outcome import Announcement, Subject, warning, write_pause
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import PlanSettings, VmiView
 from nicplug.plan.vmi.active_pod import has_moved_to
-from nicplug.plan.vmi.evacuation import MARKED, NOTHING, Evacuation
-from nicplug.plan.vmi.outdated_attachments import with_outdated_attachments
+from nicplug.plan.vmi.evacuation import MARKED, Evacuation
+from nicplug.plan.vmi.outdated_attachments import outdated_attachments, outdated_condition
 from nicplug.plan.vmi.own_pods import pods_to_record
 from nicplug.plan.vmi.phase import OWNED_BY_NODE_AGENT, is_starting, members_of, start_failure, what_ends
 
@@ -78,26 +77,21 @@ def is_awaited(transitions: Transitions, *, stored_bytes: int) -> bool:
 # No schema validates an annotation, so no other component reports them.
 
 
-def with_policy_problems(rows: Sequence[Row], *, view: VmiView, now: datetime) -> list[dict[str, Any]]:
-    """Add `InvalidHotplugPolicy` to the conditions, present only while there is something to report."""
+def policy_problems(view: VmiView) -> Condition | None:
+    """`InvalidHotplugPolicy`, present only while there is something to report."""
     if not view.policy.problems:
-        return drop_condition(rows, INVALID_HOTPLUG_POLICY)
-    condition = Condition(
+        return None
+    return Condition(
         type=INVALID_HOTPLUG_POLICY,
         status=TRUE,
         reason=Reason.INVALID_HOTPLUG_POLICY,
         message=". ".join(view.policy.problems),
         observed_generation=view.vmi.generation,
     )
-    return merge_condition(rows, condition, now=now)
 
 
 def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
-    """The event, when the condition reports something new.
-
-    Args:
-        changes: members of the status that are being written.
-    """
+    """The event, when the condition reports something new."""
     before = view.vmi.status.condition(INVALID_HOTPLUG_POLICY).message
     after = Status(changes).condition(INVALID_HOTPLUG_POLICY).message
     if not after or after == before:
@@ -105,8 +99,6 @@ def announce_policy_problems(view: VmiView, changes: Mapping[str, Any]) -> tuple
     return (warning(Subject.VMI, Reason.INVALID_HOTPLUG_POLICY, after),)
 
 
-# The desired status of a VMI: phase, conditions, and what follows from the pod.
-#
 # Source: KubeVirt 1.9 `pkg/virt-controller/watch/vmi/lifecycle.go`. Up to Scheduled and in final phases the operator
 # owns the VMI; in Scheduled and Running the node agent does.
 
@@ -136,46 +128,46 @@ _OWN_REASONS = frozenset(
 
 
 def plan_conditions(
-    *,
     view: VmiView,
+    *,
     pod: LauncherPod | None,
     phase: VmiPhase,
     interfaces: Sequence[Row],
     operations: Sequence[InterfaceOperation],
-    conditions: Sequence[Mapping[str, Any]],
-    evacuation: Evacuation = NOTHING,
+    evacuation: Evacuation,
     now: datetime,
 ) -> list[dict[str, Any]]:
     """Return the conditions, with those that the operator owns updated."""
-    rows = with_ready(conditions, view=view, pod=pod, phase=phase, now=now)
-    condition = interfaces_ready(view=view, phase=phase, operations=operations)
-    rows = merge_condition(rows, condition, now=now)
-    rows = with_policy_problems(rows, view=view, now=now)
-    rows = with_outdated_attachments(
-        rows, view=view, pod=pod, phase=phase, interfaces=interfaces, operations=operations, now=now
-    )
-    rows = _with_eviction(rows, evacuation, node=view.vmi.evacuation_node, now=now)
+    outdated = outdated_attachments(view, pod=pod, phase=phase, interfaces=interfaces, operations=operations)
+    wanted = {
+        INTERFACES_READY: interfaces_ready(view=view, phase=phase, operations=operations),
+        INVALID_HOTPLUG_POLICY: policy_problems(view),
+        OUTDATED_ATTACHMENTS: outdated_condition(view, outdated),
+        EVICTION_REQUESTED: _eviction(view, evacuation),
+    }
     if pod is not None and is_starting(view.vmi):
-        rows = _with_scheduling(drop_condition(rows, PROVISIONING), pod=pod, now=now)
+        wanted |= {PROVISIONING: None, POD_SCHEDULED: _unscheduled(pod)}
+    rows = with_ready(view, pod=pod, phase=phase, now=now)
+    for type_, condition in wanted.items():
+        rows = with_condition(rows, type_, condition, now=now)
     return with_synchronized(rows, view=view, pod=pod, now=now)
 
 
-def with_ready(
-    rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, phase: VmiPhase, now: datetime
-) -> list[dict[str, Any]]:
-    """Set `Ready`, which follows the pod's once the guest runs.
+def with_ready(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> list[dict[str, Any]]:
+    """Return the conditions with `Ready`, which follows the pod's once the guest runs.
 
     A guest that has just been migrated stays ready: the kubelet has not processed its new pod's readiness gate yet.
     """
-    if pod is not None and is_true(rows, READY) and _is_about_to_open(view, pod, rows):
-        return [dict(row) for row in rows]
-    return merge_condition(rows, _ready_condition(pod=pod, phase=phase), now=now)
+    status = view.vmi.status
+    if pod is not None and status.is_true(READY) and _is_about_to_open(view, pod):
+        return [dict(row) for row in status.conditions]
+    return merge_condition(status.conditions, _ready_condition(pod=pod, phase=phase), now=now)
 
 
-def _is_about_to_open(view: VmiView, pod: LauncherPod, rows: Sequence[Row]) -> bool:
+def _is_about_to_open(view: VmiView, pod: LauncherPod) -> bool:
     waits = pod.ready_condition is not None and pod.ready_condition.reason == _GATE_IS_SHUT
     waits = waits and pod.has_unpaused_gate and not pod.is_down_or_going
-    return waits and not is_true(rows, PAUSED) and has_moved_to(view, pod)
+    return waits and not view.vmi.status.is_true(PAUSED) and has_moved_to(view, pod)
 
 
 def _ready_condition(*, pod: LauncherPod | None, phase: VmiPhase) -> Condition:
@@ -222,46 +214,37 @@ def _list_nics(operations: Sequence[InterfaceOperation]) -> str:
     return f"{shown}; and {more} more in status.interfaceOperations" if more > 0 else shown
 
 
-def _with_eviction(
-    rows: list[dict[str, Any]], evacuation: Evacuation, *, node: str, now: datetime
-) -> list[dict[str, Any]]:
-    """Set `EvictionRequested` while the eviction webhook marks the node to leave, with what the guest waits for."""
-    if not node or evacuation.has_left:
-        return drop_condition(rows, EVICTION_REQUESTED)
+def _eviction(view: VmiView, evacuation: Evacuation) -> Condition | None:
+    """`EvictionRequested` while the eviction webhook marks the node to leave, with what the guest waits for."""
+    if not view.vmi.evacuation_node or evacuation.has_left:
+        return None
     message = f"{MARKED}: {evacuation.waits_for}" if evacuation.waits_for else MARKED
-    condition = Condition(
+    return Condition(
         type=EVICTION_REQUESTED, status=TRUE, reason=EVICTION_REQUESTED, message=message, message_counts=True
     )
-    return merge_condition(rows, condition, now=now)
 
 
-def _with_scheduling(rows: list[dict[str, Any]], *, pod: LauncherPod, now: datetime) -> list[dict[str, Any]]:
-    """Copy the scheduler's `PodScheduled` False; removed once the pod has a node."""
+def _unscheduled(pod: LauncherPod) -> Condition | None:
+    """The scheduler's `PodScheduled` False; removed once the pod has a node."""
     if pod.unscheduled is None:
-        return drop_condition(rows, POD_SCHEDULED)
+        return None
     reason, message = pod.unscheduled
-    return merge_condition(rows, Condition(type=POD_SCHEDULED, status=FALSE, reason=reason, message=message), now=now)
+    return Condition(type=POD_SCHEDULED, status=FALSE, reason=reason, message=message)
 
 
 def with_synchronized(
     rows: Sequence[Row], *, view: VmiView, pod: LauncherPod | None, now: datetime
 ) -> list[dict[str, Any]]:
     """Set `Synchronized` to False with the cause while the VMI cannot reach its desired state; removed otherwise."""
-    present = find_condition(rows, SYNCHRONIZED)
-    is_theirs = present is not None and text(present.get("reason")) not in _OWN_REASONS
+    present = view.vmi.status.condition(SYNCHRONIZED)
+    is_theirs = bool(present.status) and present.reason not in _OWN_REASONS
     if is_theirs and view.vmi.phase in OWNED_BY_NODE_AGENT:
         return [dict(row) for row in rows]
-    failure = start_failure(view, pod) or view.refusal
-    if failure is None:
-        return drop_condition(rows, SYNCHRONIZED)
-    condition = Condition(
-        type=SYNCHRONIZED,
-        status=FALSE,
-        reason=failure.reason,
-        message=failure.message,
-        members=members_of(failure, pod),
-    )
-    return merge_condition(rows, condition, now=now)
+    condition = None
+    if (failure := start_failure(view, pod) or view.refusal) is not None:
+        reason, message, members = failure.reason, failure.message, members_of(failure, pod)
+        condition = Condition(type=SYNCHRONIZED, status=FALSE, reason=reason, message=message, members=members)
+    return with_condition(rows, SYNCHRONIZED, condition, now=now)
 
 
 def pod_members(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now: datetime) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.build import NOW, Json, Nic, a_pod, a_vmi, known_attachments, later, nic, pod, primary, row, vmi
+from tests.build import NOW, Json, Nic, known_attachments, later, nic, pod, primary, row, vmi, vmi_view
 
-from nicplug.model.interface_status import InterfaceRow
-from nicplug.plan.nic.annotation import AnnotationDecision, PodRequest, decide_annotation
+from nicplug.plan.nic.annotation import AnnotationDecision, decide_annotation
+from nicplug.plan.nic.path.paths_of_vmi import Chooser
 
 _GOLDEN = Path(__file__).parents[3] / "golden" / "annotations"
 
@@ -29,19 +29,13 @@ def _nic(case: Any) -> Nic:
 
 
 def _decide(case: Json, *, due: datetime) -> AnnotationDecision:
-    return decide_annotation(
-        PodRequest(
-            vmi=a_vmi(vmi(*map(_nic, case["nics"]))),
-            pod=a_pod(pod(networks=case["annotation"], attached=case["attached"])),
-            rows={name: InterfaceRow(row(name, "domain", "multus-status")) for name in case["in_guest"]},
-            records={},
-            known=known_attachments(None),
-            failures={},
-            seen_at=NOW,
-            additions_due=due,
-            now=NOW,
-        )
-    )
+    rows = [row(name, "domain", "multus-status") for name in case["in_guest"]]
+    raw = vmi(*map(_nic, case["nics"]), rows=rows)
+    asked = pod(networks=case["annotation"], attached=case["attached"])
+    view = vmi_view(raw, asked, attachments=known_attachments(None))
+    (launcher,) = view.pods
+    chooser = Chooser(view=view, pod=launcher, records={}, now=NOW)
+    return decide_annotation(chooser, pod=launcher, additions_due=due)
 
 
 @pytest.mark.parametrize("path", _cases(), ids=lambda path: path.stem)

@@ -124,20 +124,20 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rows(case: Case) -> None:
-    rows = plan_rows(vmi=a_vmi(vmi(*case.nics)), pod=a_pod(pod(attached=case.attached)), rows=list(case.rows))
+    rows = plan_rows(vmi=a_vmi(vmi(*case.nics, rows=list(case.rows))), pod=a_pod(pod(attached=case.attached)))
     assert rows == list(case.rows if case.wanted is None else case.wanted)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_rows_need_no_second_look(case: Case) -> None:
-    instance, launcher = a_vmi(vmi(*case.nics)), a_pod(pod(attached=case.attached))
-    rows = plan_rows(vmi=instance, pod=launcher, rows=list(case.rows))
-    assert plan_rows(vmi=instance, pod=launcher, rows=rows) == rows
+    launcher = a_pod(pod(attached=case.attached))
+    rows = plan_rows(vmi=a_vmi(vmi(*case.nics, rows=list(case.rows))), pod=launcher)
+    assert plan_rows(vmi=a_vmi(vmi(*case.nics, rows=rows)), pod=launcher) == rows
 
 
 def test_the_primary_interface_is_the_default_entry_of_network_status() -> None:
     launcher = a_pod(pod(status_text=network_status(default="ens5")))
-    rows = plan_rows(vmi=a_vmi(vmi()), pod=launcher, rows=[primary_row()])
+    rows = plan_rows(vmi=a_vmi(vmi(rows=[primary_row()])), pod=launcher)
     assert rows == [{"name": "default", "infoSource": "domain", "podInterfaceName": "ens5"}]
 
 
@@ -145,40 +145,38 @@ def test_the_primary_interface_is_the_default_entry_of_network_status() -> None:
 def test_a_network_status_that_tells_nothing_changes_nothing(text: str) -> None:
     """KubeVirt takes multus-status away; the node agent would see a NIC that nobody vouches for."""
     rows = [primary_row(), SETTLED]
-    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=rows) == rows
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=rows)), pod=a_pod(pod(status_text=text))) == rows
 
 
 def test_a_pod_that_counts_its_interfaces_does_so_while_network_status_is_silent() -> None:
     rows = [primary_row(), row("blue", "domain", "multus-status", pod_interface="net1")]
-    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text="{")), rows=rows) == rows
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=rows)), pod=a_pod(pod(status_text="{"))) == rows
 
 
 def test_at_most_ten_rows_that_the_guest_made_are_kept() -> None:
     made = [{"interfaceName": f"veth{number}", "infoSource": "guest-agent"} for number in range(30)]
-    rows = plan_rows(vmi=a_vmi(vmi()), pod=a_pod(pod()), rows=[primary_row(), *made])
+    rows = plan_rows(vmi=a_vmi(vmi(rows=[primary_row(), *made])), pod=a_pod(pod()))
     assert rows == [primary_row(), *made[:10]]
 
 
 def test_of_two_rows_of_a_name_one_stays() -> None:
-    rows = plan_rows(
-        vmi=a_vmi(vmi(primary(), nic("blue"))),
-        pod=a_pod(pod(attached=["blue"])),
-        rows=[primary_row(), SETTLED, SETTLED, row("old", "domain", pod_interface=""), row("old", pod_interface="")],
-    )
+    twice = [SETTLED, SETTLED, row("old", "domain", pod_interface=""), row("old", pod_interface="")]
+    raw = vmi(primary(), nic("blue"), rows=[primary_row(), *twice])
+    rows = plan_rows(vmi=a_vmi(raw), pod=a_pod(pod(attached=["blue"])))
     assert [item["name"] for item in rows] == ["default", "blue", "old"]
 
 
 def test_a_row_of_a_network_of_another_kind_is_left_as_it_is() -> None:
     other = ({"name": "gpu", "bridge": {}}, {"name": "gpu", "resourceClaim": {"claimName": "x"}})
     rows = [primary_row(), {"name": "gpu", "infoSource": "domain", "mac": "02:00:00:00:00:07"}]
-    assert plan_rows(vmi=a_vmi(vmi(primary(), other)), pod=a_pod(pod(attached=["blue"])), rows=rows) == rows
+    assert plan_rows(vmi=a_vmi(vmi(primary(), other, rows=rows)), pod=a_pod(pod(attached=["blue"]))) == rows
 
 
 def test_a_network_status_of_256_kib_is_read_and_its_strangers_are_not_taken_over() -> None:
     strangers = [{"name": "ops/x" + "y" * 200, "interface": f"x{number}"} for number in range(1100)]
     text = json.dumps([*strangers[:900], *json.loads(network_status(POD_INTERFACES["blue"])), *strangers[900:]])
     assert len(text) > 256 * 1024
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=text)), rows=[primary_row()])
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=a_pod(pod(status_text=text)))
     assert rows == [primary_row(), row("blue", "multus-status")]
 
 
@@ -187,13 +185,13 @@ STRANGER = json.dumps([{"name": "nowhere/other", "interface": POD_INTERFACES["bl
 
 def test_an_interface_of_another_network_that_nobody_asked_for_is_given_to_no_guest() -> None:
     """Its row was the node agent's go-ahead: the NIC was Ready, on a network that nobody had asked for."""
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=STRANGER)), rows=[primary_row()])
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=a_pod(pod(status_text=STRANGER)))
     assert rows == [primary_row()]
 
 
 def test_a_nic_that_is_in_the_guest_keeps_its_row_whatever_network_it_is_said_to_be_of() -> None:
     rows = [primary_row(), SETTLED]
-    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(pod(status_text=STRANGER)), rows=rows) == rows
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=rows)), pod=a_pod(pod(status_text=STRANGER))) == rows
 
 
 FOREIGN_NET1 = json.dumps(
@@ -217,19 +215,19 @@ OLD_SCHEME = '[{"interface":"net1","name":"blue-net","namespace":"default"}]'
 def test_the_net1_of_a_webhook_is_given_to_no_guest(networks: str | None, status: str) -> None:
     """The pod counted as one of the old scheme, and the guest was plugged into the webhook's network."""
     launcher = a_pod(pod(networks=networks, status_text=status))
-    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()]) == [primary_row()]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=launcher) == [primary_row()]
 
 
 def test_the_net1_of_a_pod_of_the_old_scheme_is_its_first_nic() -> None:
     launcher = a_pod(pod(networks=OLD_SCHEME, status_text=OLD_NET1))
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()])
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=launcher)
     assert rows == [primary_row(), row("blue", "multus-status", pod_interface="net1")]
 
 
 def test_a_pod_that_nicplug_has_made_never_names_its_interfaces_by_number() -> None:
     raw = pod(networks=OLD_SCHEME, status_text=OLD_NET1)
     raw["metadata"]["annotations"]["nicplug.io/pod-spec"] = "0123456789abcdef"
-    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=a_pod(raw), rows=[primary_row()]) == [primary_row()]
+    assert plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=a_pod(raw)) == [primary_row()]
 
 
 def test_in_a_pod_of_the_old_scheme_the_net2_of_somebody_else_is_given_to_no_guest() -> None:
@@ -237,14 +235,14 @@ def test_in_a_pod_of_the_old_scheme_the_net2_of_somebody_else_is_given_to_no_gue
     status = [*json.loads(OLD_NET1), {"name": "ops/mesh", "interface": "net2"}]
     launcher = a_pod(pod(networks=[*json.loads(OLD_SCHEME), theirs], status_text=json.dumps(status)))
     first = row("blue", "domain", "multus-status", pod_interface="net1")
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), nic("red"))), pod=launcher, rows=[primary_row(), first])
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), nic("red"), rows=[primary_row(), first])), pod=launcher)
     assert rows == [primary_row(), first]
 
 
 def test_a_go_ahead_for_a_foreign_net1_that_was_given_before_is_taken_back() -> None:
     launcher = a_pod(pod(networks="ops/mesh", status_text=FOREIGN_NET1))
     before = [primary_row(), row("blue", "multus-status", pod_interface="net1")]
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=before)
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=before)), pod=launcher)
     assert "multus-status" not in json.dumps(rows)
 
 
@@ -261,5 +259,5 @@ def test_an_entry_that_names_no_network_counts_only_for_what_nicplug_asked_for(
 ) -> None:
     status = json.dumps([{"interface": POD_INTERFACES["blue"]}])
     launcher = a_pod(pod(networks=networks, status_text=status))
-    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"))), pod=launcher, rows=[primary_row()])
+    rows = plan_rows(vmi=a_vmi(vmi(primary(), nic("blue"), rows=[primary_row()])), pod=launcher)
     assert ("multus-status" in json.dumps(rows[1:])) is is_given

@@ -32,9 +32,7 @@ from tests.build import (
 )
 
 from nicplug.model.frozen_json import thaw
-from nicplug.model.interface_status import rows_by_name
-from nicplug.model.operations import parse_operations
-from nicplug.model.pci import PciBudget, parse_total
+from nicplug.model.pci import PciBudget
 from nicplug.model.vmi import parse_vmi
 from nicplug.plan.actions import PatchNetworksAnnotation, PatchStatus
 from nicplug.plan.nic.pci_slots import PciSlots, count_slots
@@ -56,10 +54,8 @@ def plugged(names: Sequence[str]) -> list[Json]:
 
 
 def slots(raw: Json) -> PciSlots:
-    found, status = parse_vmi(raw), raw.get("status", {})
-    records = parse_operations(status.get("interfaceOperations", []))
-    rows = rows_by_name(status.get("interfaces", []))
-    return count_slots(found, total=parse_total(status), rows=rows, records=records)
+    found = parse_vmi(raw)
+    return count_slots(found, records=found.status.records_as_written)
 
 
 def crowded(count: int, *more: Any, operations: Sequence[Json] = (), **members: Any) -> Json:

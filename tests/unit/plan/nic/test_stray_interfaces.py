@@ -31,7 +31,6 @@ from tests.build import (
 from tests.unit.plan.outcome import completions, status_of
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
-from nicplug.model.interface_status import InterfaceRow, Rows
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.networks_annotation import parse_annotation
 from nicplug.plan.actions import PatchNetworksAnnotation
@@ -219,28 +218,28 @@ def test_those_of_others_cost_nothing() -> None:
     assert world.records() == {}
 
 
-CASES: Mapping[str, tuple[Json, list[Nic], Rows, AttachmentAccess, tuple[str, ...]]] = {
-    "of no NIC": (entry(GREEN), [], {}, EVERY_NAMESPACE, (GREEN,)),
-    "of a NIC of the spec": (entry(GREEN), [nic("green")], {}, EVERY_NAMESPACE, ()),
-    "of a NIC that is to go": (entry(GREEN), [absent("green")], {}, EVERY_NAMESPACE, ()),
-    "of a NIC of another name": (entry(GREEN), [nic("blue")], {}, EVERY_NAMESPACE, (GREEN,)),
-    "held by the guest": (entry(GREEN), [], {"green": InterfaceRow(row("green", "domain"))}, EVERY_NAMESPACE, ()),
+CASES: Mapping[str, tuple[Json, list[Nic], list[Json], AttachmentAccess, tuple[str, ...]]] = {
+    "of no NIC": (entry(GREEN), [], [], EVERY_NAMESPACE, (GREEN,)),
+    "of a NIC of the spec": (entry(GREEN), [nic("green")], [], EVERY_NAMESPACE, ()),
+    "of a NIC that is to go": (entry(GREEN), [absent("green")], [], EVERY_NAMESPACE, ()),
+    "of a NIC of another name": (entry(GREEN), [nic("blue")], [], EVERY_NAMESPACE, (GREEN,)),
+    "held by the guest": (entry(GREEN), [], [row("green", "domain")], EVERY_NAMESPACE, ()),
     "given to a guest that has not got it": (
         entry(GREEN),
         [],
-        {"green": InterfaceRow(row("green", "multus-status"))},
+        [row("green", "multus-status")],
         EVERY_NAMESPACE,
         (GREEN,),
     ),
-    "of a name of Multus": (entry("net1"), [], {}, EVERY_NAMESPACE, ()),
-    "of a webhook's name": (entry("mesh0"), [], {}, EVERY_NAMESPACE, ()),
-    "of a binding plugin": (entry(f"bind{GREEN.removeprefix('pod')}"), [], {}, EVERY_NAMESPACE, ()),
-    "of a name that is nearly hashed": (entry(f"{GREEN}0"), [], {}, EVERY_NAMESPACE, ()),
-    "the pod's own": (entry(GREEN) | {"default": True}, [], {}, EVERY_NAMESPACE, ()),
-    "of a shared namespace": (entry(GREEN, "default/net"), [], {}, AttachmentAccess(), (GREEN,)),
-    "of a namespace that the VM may not use": (entry(GREEN, "other/net"), [], {}, OWN_NAMESPACE, ()),
-    "of a network that is not named": (entry(GREEN, ""), [], {}, EVERY_NAMESPACE, ()),
-    "called as a NIC of the spec": (entry(GREEN), [nic(GREEN)], {}, EVERY_NAMESPACE, ()),
+    "of a name of Multus": (entry("net1"), [], [], EVERY_NAMESPACE, ()),
+    "of a webhook's name": (entry("mesh0"), [], [], EVERY_NAMESPACE, ()),
+    "of a binding plugin": (entry(f"bind{GREEN.removeprefix('pod')}"), [], [], EVERY_NAMESPACE, ()),
+    "of a name that is nearly hashed": (entry(f"{GREEN}0"), [], [], EVERY_NAMESPACE, ()),
+    "the pod's own": (entry(GREEN) | {"default": True}, [], [], EVERY_NAMESPACE, ()),
+    "of a shared namespace": (entry(GREEN, "default/net"), [], [], AttachmentAccess(), (GREEN,)),
+    "of a namespace that the VM may not use": (entry(GREEN, "other/net"), [], [], OWN_NAMESPACE, ()),
+    "of a network that is not named": (entry(GREEN, ""), [], [], EVERY_NAMESPACE, ()),
+    "called as a NIC of the spec": (entry(GREEN), [nic(GREEN)], [], EVERY_NAMESPACE, ()),
 }
 
 
@@ -248,19 +247,19 @@ CASES: Mapping[str, tuple[Json, list[Nic], Rows, AttachmentAccess, tuple[str, ..
 def test_which_interface_of_a_pod_is_stray(title: str) -> None:
     listed, nics, rows, access, wanted = CASES[title]
     raw = pod(networks=[], status_text=json.dumps([listed]))
-    assert stray_interfaces(a_vmi(vmi(primary(), *nics)), a_pod(raw), rows, access=access) == wanted
+    assert stray_interfaces(a_vmi(vmi(primary(), *nics, rows=rows)), a_pod(raw), access=access) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "not JSON"])
 def test_nothing_is_stray_while_network_status_is_silent(text: str) -> None:
     raw = pod(networks=[element("green")], status_text=text)
-    assert not stray_interfaces(a_vmi(vmi(primary())), a_pod(raw), {}, access=EVERY_NAMESPACE)
+    assert not stray_interfaces(a_vmi(vmi(primary())), a_pod(raw), access=EVERY_NAMESPACE)
 
 
 def test_a_long_forged_status_does_not_fill_the_vmi() -> None:
     entries = [entry(f"pod{number:011x}") for number in range(1000)]
     raw = pod(networks=[], status_text=json.dumps(entries))
-    assert len(stray_interfaces(a_vmi(vmi(primary())), a_pod(raw), {}, access=EVERY_NAMESPACE)) == 8
+    assert len(stray_interfaces(a_vmi(vmi(primary())), a_pod(raw), access=EVERY_NAMESPACE)) == 8
 
 
 def test_a_record_of_it_is_continued_by_the_next_leader() -> None:

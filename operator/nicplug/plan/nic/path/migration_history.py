@@ -34,7 +34,6 @@ from nicplug.plan.reasons import Reason
 _MOST_REMEMBERED = 16
 # No migration plugs such a NIC, whoever created it.
 _BROUGHT_BY_NONE = frozenset({Reason.ROLLED_BACK, Reason.NO_PCI_SLOT})
-# The times of these records are not used.
 # The writer's clock and that of the API server may differ.
 _SKEW = timedelta(minutes=2)
 # These failures do not predict that of the next migration.
@@ -179,11 +178,7 @@ def backoff_until(
     vmi: VirtualMachineInstance | None,
     known: KnownAttachments,
 ) -> tuple[datetime, int] | None:
-    """Return until when a migration waits, and after how many failures; None if it need not wait. It may be past.
-
-    Args:
-        migrations: of the VMI, oldest first.
-    """
+    """Return until when a migration waits, and after how many failures; None if it need not wait. It may be past."""
     if not migration.is_automatic or migration.annotation(IGNORE_BACKOFF_ANNOTATION) is not None:
         return None
     newest_first = [

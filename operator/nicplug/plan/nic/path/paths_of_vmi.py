@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import LIVE_MIGRATABLE
-from nicplug.model.interface_status import DOMAIN, Rows, has_source
+from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.plan.candidates import Candidates, find_candidates, node_needs, refuse_devices
 from nicplug.plan.nic.attempts import Attempts, Failures, attempts_of
-from nicplug.plan.nic.live_rules import is_live_migratable
 from nicplug.plan.nic.observed import interface_names
 from nicplug.plan.nic.path import messages as say
 from nicplug.plan.nic.path.blame import BlockingNetwork, change_fingerprint, find_blocking_networks
@@ -61,7 +60,6 @@ class Chooser:
     """Chooses the paths of one VMI in one pass.
 
     Attributes:
-        rows: `status.interfaces` by name, as reported.
         records: the records before this pass.
         slots: PCI slots of the guest.
         failures: the last reported failure of each interface of the pod.
@@ -71,7 +69,6 @@ class Chooser:
 
     view: VmiView
     pod: LauncherPod | None
-    rows: Rows
     records: Mapping[str, InterfaceOperation]
     now: datetime
     failures: Failures = field(default_factory=dict)
@@ -85,7 +82,7 @@ class Chooser:
     _names: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._names = interface_names(self.view.vmi, self.pod, self.rows)
+        self._names = interface_names(self.view.vmi, self.pod)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose the path of one NIC; the result is cached, so all checks of a pass get the same one."""
@@ -109,14 +106,13 @@ class Chooser:
 
     def out_of_reach(self) -> frozenset[str]:
         """NICs of the VMI that are not requested from any pod until something changes: they need no PCI slot."""
-        return frozenset(name for name in self.left_alone() if self._is_out_of_reach(name))
-
-    def _is_out_of_reach(self, name: str) -> bool:
-        entry = entry_of(name, self.view.vmi)
-        if entry is None or entry[0].is_absent:
-            return False
-        choice = self.choose(operation=OperationType.PLUG, interface=entry[0], network=entry[1]).choice
-        return choice.verdict in (Verdict.RESTART, Verdict.ROLL_BACK)
+        entries = (entry for name in self.left_alone() if (entry := entry_of(name, self.view.vmi)) is not None)
+        return frozenset(
+            interface.name
+            for interface, network in entries
+            if self.choose(operation=OperationType.PLUG, interface=interface, network=network).choice.verdict
+            in (Verdict.RESTART, Verdict.ROLL_BACK)
+        )
 
     def _choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         record = self.records.get(interface.name)
@@ -126,7 +122,7 @@ class Chooser:
             operation=operation,
             interface=interface,
             network=network,
-            definition=self._definition(network),
+            definition=self.definition_of(network),
         )
         failures = failed_migrations(
             self.view.migrations,
@@ -163,7 +159,7 @@ class Chooser:
             for item in self.view.vmi.interfaces
             if item.name in networks
             and item.binding in HOTPLUGGABLE_BINDINGS
-            and not has_source(self.rows.get(item.name), DOMAIN)
+            and not has_source(self.view.vmi.status.interfaces.get(item.name), DOMAIN)
             and not self._asks_pod(item, networks[item.name])
         )
 
@@ -181,16 +177,9 @@ class Chooser:
         failures: MigrationFailures,
     ) -> PathEvidence:
         view, pod = self.view, self.pod
-        definition = self._definition(network)
+        definition = self.definition_of(network)
         failure = self.failure(interface.name)
-        attempts = attempts_of(
-            record,
-            operation=operation,
-            generation=view.vmi.generation,
-            definition=definition,
-            failure=failure,
-            seen_at=view.spec_seen_at,
-        )
+        attempts = attempts_of(record, view=view, operation=operation, definition=definition, failure=failure)
         return PathEvidence(
             policy=view.policy,
             operation=operation,
@@ -217,7 +206,8 @@ class Chooser:
             network=_reference(network, view),
         )
 
-    def _definition(self, network: Network | None) -> AttachmentDefinition | None:
+    def definition_of(self, network: Network | None) -> AttachmentDefinition | None:
+        """The network attachment definition of a secondary network, as far as it is known."""
         if network is None or not network.is_secondary:
             return None
         return self.view.attachments.definition_of(network, namespace=self.view.vmi.key.namespace)
@@ -275,23 +265,16 @@ class Chooser:
     def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
         """Find another NIC whose network keeps target pods from starting."""
         if self._blocking_networks is None:
-            self._blocking_networks = self._blocking_networks_by_end()
+            found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
+            present = (item for item in found if item.until is None or item.until > self.now)
+            along = (item for item in present if self._comes_along(item.interface))
+            self._blocking_networks = sorted(along, key=lambda item: item.until or _NEVER, reverse=True)
         return next((item for item in self._blocking_networks if item.interface != name), None)
-
-    def _blocking_networks_by_end(self) -> list[BlockingNetwork]:
-        """The blocking networks that apply now, the longest-lasting first."""
-        found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
-        present = (
-            item
-            for item in found
-            if (item.until is None or item.until > self.now) and self._comes_along(item.interface)
-        )
-        return sorted(present, key=lambda item: item.until or _NEVER, reverse=True)
 
     def _comes_along(self, name: str) -> bool:
         record = self.records.get(name)
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
-        return has_source(self.rows.get(name), DOMAIN) or not is_left
+        return has_source(self.view.vmi.status.interfaces.get(name), DOMAIN) or not is_left
 
     def _describe(self, blocking_network: BlockingNetwork) -> str:
         network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
@@ -302,7 +285,7 @@ class Chooser:
         """The nodes that could take the VM with this NIC; computed once per pass, and only to migrate."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
-            in_guest = {name for name, row in self.rows.items() if has_source(row, DOMAIN)}
+            in_guest = {name for name, row in vmi.status.interfaces.items() if has_source(row, DOMAIN)}
             lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
             needs = node_needs(vmi, attachments=known, left_out=frozenset(lacking))
             self._candidates = find_candidates(nodes, source=vmi.node_name, needs=needs)
@@ -319,7 +302,7 @@ def _failed_attempts(attempts: Attempts, failure: PodFailure | None) -> int:
 
 
 def _not_migratable(view: VmiView) -> str:
-    if is_live_migratable(view.vmi):
+    if view.vmi.is_migratable:
         return ""
     condition = view.vmi.status.condition(LIVE_MIGRATABLE)
     if not condition.status:
@@ -331,4 +314,4 @@ def _not_migratable(view: VmiView) -> str:
 def _reference(network: Network | None, view: VmiView) -> str:
     if network is None or not network.attachment:
         return ""
-    return "/".join(network.attachment_reference(namespace=view.vmi.key.namespace))
+    return network.reference(namespace=view.vmi.key.namespace)

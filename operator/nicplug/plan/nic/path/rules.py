@@ -90,16 +90,8 @@ def grace_ends_at(evidence: PathEvidence) -> datetime | None:
     return None if since is None else min(since + CONTROLLER_GRACE, evidence.deadline)
 
 
-def _is_link(evidence: PathEvidence) -> bool:
-    return evidence.operation is OperationType.SET_LINK
-
-
 def _is_network_change(evidence: PathEvidence) -> bool:
     return evidence.operation is OperationType.CHANGE_NETWORK
-
-
-def _is_never(evidence: PathEvidence) -> bool:
-    return evidence.policy.dynamic_path is DynamicPath.NEVER
 
 
 def _is_always(evidence: PathEvidence) -> bool:
@@ -136,7 +128,7 @@ def _is_held(evidence: PathEvidence) -> bool:
 IN_PLACE: tuple[Rule, ...] = (
     Rule(
         when="only the link is to be set up or down",
-        applies=_is_link,
+        applies=lambda evidence: evidence.operation is OperationType.SET_LINK,
         verdict=Verdict.DYNAMIC,
         reason=Reason.WAITING_FOR_LINK,
         says="waiting for the node agent on {where} to set the link",
@@ -173,7 +165,7 @@ IN_PLACE: tuple[Rule, ...] = (
     ),
     Rule(
         when="`dynamicPath: Never`",
-        applies=_is_never,
+        applies=lambda evidence: evidence.policy.dynamic_path is DynamicPath.NEVER,
         verdict=Verdict.MIGRATE,
         reason=Reason.DYNAMIC_PATH_NEVER,
         says="{dynamic_path}, so the pod is not asked",

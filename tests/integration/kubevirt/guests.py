@@ -1,4 +1,4 @@
-"""What users do to VMs that KubeVirt runs, and what they see of them."""
+"""VMs on a cluster that the stand-in of KubeVirt runs: started, plugged, migrated, and what is said of them."""
 
 from typing import Any
 
@@ -17,9 +17,9 @@ def on(node: str, *others: str) -> Json:
     return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}
 
 
-def started(user: User, name: str, *nodes: str, copy_seconds: float | None = None) -> Json:
+def started(user: User, name: str, *nodes: str, copy_seconds: float | None = None, **spec: Any) -> Json:
     """A VM that runs; its VMI."""
-    body = vm(name, affinity=on(*nodes))
+    body = vm(name, affinity=on(*nodes), **spec)
     if copy_seconds is not None:
         body["spec"]["template"]["metadata"] = {"annotations": {COPY: f"{copy_seconds}s"}}
     user.create(VM, body)
@@ -62,6 +62,12 @@ def migrate(user: User, name: str, **metadata: Any) -> tuple[int, Json]:
     return user.request("POST", user.path(MIGRATION), body)
 
 
+def told(user: User, name: str) -> dict[str, str]:
+    """The last event about objects of that name, by reason."""
+    found = user.items("events")
+    return {item["reason"]: item["note"] for item in found if item["regarding"]["name"] == name}
+
+
 def until_final(user: User, migration: Json) -> Json:
     """The migration once it has given its finalizer back."""
     name = migration["metadata"]["name"]
@@ -73,3 +79,10 @@ def until_final(user: User, migration: Json) -> Json:
     found = until(settled)
     assert found is not None
     return found
+
+
+def refused(answer: tuple[int, Json]) -> str:
+    """What the webhook says."""
+    code, body = answer
+    assert code == 422, body
+    return str(body["message"]).partition("denied the request: ")[2]
