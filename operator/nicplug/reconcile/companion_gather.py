@@ -44,8 +44,9 @@ class CompanionGatherer:
         """Return the view; None if neither VM nor VMI exists, whose report Kubernetes then removes."""
         caches, memory = self.gatherer.caches, self.gatherer.memory
         vm, vmi = caches.vms.get(VmKey(key.namespace, key.name)), caches.vmis.get(key)
-        if vm is None and vmi is None:
+        if vmi is None:
             self._merged.pop(key, None)
+        if vm is None and vmi is None:
             self.slots.wait(key, since=None)
             return None
         guest = self._guest(vmi) if vmi is not None else None

@@ -231,8 +231,9 @@ def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tu
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:
-    if view.guest is None or any(item.name not in nics.before for item in nics.operations):
-        # A NIC that reaches the guest before its first record is taken for one that the guest was started with.
+    known = {(item.name, item.operation) for item in nics.before.values()}
+    if view.guest is None or any((item.name, item.operation) not in known for item in nics.operations):
+        # What is done before its first record leaves no trace: a NIC in the guest is then one that it was started with.
         return timedelta()
     return report_delay(before=nics.before, after=nics.operations, stored_bytes=0, settings=view.guest.settings)
 

@@ -335,6 +335,16 @@ def test_the_first_record_of_a_nic_is_written_at_once() -> None:
     assert [item["name"] for item in status_of(plan)["interfaceOperations"]] == ["blue"]
 
 
+def test_the_first_record_of_an_unplug_is_written_at_once() -> None:
+    """The event and the measure of its end are those of the record."""
+    leaving = absent("blue")
+    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, interfaceOperations=[BLUE_READY])
+    raw = running(leaving, rows=(BLUE_ROW,))
+    plan = decide(view(raw, machine=machine(leaving), report=known, attached=("blue",), pending_since=None))
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert record["operation"] == "Unplug"
+
+
 def test_a_report_about_progress_waits_to_be_combined() -> None:
     record = operation("blue", phase="Pending", reason="Retrying", since=later(-2))
     known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, ready="1/2", interfaceOperations=[record])
