@@ -11,7 +11,8 @@ from typing import Any
 from tests import many_nics
 from tests.build import NAME, NAMESPACE, NOW, Json, kubevirt, nad, nic, pod, primary, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube import go_json
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import Gone

@@ -7,7 +7,6 @@ import random
 import secrets
 import signal
 import socket
-import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from operator import attrgetter
@@ -19,11 +18,10 @@ import structlog
 from nicplug import __version__
 from nicplug.cache.caches import Caches
 from nicplug.cache.reaper import Reaper, watched_in
-from nicplug.choose_mode import choose_mode
 from nicplug.completeness import Completeness, ModeEnded
 from nicplug.handlers import register
 from nicplug.kopf_settings import kopf_settings
-from nicplug.kube.connect import Connection, connect
+from nicplug.kube.connect import Connection
 from nicplug.kube.lease import LeaderElector
 from nicplug.kube.recorder import EventRecorder
 from nicplug.metrics_protection import MetricsProtection
@@ -53,7 +51,6 @@ from nicplug.vitals import Vitals
 log = structlog.get_logger(__name__)
 
 _DRAIN_SECONDS = 2.0
-_LINGER_SECONDS = 2.0
 
 
 class ClockChanged(Exception):
@@ -397,34 +394,3 @@ class App:
         self.intake.relisted.set()
         if self._may_work():
             self.intake.enqueue_all()
-
-
-def _exit_soon(code: int) -> None:
-    """End the process whatever its event loop still waits for: the supervisor waits for the exit."""
-    timer = threading.Timer(_LINGER_SECONDS, os._exit, (code,))
-    timer.daemon = True
-    timer.start()
-
-
-async def run_operator(settings: Settings) -> None:
-    """Connect, choose the mode, and run one operator.
-
-    Raises:
-        ConfigError: the configuration does not lead to an API server.
-        RivalError: the cluster is not one for the mode that was asked for.
-    """
-    metrics = OperatorMetrics()
-    connection = await connect(
-        kubeconfig=settings.kubeconfig,
-        on_response=metrics.requested,
-        kubevirt_namespace=settings.kubevirt_namespace,
-    )
-    mode = None
-    try:
-        mode = await choose_mode(settings=settings, connection=connection, metrics=metrics)
-    finally:
-        if mode is None:
-            await connection.close()
-    if mode is not None:
-        app = App(settings=settings, connection=connection, metrics=metrics, mode=mode, exit_soon=_exit_soon)
-        await app.run()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, kinds_of
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.garbage_collection import settle_garbage_collector
 from nicplug.kube.watch_health import WatchHealth

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import kopf
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.mode import Mode
 
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
 from nicplug.cache.controller_watches import ControllerWatches
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.cache.reaper import Reaper, plural_of
 from nicplug.kube.resources import NETWORK_ATTACHMENT_DEFINITIONS, NODES, POD_DISRUPTION_BUDGETS
 from nicplug.kube.watch_health import WatchHealth

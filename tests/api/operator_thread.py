@@ -17,7 +17,7 @@ from nicplug.kube.connect import connect
 from nicplug.obs.metrics import OperatorMetrics
 from nicplug.settings import Settings
 
-# As in a process of its own (`app.run_operator`): Kopf lingers now and then, for minutes even.
+# As in a process of its own (`nicplug.run`): Kopf lingers now and then, for minutes even.
 _LINGER_SECONDS = 2.0
 
 

@@ -13,8 +13,8 @@ from tests.fakes.faults import Fault
 from tests.manifests import pod_interface
 
 from nicplug import app, kopf_settings
-from nicplug.cache.caches import CachedKind
 from nicplug.cache.dynamic_controllers import MOST_FOLLOWED
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.multus_configs import MOST_NAMESPACES
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.handlers import register

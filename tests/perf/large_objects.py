@@ -23,7 +23,8 @@ from tests.perf.audit import tally
 from tests.perf.resources import peak_rss_mib
 from tests.perf.world import NAMESPACE, Cluster, Say, audit_log, cluster
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.object_text import ObjectText
 from nicplug_sandbox import operator_process
 

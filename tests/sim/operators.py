@@ -39,8 +39,9 @@ from tests.sim.cluster import (
 from tests.sim.kubelet import NETWORKS
 from tests.sim.node_agent import state_of
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
 from nicplug.cache.dynamic_controllers import NamespaceDaemonSets
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.cache.reaper import Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import ApiError, Denied, Gone, Rejected, Unavailable

@@ -9,7 +9,8 @@ from typing import Any
 import kopf
 import pytest
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.handlers import register
 from nicplug.kopf_settings import EndlessBackoff, NullDiffBaseStorage, NullProgressStorage, kopf_settings
 from nicplug.model.mode import Mode

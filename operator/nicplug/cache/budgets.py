@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.eviction import DisruptionBudget, budget_key, parse_budget
+from nicplug.model.eviction import AT_REST, DisruptionBudget, EvictionStrategy, budget_key, is_protected, parse_budget
 from nicplug.model.keys import BudgetKey, DisruptionBudgetKey, WorkKey
 from nicplug.model.metadata import mapping, resource_version, text
 from nicplug.model.vmi import VirtualMachineInstance
@@ -45,6 +45,20 @@ class Budgets:
             return None
         found = self._budgets.get(budget_key(vmi.key, uid=vmi.uid))
         return found if found is not None and found.owner_uid == vmi.uid else None
+
+    def is_due(self, vmi: VirtualMachineInstance, *, default: EvictionStrategy) -> bool:
+        """True if the budget is missing, raised, modified, or no longer wanted.
+
+        Args:
+            default: the cluster's strategy for VMIs that have none.
+        """
+        if vmi.deleting or not self.is_readable:
+            return False
+        budget, strategy = self.of(vmi), vmi.eviction_strategy or default
+        wants = not vmi.is_final and is_protected(strategy, is_migratable=vmi.is_migratable)
+        if budget is None or not wants:
+            return wants != (budget is not None)
+        return (budget.min_available, budget.migration_uid) != (AT_REST, None) or not budget.is_labelled
 
     # -- watch events ------------------------------------------------------------------------------
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from enum import Enum
 from typing import Any
 
 from nicplug.cache.attachment_index import AttachmentIndex
 from nicplug.cache.attachments import Attachments
 from nicplug.cache.budgets import Budgets
 from nicplug.cache.dynamic_controllers import DynamicControllers
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.kubevirts import Kubevirts
 from nicplug.cache.launcher_pods import LauncherPods
 from nicplug.cache.migration_index import MigrationIndex
@@ -19,13 +19,15 @@ from nicplug.cache.nodes import Nodes
 from nicplug.cache.operation_counts import OperationCounts
 from nicplug.cache.pending_index import PendingIndex
 from nicplug.cache.pod_failures import PodFailures
+from nicplug.cache.reports import Reports
 from nicplug.cache.revisions import Revisions
 from nicplug.cache.slot_book import SlotBook
+from nicplug.cache.spec_versions import SpecVersions
 from nicplug.cache.store import Change, Store
 from nicplug.model.attachments import KnownAttachments, referenced_keys
 from nicplug.model.dynamic_controller import ControllerFinder, DynamicController
-from nicplug.model.eviction import AT_REST, EvictionStrategy, is_protected
-from nicplug.model.interface_report import InterfaceReport, interfaces_hash, parse_report
+from nicplug.model.eviction import EvictionStrategy
+from nicplug.model.interface_report import InterfaceReport, parse_report
 from nicplug.model.keys import (
     SLOTS,
     AttachmentKey,
@@ -53,27 +55,6 @@ from nicplug.model.vm import VirtualMachine, parse_vm
 from nicplug.model.vmi import VirtualMachineInstance, parse_vmi
 
 
-class CachedKind(Enum):
-    """The watched kinds."""
-
-    VM = "VirtualMachine"
-    VMI = "VirtualMachineInstance"
-    MIGRATION = "VirtualMachineInstanceMigration"
-    POD = "Pod"
-    KUBEVIRT = "KubeVirt"
-    REVISION = "ControllerRevision"
-    REPORT = "InterfaceReport"
-
-
-# A companion decides nothing by revisions, which KubeVirt keeps; nicplug keeps its records in VMIs if they are its own.
-_NOT_OF: Mapping[Mode, CachedKind] = {Mode.STANDALONE: CachedKind.REPORT, Mode.COMPANION: CachedKind.REVISION}
-
-
-def kinds_of(mode: Mode) -> tuple[CachedKind, ...]:
-    """Return the kinds that are watched in a mode."""
-    return tuple(kind for kind in CachedKind if kind is not _NOT_OF[mode])
-
-
 class Caches:
     """Everything nicplug knows about the cluster.
 
@@ -92,8 +73,9 @@ class Caches:
     ) -> None:
         self._clock = clock
         self.mode = mode
-        self.reports: Store[InterfaceReport] = Store()
-        self.vms: Store[VirtualMachine] = Store(on_forget=self._forget_vm)
+        self.reports = Reports()
+        self._vmis_by_attachment = AttachmentIndex()
+        self.vms: Store[VirtualMachine] = Store(on_forget=self._vmis_by_attachment.drop_template)
         self.vmis: Store[VirtualMachineInstance] = Store(on_forget=self._forget_vmi)
         self.migrations: Store[Migration] = Store(on_forget=self._forget_migration)
         self.revisions = Revisions()
@@ -101,7 +83,10 @@ class Caches:
         self.attachments = Attachments(clock=clock)
         self._migrations = MigrationIndex()
         self.launchers = LauncherPods(
-            vmis=self.vmis, migrations=self._migrations, clock=clock, on_forget=self._forget_pod
+            vmis=self.vmis,
+            migrations=self._migrations,
+            clock=clock,
+            on_forget=self._forget_pod,
         )
         self.pod_failures = PodFailures(clock=clock, is_ours=self.launchers.is_launcher)
         self.nodes = Nodes()
@@ -110,11 +95,10 @@ class Caches:
         self._access: tuple[NadRules, MultusFindings, AttachmentAccess] | None = None
         self.budgets = Budgets()
         self.slots = SlotBook()
-        self._vmis_by_attachment = AttachmentIndex()
         self._pending = PendingIndex()
         self._leaving: set[VmiKey] = set()
         self.operations = OperationCounts()
-        self._spec_seen: dict[str, tuple[int | str, datetime]] = {}
+        self.specs = SpecVersions(clock=clock, mode=mode)
 
     def observe(self, kind: CachedKind, raw: Mapping[str, Any]) -> list[WorkKey]:
         """Store the current version of an object; returns the keys to reconcile."""
@@ -128,7 +112,7 @@ class Caches:
                 vmi = parse_vmi(raw, known=before)
                 change = self.vmis.put(vmi)
                 if self.vmis.get(vmi.key) is vmi:
-                    self._stamp(vmi)
+                    self.specs.note(vmi)
                     self.launchers.note_records(vmi, before=before)
                     self._vmis_by_attachment.put(vmi)
                     self._index_records(vmi, mapping(raw.get("status")))
@@ -274,10 +258,7 @@ class Caches:
         return self.controllers.on_node(vmi.node_name, node=self.nodes.get(vmi.node_name))
 
     def waiting_for_a_node(self) -> list[WorkKey]:
-        """Return the keys whose outcome may change with the nodes.
-
-        These are VMIs with pending NICs, VMIs that are being evacuated, and unfinished migrations.
-        """
+        """Return the keys that nodes affect: VMIs with pending NICs or being evacuated, and unfinished migrations."""
         vmis = dict.fromkeys([*self._pending.everywhere(), *self._leaving])
         return [*vmis, *(item.key for item in self._migrations.unfinished())]
 
@@ -294,42 +275,14 @@ class Caches:
         config = self.config()
         return config.trusted_namespaces if config is not None else DEFAULT_TRUSTED_NAMESPACES
 
-    def spec_seen_at(self, vmi: VirtualMachineInstance) -> datetime:
-        """Return when this process first saw the current spec of the VMI; in companion mode, its current NICs."""
-        seen = self._spec_seen.get(vmi.uid)
-        return seen[1] if seen else self._clock()
-
-    def _stamp(self, vmi: VirtualMachineInstance) -> None:
-        seen, version = self._spec_seen.get(vmi.uid), self._spec_version(vmi)
-        if seen is None or seen[0] != version:
-            self._spec_seen[vmi.uid] = (version, self._clock())
-
-    def _spec_version(self, vmi: VirtualMachineInstance) -> int | str:
-        """The VMIs of KubeVirt have no subresource for the status, so that each write of it counts as a generation."""
-        return vmi.generation if self.mode is Mode.STANDALONE else interfaces_hash(vmi.read_spec())
-
-    def digest_of(self, vmi: VirtualMachineInstance) -> str:
-        """Return `interfaces_hash` of a cached VMI, in companion mode."""
-        seen = self._spec_seen.get(vmi.uid)
-        return str(seen[0]) if seen is not None else interfaces_hash(vmi.read_spec())
-
     def _index_records(self, vmi: VirtualMachineInstance, status: Mapping[str, Any]) -> None:
-        """Index the records of a VMI's NICs.
-
-        Args:
-            status: the VMI's, which has them in standalone mode.
-        """
+        """Index the records of a VMI's NICs: in standalone mode those in `status`, the VMI's own."""
         if self.mode is Mode.COMPANION:
-            report = self.report_of(vmi)
+            report = self.reports.of(vmi)
             status = report.status.members if report is not None else {}
         rows = objects(status.get("interfaceOperations"))
         self._pending.put(vmi, rows)
         self.operations.put(vmi.key, rows)
-
-    def report_of(self, vmi: VirtualMachineInstance) -> InterfaceReport | None:
-        """Return the report whose records are about this very VMI."""
-        report = self.reports.get(ReportKey(vmi.key.namespace, vmi.key.name))
-        return report if report is not None and report.vmi_uid == vmi.uid else None
 
     def _report_keys(self, change: Change[InterfaceReport] | None) -> list[WorkKey]:
         if change is None:
@@ -349,9 +302,6 @@ class Caches:
             self._vmis_by_attachment.put_template(vm)
         return self._vm_keys(change)
 
-    def _forget_vm(self, vm: VirtualMachine) -> None:
-        self._vmis_by_attachment.drop_template(vm)
-
     def _put_migration(self, migration: Migration) -> list[WorkKey]:
         change = self.migrations.put(migration)
         if self.migrations.get(migration.key) is migration:
@@ -366,7 +316,7 @@ class Caches:
         self.launchers.forget_migration(migration.uid)
 
     def _forget_vmi(self, vmi: VirtualMachineInstance) -> None:
-        self._spec_seen.pop(vmi.uid, None)
+        self.specs.forget(vmi.uid)
         self._vmis_by_attachment.drop(vmi)
         self._pending.drop(vmi.key)
         self._leaving.discard(vmi.key)
@@ -378,7 +328,9 @@ class Caches:
         if change is None:
             return []
         vmis = (VmiKey(vm.key.namespace, vm.key.name) for vm in change.records)
-        return _unique([*_keys(change.records), *(key for key in vmis if self._concerns(key, change))])
+        return _unique(
+            [*(record.key for record in change.records), *(key for key in vmis if self._concerns(key, change))]
+        )
 
     def _concerns(self, key: VmiKey, change: Change[VirtualMachine]) -> bool:
         """True if the VMI may be affected: a running VMI ignores its VM's status, one that ends waits for it."""
@@ -401,7 +353,7 @@ class Caches:
         vms = (VmKey(vmi.key.namespace, vmi.key.name) for vmi in change.records)
         slots = [SLOTS] if any(vmi.key in self.slots.lingering for vmi in change.records) else []
         budgets = self._due_budgets({vmi.key for vmi in change.records})
-        return _unique([*_keys(change.records), *migrations, *vms, *slots, *budgets])
+        return _unique([*(record.key for record in change.records), *migrations, *vms, *slots, *budgets])
 
     def _migration_keys(self, change: Change[Migration] | None) -> list[WorkKey]:
         """Return the migration, its VMI, and that VMI's other unfinished migrations, which may wait for this one."""
@@ -419,20 +371,11 @@ class Caches:
 
     def _due_budgets(self, vmis: Iterable[VmiKey]) -> list[WorkKey]:
         """Return the budgets that need a change: none in steady state, protected or not, so that it costs no pass."""
+        config = self.config()
+        default = config.eviction_strategy if config is not None else EvictionStrategy.NONE
         found = (self.vmis.get(key) for key in vmis)
-        return [BudgetKey(vmi.key.namespace, vmi.key.name) for vmi in found if vmi is not None and self._is_due(vmi)]
-
-    def _is_due(self, vmi: VirtualMachineInstance) -> bool:
-        """True if the budget is missing, raised, modified, or no longer wanted."""
-        if vmi.deleting or not self.budgets.is_readable:
-            return False
-        config, budget = self.config(), self.budgets.of(vmi)
-        strategy = vmi.eviction_strategy or (config.eviction_strategy if config else EvictionStrategy.NONE)
-        wants = not vmi.is_final and is_protected(strategy, is_migratable=vmi.is_migratable)
-        has = budget is not None
-        if budget is None or wants != has:
-            return wants != has
-        return (budget.min_available, budget.migration_uid) != (AT_REST, None) or not budget.is_labelled
+        due = (vmi for vmi in found if vmi is not None and self.budgets.is_due(vmi, default=default))
+        return [BudgetKey(vmi.key.namespace, vmi.key.name) for vmi in due]
 
     def _kubevirt_keys(self, *, is_news: bool) -> list[WorkKey]:
         """Return all keys if the effective KubeVirt CR has changed; none for changes of other CRs."""
@@ -449,10 +392,6 @@ class Caches:
 def _name_of(raw: Mapping[str, Any]) -> tuple[str, str]:
     metadata = mapping(raw.get("metadata"))
     return text(metadata.get("namespace")), text(metadata.get("name"))
-
-
-def _keys(records: Iterable[VirtualMachine] | Iterable[VirtualMachineInstance]) -> list[WorkKey]:
-    return [record.key for record in records]
 
 
 def _unique(keys: Iterable[WorkKey]) -> list[WorkKey]:

@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.cache.lost_migrations import forget_unlisted
 from nicplug.kube.api import KubeApi, Resource
 from nicplug.kube.errors import ApiError

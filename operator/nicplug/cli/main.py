@@ -147,10 +147,10 @@ def sandbox() -> None:
 def run(**options: Any) -> None:
     """Run the operator in the foreground, until SIGTERM."""
     leave_out_unused()
-    from nicplug.app import run_operator
     from nicplug.cli.unknown_variables import warn_of_unknown_variables
     from nicplug.kube.connect import ConfigError
     from nicplug.obs.logging import configure_logging
+    from nicplug.run import run_operator
     from nicplug.settings import PREFIX, Settings
     from nicplug.startup import BadSetting, RivalError, StartError
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.api import Json
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey
 from nicplug.model.metadata import generation, mapping, text

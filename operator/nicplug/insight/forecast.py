@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.at_restart import other_fields, waiting_changes, waiting_fields
 from nicplug.insight.at_start import nics_at_start
 from nicplug.insight.changes import with_requests

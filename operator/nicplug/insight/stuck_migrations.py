@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.outcome import NicForecast, Outcome
 from nicplug.model.frozen_json import thaw

@@ -24,7 +24,7 @@ from nicplug.kube.resources import (
 
 Json = dict[str, Any]
 
-# The kinds that the operator caches, as `cache.caches.CachedKind`.
+# The kinds that the operator caches, as `cache.kinds.CachedKind`.
 KINDS = {
     resource.plural: resource.kind
     for resource in (

@@ -5,7 +5,7 @@ Nothing else can be exported: `obs.instruments` creates only the families listed
 
 from http import HTTPStatus
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube import errors
 from nicplug.kube import resources as kinds
 from nicplug.kube.api import Resource

@@ -58,7 +58,7 @@ class CompanionGatherer:
             guest=guest,
             vm=vm,
             report=caches.reports.get(ReportKey(key.namespace, key.name)),
-            interfaces_hash=caches.digest_of(guest.vmi) if guest is not None else "",
+            interfaces_hash=caches.specs.hash_of(guest.vmi) if guest is not None else "",
             slot=self.slots.share_of(key),
             may_nudge=self._may_nudge(),
             refusal=memory.refusal(key, generation=generation),
@@ -85,7 +85,7 @@ class CompanionGatherer:
         report = caches.reports.get(ReportKey(vmi.key.namespace, vmi.key.name))
         known = self._merged.get(vmi.key)
         if known is None or known[0] is not vmi or known[1] is not report:
-            known = (vmi, report, _merge(vmi, report, digest=caches.digest_of(vmi)))
+            known = (vmi, report, _merge(vmi, report, digest=caches.specs.hash_of(vmi)))
             self._merged[vmi.key] = known
         return known[2]
 

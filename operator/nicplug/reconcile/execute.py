@@ -9,7 +9,8 @@ from typing import Protocol
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.elided import ELIDED, has_elided
 from nicplug.kube.api import Json, KubeApi, Resource
 from nicplug.kube.errors import AlreadyExists, Gone, Rejected, Stale

@@ -100,7 +100,7 @@ class Gatherer:
             vm_refusal=self._refusal_of(vm) if vm is not None else None,
             config=self.caches.config(),
             settings=self._present_settings(_BUSY_VMI_FACTOR),
-            spec_seen_at=self.caches.spec_seen_at(vmi),
+            spec_seen_at=self.caches.specs.seen_at(vmi),
             refusal=self.memory.refusal(key, generation=vmi.generation),
             report_pending_since=self.memory.pending_since(key),
         )

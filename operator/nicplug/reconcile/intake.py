@@ -7,7 +7,8 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.conditions import INTERFACES_READY, Status
 from nicplug.model.keys import SLOTS, AttachmentKey, WorkKey
 from nicplug.model.metadata import generation, mapping

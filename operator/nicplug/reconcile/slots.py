@@ -11,7 +11,8 @@ from typing import Any
 
 import structlog
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.slot_book import SlotFate, fate_of
 from nicplug.kube.api import Json, KubeApi
 from nicplug.kube.errors import ApiError, Denied, Gone

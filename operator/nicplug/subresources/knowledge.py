@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.multus_configs import MultusConfigWatches
 from nicplug.cache.optional_kinds import watch_attachments, watch_policy
 from nicplug.cache.optional_watch import Absence, OptionalWatch

@@ -9,7 +9,8 @@ from tests.build import NAMESPACE, NOW, POD_NAME, VM_UID, a_vmi, kubevirt, later
 from tests.fakes.listing import relist
 
 from nicplug.cache.attachments import Attachments
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.attachments import Knowledge, attachment_keys
 from nicplug.model.keys import AttachmentKey, MigrationKey, VmiKey

@@ -8,7 +8,8 @@ from tests.build import kubevirt as a_kubevirt
 from tests.fakes.listing import relist
 
 from nicplug.cache.budgets import Budgets
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.optional_watch import Absence
 from nicplug.model.eviction import budget_key, budget_labels, budget_spec
 from nicplug.model.keys import BudgetKey, WorkKey

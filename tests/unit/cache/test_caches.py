@@ -27,7 +27,8 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.store import Store
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.model.migration_configuration import migration_configuration
@@ -358,9 +359,9 @@ class TestSpecSeenAt:
         caches = _caches((CachedKind.VMI, vmi(version=1)), clock=clock)
         clock.now += timedelta(seconds=5)
         caches.observe(CachedKind.VMI, vmi(version=2, phase="Failed"))
-        assert caches.spec_seen_at(a_vmi(vmi())) == NOW
+        assert caches.specs.seen_at(a_vmi(vmi())) == NOW
         caches.observe(CachedKind.VMI, vmi(nic("blue"), version=3, generation=2))
-        assert caches.spec_seen_at(a_vmi(vmi())) == NOW + timedelta(seconds=5)
+        assert caches.specs.seen_at(a_vmi(vmi())) == NOW + timedelta(seconds=5)
 
     def test_a_late_line_about_a_vmi_that_is_gone_leaves_no_trace(self) -> None:
         """Each would have stayed for ever: nobody forgets what is already forgotten."""
@@ -369,7 +370,7 @@ class TestSpecSeenAt:
         caches.forget(CachedKind.VMI, vmi())
         caches.observe(CachedKind.VMI, vmi(version=99))
         clock.now += timedelta(hours=1)
-        assert caches.spec_seen_at(a_vmi(vmi())) == clock.now
+        assert caches.specs.seen_at(a_vmi(vmi())) == clock.now
 
 
 def test_a_new_leader_looks_at_everything() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import VmKey
 
 

@@ -3,7 +3,8 @@
 import pytest
 from tests.build import MIGRATION_UID, NOW, Json, migration, migration_state, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.lost_migrations import forget_unlisted, has_lost_migration
 
 HANDED_OFF = migration_state()

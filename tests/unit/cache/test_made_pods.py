@@ -18,7 +18,8 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.made_pods import MadePods
 from nicplug.model.keys import MigrationKey, PodKey, VmiKey
 from nicplug.model.pod import PodRecord

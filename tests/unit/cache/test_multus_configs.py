@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from tests.build import NOW, kubevirt, nad, nic, primary, vmi
 from tests.fakes.listing import relist
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.multus_configs import (
     LONGEST_KEPT,
     MOST_NAMESPACES,

@@ -2,7 +2,8 @@
 
 from tests.build import NAME, NAMESPACE, NODE, NOW, Json, operation, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import VmiKey
 
 KEY = VmiKey(NAMESPACE, NAME)

@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.build import NAME, NAMESPACE, NOW, Json, pod, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.cache.reaper import WATCHED, Reaper
 from nicplug.kube.api import JsonPatch, Resource
 from nicplug.kube.errors import Unavailable

@@ -20,7 +20,8 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.cache.caches import CachedKind, Caches, kinds_of
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind, kinds_of
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.model.keys import ReportKey, VmiKey, VmKey
 from nicplug.model.mode import Mode
@@ -95,7 +96,7 @@ def test_the_indexes_follow_the_report() -> None:
 def test_the_records_of_an_earlier_vmi_count_for_none() -> None:
     known = caches(instance(), report(*PENDING, vmi_uid="another"))
     assert known.waiting_for_a_node() == []
-    assert known.report_of(a_vmi(instance()[1])) is None
+    assert known.reports.of(a_vmi(instance()[1])) is None
     known = caches(instance(), report(*PENDING))
     known.forget(*instance())
     known.observe(*instance(uid="another", version=20))
@@ -116,12 +117,12 @@ def test_a_spec_is_new_when_its_nics_are() -> None:
     clock.now = later(10)
     again = vmi(primary(), nic("blue"), generation=9, version=11)
     known.observe(CachedKind.VMI, again)
-    assert known.spec_seen_at(a_vmi(again)) == NOW
+    assert known.specs.seen_at(a_vmi(again)) == NOW
     clock.now = later(20)
     changed = vmi(primary(), nic("blue"), nic("red"), generation=10, version=12)
     known.observe(CachedKind.VMI, changed)
-    assert known.spec_seen_at(a_vmi(changed)) == later(20)
-    assert known.digest_of(a_vmi(changed)) == interfaces_hash(changed["spec"])
+    assert known.specs.seen_at(a_vmi(changed)) == later(20)
+    assert known.specs.hash_of(a_vmi(changed)) == interfaces_hash(changed["spec"])
 
 
 def test_a_vmi_of_the_same_name_has_a_spec_of_its_own() -> None:
@@ -130,7 +131,7 @@ def test_a_vmi_of_the_same_name_has_a_spec_of_its_own() -> None:
     clock.now = later(10)
     known.forget(*instance())
     known.observe(*instance(uid="another", version=20))
-    assert known.spec_seen_at(a_vmi(instance(uid="another")[1])) == later(10)
+    assert known.specs.seen_at(a_vmi(instance(uid="another")[1])) == later(10)
 
 
 def test_a_new_leader_looks_at_all_names() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.build import NAME, NAMESPACE, NOW, VM_UID, Json, a_vm, a_vmi, nic, revision, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import VmKey
 from nicplug.model.revision import name_of_start_revision
 

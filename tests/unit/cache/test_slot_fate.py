@@ -3,7 +3,8 @@
 import pytest
 from tests.build import MIGRATION_UID, NAME, NAMESPACE, NODE, NOW, Json, migration, migration_state, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.slot_book import SlotFate, fate_of
 from nicplug.model.keys import MigrationKey, VmiKey
 from nicplug.model.slot_ledger import SlotEntry

@@ -15,7 +15,8 @@ from tests.fakes.kubeconfig import write_kubeconfig
 from tests.fakes.listing import relist
 from tests.unit.cli.played import Answer, CommandLine, PlayedServer, Recorded, collection, refusal
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.multus_configs import MultusConfigOf
 from nicplug.cache.optional_watch import Absence
 from nicplug.cli.doctor.certificates import check_authority

@@ -11,7 +11,7 @@ import pytest
 import structlog
 from click.testing import CliRunner
 
-from nicplug import __version__, api_app, app
+from nicplug import __version__, api_app, run
 from nicplug.cli.exits import Exit
 from nicplug.cli.main import main
 from nicplug.settings import Settings
@@ -26,7 +26,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     async def record(given: Settings) -> None:
         settings.append(given)
 
-    monkeypatch.setattr(app, "run_operator", record)
+    monkeypatch.setattr(run, "run_operator", record)
     monkeypatch.setattr("nicplug.obs.logging.configure_logging", lambda **_: None)
     for name in Settings.model_fields:
         monkeypatch.delenv(f"NICPLUG_{name.upper()}", raising=False)
@@ -91,7 +91,7 @@ def test_a_failing_operator_is_an_exit_code_and_one_line(
     async def fail(_: Settings) -> None:
         raise RuntimeError("the watch has failed")
 
-    monkeypatch.setattr(app, "run_operator", fail)
+    monkeypatch.setattr(run, "run_operator", fail)
     done = _invoke("run")
     assert done.exit_code == 1
     assert done.output == "nicplug: ended by RuntimeError: the watch has failed\n"
@@ -104,7 +104,7 @@ def test_beside_another_controller_it_ends_with_a_code_of_its_own(
     async def refuse(_: object) -> None:
         raise RivalError("KubeVirt's virt-controller works in namespace kubevirt", remedy="Remove KubeVirt first.")
 
-    monkeypatch.setattr(app, "run_operator", refuse)
+    monkeypatch.setattr(run, "run_operator", refuse)
     monkeypatch.setattr(api_app, "run_api", refuse)
     done = _invoke(command)
     assert done.exit_code == Exit.REFUSED

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, VM_UID, absent, element, kubevirt, nic, operation, pod, primary, revision, row, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import Outcome, VmForecast

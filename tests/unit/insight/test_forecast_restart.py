@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, VM_UID, VMI_UID, Json, kubevirt, nad, nic, operation, primary, revision, row, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.forecast import forecast
 from nicplug.insight.forecast_json import forecast_json

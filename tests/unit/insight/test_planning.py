@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, VM_UID, kubevirt, nad, nic, operation, primary, row, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.outcome import Outcome, VmForecast
 from nicplug.insight.planning import NothingToChange, foresee_question, weigh

@@ -19,7 +19,8 @@ from tests.build import (
     vmi,
 )
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.forecast import forecast
 from nicplug.insight.nics import describe

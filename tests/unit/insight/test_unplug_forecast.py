@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.build import NODE, NOW, absent, element, kubevirt, nad, nic, pod, primary, row, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.insight.forecast import forecast
 from nicplug.insight.outcome import NicForecast, Outcome

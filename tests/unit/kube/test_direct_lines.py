@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nicplug.cache.caches import CachedKind
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.direct_lines import KINDS, DirectLines
 
 VMIS = "virtualmachineinstances"

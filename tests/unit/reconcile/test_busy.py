@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import VmiKey, VmKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.gather import Gatherer

@@ -29,7 +29,8 @@ from tests.build import (
 from tests.sim.cluster import MIGRATIONS, REPORTS, Cluster
 from tests.unit.reconcile.bench import PlainApi, Recorded, fail
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.errors import ApiError, Denied, Rejected, Unavailable
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.model.keys import SLOTS, BudgetKey, MigrationKey, VmiKey, VmKey, WorkKey

@@ -6,7 +6,8 @@ from datetime import datetime
 import pytest
 from tests.build import NOW, Json, kubevirt, later, migration, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.reconcile.companion_slots import CompanionSlots

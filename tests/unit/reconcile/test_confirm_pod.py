@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from tests.build import NAMESPACE, NOW, POD_NAME, VMI_UID, Json, a_vmi, pod, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Gone
 from nicplug.model.keys import PodKey, WorkKey

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from tests.build import NAME, NAMESPACE, NOW, Json, migration, primary, vm, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import SLOTS, MigrationKey, VmiKey, VmKey, WorkKey
 from nicplug.reconcile.delays import (
     BUSY_ECHO_SECONDS,

@@ -7,7 +7,8 @@ from tests.build import NAMESPACE, NOW, Json, kubevirt, nic, primary, vm
 from tests.fakes.direct import DirectApi, DirectWorld
 from tests.fakes.store import as_text
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.elided import ELIDED, has_elided
 from nicplug.kube.errors import Stale
 from nicplug.kube.object_text import ObjectText

@@ -8,7 +8,8 @@ from structlog.testing import capture_logs
 from tests.build import NAME, NAMESPACE, NOW, nic, pod, primary, vm, vmi
 
 from nicplug.cache import caches
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.model.keys import AttachmentKey, VmiKey, VmKey, WorkKey
 from nicplug.reconcile.intake import Intake
 from nicplug.reconcile.queue import WorkQueue

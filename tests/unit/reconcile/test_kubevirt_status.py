@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from tests.build import NOW, kubevirt
 from tests.fakes.direct import DirectApi, DirectWorld
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.cache.optional_watch import Absence
 from nicplug.kube.errors import Denied
 from nicplug.reconcile.kubevirt_status import LOOK_AGAIN_SECONDS, KubevirtStatus

@@ -5,7 +5,8 @@ from tests.build import NAMESPACE, NOW, Json, migration, pod, target_pod, vmi
 from tests.sim.cluster import PODS, VMIS
 from tests.unit.reconcile.bench import NAME, VMI, Bench, fail
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.errors import Stale, Unavailable
 from nicplug.model.keys import BudgetKey, MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.build import NOW, kubevirt, migration, migration_state, pod, vmi
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.api import Resource
 from nicplug.kube.errors import Denied, Gone, Rejected, Stale
 from nicplug.model.keys import SLOTS, MigrationKey, WorkKey

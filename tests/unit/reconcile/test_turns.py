@@ -9,7 +9,8 @@ import pytest
 from tests.build import NOW, Json, primary, vm
 from tests.fakes.store import as_text
 
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.errors import Unavailable
 from nicplug.kube.object_text import ObjectText
 from nicplug.model.frozen_json import freeze

@@ -31,7 +31,8 @@ from tests.sim.planning import _is_labelled, _is_selected
 
 from nicplug.apiserver.calls import READ, UPDATE, Answer, Call, Caller, Found, Subresource
 from nicplug.apiserver.statuses import Status
-from nicplug.cache.caches import CachedKind, Caches
+from nicplug.cache.caches import Caches
+from nicplug.cache.kinds import CachedKind
 from nicplug.kube.api import Resource, ServerApi
 from nicplug.kube.errors import ApiError, Denied, Gone, Unavailable
 from nicplug.model.kubevirt import KubevirtConfig
