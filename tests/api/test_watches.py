@@ -25,7 +25,7 @@ from nicplug.kube.watch_session import StreamErrors
 from nicplug.model.trusted_namespaces import DEFAULT_TRUSTED_NAMESPACES, MOST_TRUSTED
 
 # By Kopf, and by the operator itself (docs/adr/0009).
-OWN_WATCHES = ["network-attachment-definitions", "core/events", "core/events", "core/events", "nodes"]
+OWN_WATCHES = ["network-attachment-definitions", *["core/events"] * 3, "nodes", "hotplugpolicies"]
 # One for each namespace that is trusted by default.
 MULTUS_WATCHES = ["configmaps"] * len(DEFAULT_TRUSTED_NAMESPACES)
 WATCHED = sorted([VM, VMI, POD, MIGRATION, "kubevirts", "controllerrevisions", *OWN_WATCHES, *MULTUS_WATCHES])
