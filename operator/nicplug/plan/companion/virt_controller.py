@@ -39,11 +39,11 @@ def effective_policy(policy: HotplugPolicy, *, report_only: str) -> HotplugPolic
     """
     problems = list(policy.problems)
     if policy.on_failure is OnFailure.ROLLBACK:
-        problems.append(_without_effect("onFailure: Rollback", policy.origin("on_failure"), "it acts as Hold"))
+        problems.append(_without_effect("onFailure: Rollback", policy.origin("onFailure"), "it acts as Hold"))
         policy = replace(policy, on_failure=OnFailure.HOLD)
     if policy.removal_policy is RemovalPolicy.DECLARATIVE:
         problems.append(
-            _without_effect("removalPolicy: Declarative", policy.origin("removal_policy"), "it acts as Explicit")
+            _without_effect("removalPolicy: Declarative", policy.origin("removalPolicy"), "it acts as Explicit")
         )
         policy = replace(policy, removal_policy=RemovalPolicy.EXPLICIT)
     if report_only:

@@ -3,8 +3,14 @@
 import pytest
 from tests.build import Json, a_config, kubevirt
 
-from nicplug.model.hotplug_policy import HotplugPolicy, MigrationPolicy, OnFailure, RemovalPolicy
-from nicplug.model.kubevirt import RolloutStrategy
+from nicplug.model.hotplug_policy import (
+    HotplugPolicy,
+    MigrationPolicy,
+    OnFailure,
+    RemovalPolicy,
+    parse_policy_object,
+)
+from nicplug.model.kubevirt import RolloutStrategy, governed
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 from nicplug.plan.companion.virt_controller import effective_config, effective_policy
 
@@ -72,6 +78,15 @@ def test_what_only_nicplugs_own_controller_can_do_is_a_problem() -> None:
     assert "it acts as Hold" in rollback
     assert "removalPolicy: Declarative" in declarative
     assert "it acts as Explicit" in declarative
+
+
+def test_a_policy_without_effect_was_said_to_be_the_default() -> None:
+    spec = {"onFailure": "Rollback", "removalPolicy": "Declarative"}
+    config = a_config(kubevirt())
+    assert config is not None
+    found = governed(config, parse_policy_object({"metadata": {"name": "default"}, "spec": spec})).hotplug
+    for problem, name in zip(effective_policy(found, report_only="").problems, spec, strict=True):
+        assert f"(spec.{name} of HotplugPolicy default) has no effect beside KubeVirt" in problem
 
 
 def test_earlier_problems_are_kept() -> None:
