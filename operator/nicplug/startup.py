@@ -225,7 +225,7 @@ async def wait_for_api(api: KubeApi, *, mode: Mode = Mode.STANDALONE) -> None:
             how = "kubectl apply -f crds/" if mode is Mode.STANDALONE else "KubeVirt is not installed completely"
             _refuse_foreign(await _established(api, name, how=how), name=name, mode=mode)
         if mode is Mode.COMPANION:
-            await _established(api, _REPORTS, how="kubectl apply -f crds/interfacereports.yaml")
+            await _established(api, _REPORTS, how="kubectl apply -f crds/nicplug.io/")
 
     await _waiting(look)
 

@@ -193,7 +193,7 @@ def test_beside_kubevirt_its_crds_need_not_keep_what_nicplug_writes() -> None:
 
 def test_beside_kubevirt_it_waits_for_the_crd_of_its_reports() -> None:
     assert said_while_waiting(installed(THEIRS)) == [
-        "CRD interfacereports.nicplug.io is not installed: kubectl apply -f crds/interfacereports.yaml"
+        "CRD interfacereports.nicplug.io is not installed: kubectl apply -f crds/nicplug.io/"
     ]
 
 

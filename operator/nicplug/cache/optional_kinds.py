@@ -57,7 +57,7 @@ def watch_policy(api: WatchingApi, *, sink: Sink[Any]) -> OptionalWatch:
         api=api,
         resource=HOTPLUG_POLICIES,
         sink=sink,
-        not_served=f"kubectl apply -f crds/hotplugpolicies.yaml; {doubt}",
+        not_served=f"kubectl apply -f crds/nicplug.io/; {doubt}",
         missing_right=f"{_RIGHT} hotplugpolicies; {doubt}",
         field_selector=f"metadata.name={POLICY_NAME}",
     )

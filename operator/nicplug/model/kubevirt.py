@@ -47,7 +47,6 @@ class KubevirtConfig:
             `<name>` or `<namespace>/<name>`; "" for none.
         workload_update_allows: True if `workloadUpdateMethods` is unset, or lists LiveMigrate.
         workload_update_methods: `workloadUpdateMethods`; empty if unset.
-        version: the version of KubeVirt that reports this CR's status; "" if none does.
         hotplug: the cluster's policy for hot-plug.
         controller_finder: identifies the dynamic networks controller.
         trusted_namespaces: the namespaces whose DaemonSets and ConfigMaps count as written by the cluster admin.
@@ -75,7 +74,6 @@ class KubevirtConfig:
     cpu_allocation_ratio: int
     workload_update_allows: bool
     workload_update_methods: tuple[str, ...] = ()
-    version: str = ""
     hotplug: HotplugPolicy
     controller_finder: ControllerFinder
     trusted_namespaces: tuple[str, ...]
@@ -138,7 +136,6 @@ def parse_kubevirt(raw: Mapping[str, Any]) -> KubevirtConfig:
         workload_update_methods=tuple(
             map(text, sequence(mapping(spec.get("workloadUpdateStrategy")).get("workloadUpdateMethods")))
         ),
-        version=text(mapping(raw.get("status")).get("observedKubeVirtVersion")),
         hotplug=policy,
         controller_finder=finder,
         trusted_namespaces=trusted.names,

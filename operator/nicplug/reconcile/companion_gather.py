@@ -101,7 +101,7 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_versi
     pods = [pod for pod in gatherer.caches.launchers.of(vmi) if pod.uid in vmi.active_pods]
     records = tuple(PodRecord(key=pod.key, uid=pod.uid, migration_uid=pod.migration_uid) for pod in pods)
     view = gatherer.view_of(replace(vmi, launcher_pods=records))
-    version = view.config.version if view.config is not None else ""
+    version = view.config.observed_version if view.config is not None else ""
     return replace(
         view,
         config=effective_config(

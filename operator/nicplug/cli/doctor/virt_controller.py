@@ -67,10 +67,10 @@ def check_settings(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _version(config: KubevirtConfig) -> Finding:
-    if why := why_only_report(config.version):
-        remedy = remedy_for(config.version) or "Nothing helps but another version of KubeVirt or of nicplug."
+    if why := why_only_report(config.observed_version):
+        remedy = remedy_for(config.observed_version) or "Nothing helps but another version of KubeVirt or of nicplug."
         return warning("kubevirt", f"KubeVirt CR {config.key}: {why}: nicplug only reports", remedy)
-    return ok("kubevirt", f"KubeVirt CR {config.key}, KubeVirt {config.version}, which nicplug knows")
+    return ok("kubevirt", f"KubeVirt CR {config.key}, KubeVirt {config.observed_version}, which nicplug knows")
 
 
 def _methods(config: KubevirtConfig) -> Iterator[Finding]:
