@@ -10,6 +10,7 @@ from tests.build.objects import (
     POD_INTERFACES,
     POD_NAME,
     POD_UID,
+    REPORT_UID,
     TARGET_NODE,
     TARGET_POD_UID,
     VM_UID,
@@ -18,6 +19,7 @@ from tests.build.objects import (
     Nic,
     absent,
     element,
+    interface_report,
     kubevirt,
     later,
     metadata,
@@ -56,7 +58,7 @@ from tests.build.records import (
     start_failure,
     target_pod,
 )
-from tests.build.views import GRANTED, HOTPLUG_ON, migration_view, vm_view, vmi_view
+from tests.build.views import GRANTED, HOTPLUG_ON, companion_view, migration_view, vm_view, vmi_view
 
 __all__ = [
     "CONTROLLER",
@@ -73,6 +75,7 @@ __all__ = [
     "POD_INTERFACES",
     "POD_NAME",
     "POD_UID",
+    "REPORT_UID",
     "TARGET_NODE",
     "TARGET_POD_UID",
     "VMI_UID",
@@ -86,8 +89,10 @@ __all__ = [
     "a_vm",
     "a_vmi",
     "absent",
+    "companion_view",
     "element",
     "failed",
+    "interface_report",
     "known_attachments",
     "kubevirt",
     "later",

@@ -29,6 +29,8 @@ POD_UID = "33333333-cccc-4000-8000-000000000003"
 MIGRATION_UID = "44444444-dddd-4000-8000-000000000004"
 TARGET_POD_UID = "55555555-eeee-4000-8000-000000000005"
 TARGET_NODE = "node02"
+REPORT_UID = "66666666-ffff-4000-8000-000000000006"
+REPORT_LABELS = {"app.kubernetes.io/managed-by": "nicplug"}
 # As the operator names it: five digits of the SHA-256 of the VMI's uid.
 POD_NAME = "virt-launcher-vmi-fedora-5ca3e"
 # KubeVirt's vectors for the hashed scheme, of its own unit tests.
@@ -286,6 +288,30 @@ def migration(
     }
     body = ({"phase": phase} if phase else {}) | (status or {})
     return {**raw, "status": body} if body else raw
+
+
+def interface_report(
+    *,
+    name: str = NAME,
+    owner_kind: str = "VirtualMachine",
+    owner_uid: str = VM_UID,
+    uid: str = REPORT_UID,
+    deleting: bool = False,
+    version: int = 10,
+    labels: Mapping[str, str] | None = REPORT_LABELS,
+    ownerReferences: Sequence[Json] | None = (),
+    **status: Any,
+) -> Json:
+    """An InterfaceReport; `status` as it stands there. `ownerReferences`: None for none."""
+    owners = None if ownerReferences is None else list(ownerReferences) or [owner(owner_kind, name, owner_uid)]
+    members: Json = {"labels": dict(labels) if labels is not None else None, "ownerReferences": owners}
+    members["deletionTimestamp"] = CREATED if deleting else None
+    raw: Json = {
+        "apiVersion": "nicplug.io/v1alpha1",
+        "kind": "InterfaceReport",
+        "metadata": metadata(name, uid=uid, version=version, **members),
+    }
+    return {**raw, "status": status} if status else raw
 
 
 def waiting(reason: str, *, message: str = "no such host", where: str = "containerStatuses") -> Json:

@@ -1,9 +1,12 @@
 """What planners see: raw objects become records, and all else is a member of the view under its own name."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from tests.build.objects import NAMESPACE, NOW, TARGET_NODE, TARGET_POD_UID, Json, kubevirt
+from tests.build.objects import NAME, NAMESPACE, NOW, TARGET_NODE, TARGET_POD_UID, Json, kubevirt
 from tests.build.records import (
     EVERY_NAMESPACE,
     a_config,
@@ -18,16 +21,20 @@ from tests.build.records import (
 
 from nicplug.cache.launcher_pods import gather_records
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.keys import PodKey
+from nicplug.model.interface_report import interfaces_hash, parse_report
+from nicplug.model.keys import PodKey, VmiKey
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import parse_node
 from nicplug.model.pod import LauncherPod
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vmi import VirtualMachineInstance
-from nicplug.plan.views import MigrationView, PlanSettings, VmiView, VmView
+from nicplug.plan.companion.view import CompanionView, SlotShare
+from nicplug.plan.companion.virt_controller import effective_config, effective_policy
+from nicplug.plan.views import MigrationView, PlanSettings, Refusal, VmiView, VmView
 from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 HOTPLUG_ON = kubevirt()
+FREE = SlotShare()
 GRANTED = MigrationSlot(is_granted=True, inbound_node=TARGET_NODE)
 
 
@@ -63,6 +70,56 @@ def vmi_view(
     }
     found = {"vmi": record, "pods": _records(pods), "foreign_pods": _records(foreign), "migrations": jobs}
     return VmiView(**{**found, **defaults, **_hashable(members)})
+
+
+def companion_view(
+    raw: Mapping[str, Any] | None,
+    *pods: Json,
+    vm: Json | None = None,
+    report: Json | None = None,
+    slot: SlotShare = FREE,
+    refusal: Refusal | None = None,
+    pending_since: datetime | None = None,
+    report_only: str = "",
+    ignores_methods: bool = False,
+    may_nudge: bool = False,
+    **members: Any,
+) -> CompanionView:
+    """What the planner of a companion sees.
+
+    Args:
+        raw: the VMI as KubeVirt has it; None for none. Its records are those of the report.
+        report_only: why nicplug may only report; "" if it may migrate.
+        members: as of `vmi_view`.
+    """
+    known = parse_report(copy.deepcopy(report)) if report is not None else None
+    owner = a_vm(vm) if vm is not None else None
+    guest, digest = None, ""
+    if raw is not None:
+        digest = interfaces_hash(raw["spec"])
+        view = vmi_view(_with_records(raw, report, digest=digest), *pods, vm=vm, refusal=refusal, **members)
+        config = effective_config(view.config, ignores_methods=ignores_methods)
+        guest = replace(view, config=config, policy=effective_policy(view.policy, report_only=report_only))
+    return CompanionView(
+        key=VmiKey(NAMESPACE, NAME),
+        guest=guest,
+        vm=owner,
+        report=known,
+        interfaces_hash=digest,
+        slot=slot,
+        may_nudge=may_nudge,
+        refusal=refusal,
+        report_pending_since=pending_since,
+    )
+
+
+def _with_records(raw: Mapping[str, Any], report: Json | None, *, digest: str) -> Json:
+    """The VMI with the records of its report, and with a generation that counts its NICs alone."""
+    uid, known = raw["metadata"]["uid"], (report or {}).get("status", {})
+    is_its_own, rows = known.get("vmiUid") == uid, known.get("interfaceOperations")
+    generation = parse_report(report).generation_of(vmi_uid=uid, digest=digest) if report is not None else 1
+    status = raw.get("status", {}) | ({"interfaceOperations": rows} if rows and is_its_own else {})
+    return {**raw, "metadata": {**raw["metadata"], "generation": generation}, "status": status}
 
 
 def _records(pods: Sequence[Json]) -> tuple[LauncherPod, ...]:

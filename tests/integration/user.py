@@ -22,6 +22,7 @@ _PREFIXES = {
     VMI: "/apis/kubevirt.io/v1",
     "kubevirts": "/apis/kubevirt.io/v1",
     MIGRATION: "/apis/kubevirt.io/v1",
+    "interfacereports": "/apis/nicplug.io/v1alpha1",
     NAD: "/apis/k8s.cni.cncf.io/v1",
     "events": "/apis/events.k8s.io/v1",
     "leases": "/apis/coordination.k8s.io/v1",

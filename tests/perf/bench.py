@@ -19,6 +19,7 @@ from tests.large import ON_A_SERVER
 from tests.perf import (
     apiserver_costs,
     command,
+    companion,
     growth,
     hand_over,
     headline,
@@ -185,6 +186,9 @@ def ask(*, shape: SubresourceShape, say: Say) -> dict[str, Any]:
 @click.option(
     "--only-hand-over", "only", flag_value="hand-over", help="How long a NIC waits when the leader ends; nothing else."
 )
+@click.option(
+    "--only-companion", "only", flag_value="companion", help="Beside KubeVirt, with and without; nothing else."
+)
 @click.option("--against", default="", metavar="COMMIT", help="With --schemas: the schemas of that commit as well.")
 @click.option("--sizes", callback=command.sizes, help="VMs of each size, with commas.  [default: 100,200,400,800]")
 @click.option(
@@ -229,6 +233,7 @@ def main(
         "schemas": partial(_only_schemas, against=against),
         "apiserver-costs": _only_apiserver_costs,
         "hand-over": _only_hand_over,
+        "companion": _only_companion,
     }
     part = partial(_only_large_objects, shape=only_large_objects) if only_large_objects else parts.get(only)
     if part is not None:
@@ -327,6 +332,13 @@ def _only_hand_over(*, quick: bool, output: str, save: Path | None, baseline: Pa
     with sandbox_directory() as directory:
         found = hand_over.run(directory=directory, shape=hand_over.QUICK if quick else HandOverShape(), say=say)
     _show_part("hand_over", found, hand_over.show, output=output, save=save, baseline=baseline)
+
+
+def _only_companion(*, quick: bool, output: str, save: Path | None, baseline: Path) -> None:
+    shape, alone = (companion.QUICK, companion.QUICK_ALONE) if quick else (companion.SHAPE, companion.ALONE)
+    with sandbox_directory() as directory:
+        found = companion.run(directory=directory, shape=shape, alone=alone, say=say)
+    _show_part("companion", found, companion.show, output=output, save=save, baseline=baseline)
 
 
 def _show_part(

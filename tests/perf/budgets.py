@@ -133,6 +133,31 @@ SUBRESOURCE_BUDGETS: tuple[Budget, ...] = (
            measure=lambda result: float(result["subresources"]["hotplugs"]["slower_p50"]["VM"]),
            vms=None, part="subresources"),
 )  # fmt: skip
+
+
+def _companion(*keys: str) -> Callable[[Result], float]:
+    def measure(result: Result) -> float:
+        found = result["companion"]
+        for key in keys:
+            found = found[key]
+        return float(len(found) if isinstance(found, list) else found)
+
+    return measure
+
+
+# Beside KubeVirt: the copy of a guest takes 0.3 s.
+COMPANION_BUDGETS: tuple[Budget, ...] = (
+    Budget(name="beside KubeVirt: spec to NIC by migration, p50", unit="s", peer=25.7, limit=1.5,
+           measure=_companion("single", "p50"), vms=None, part="companion"),
+    Budget(name="beside KubeVirt: doubled migrations", unit="", peer=None, limit=0,
+           measure=_companion("crowd", "doubled"), vms=None, part="companion"),
+    Budget(name="beside KubeVirt: failed migrations", unit="", peer=None, limit=0,
+           measure=_companion("crowd", "failed"), vms=None, part="companion"),
+    Budget(name="beside KubeVirt: writes at rest", unit="", peer=None, limit=0,
+           measure=_companion("rest_writes"), vms=None, part="companion"),
+    Budget(name="beside KubeVirt: writes to what is not nicplug's", unit="", peer=None, limit=0,
+           measure=_companion("foreign_writes"), vms=None, part="companion"),
+)  # fmt: skip
 HAND_OVER_BUDGETS: tuple[Budget, ...] = tuple(
     Budget(name=f"hand-over by {way}: NIC of that moment in the annotation", unit="s", peer=None, limit=limit,
            measure=partial(_slowest_hand_over, way), vms=None, part="hand_over")
@@ -180,6 +205,7 @@ BUDGETS: tuple[Budget, ...] = (
     *MANY_NICS_BUDGETS,
     *SUBRESOURCE_BUDGETS,
     *HAND_OVER_BUDGETS,
+    *COMPANION_BUDGETS,
     *SCALE_BUDGETS,
 )  # fmt: skip
 

@@ -61,6 +61,11 @@ class Moved:
     migrations: Concurrency
     sights: tuple[Sight, ...] = field(repr=False)
 
+    @classmethod
+    def of(cls, phase: Phase, sights: tuple[Sight, ...]) -> "Moved":
+        """A scenario, with the migrations that were seen meanwhile."""
+        return cls(phase=phase, migrations=replay(sights), sights=sights)
+
 
 class MigrationWatch:
     """Notes every version of migrations and of their target pods, and every move of a VMI."""
@@ -177,4 +182,4 @@ async def _observed(
     phase = await scenario(world, shape.as_shape())
     sights = watch.take()
     say(f"migrations, {name}: {phase.operations} NICs, {phase.seconds:.1f} s")
-    return Moved(phase=phase, migrations=replay(sights), sights=sights)
+    return Moved.of(phase, sights)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.perf.audit import AuditLog
-from tests.perf.milestones import Milestones
+from tests.perf.milestones import Milestone, Milestones
 
 from nicplug_sandbox import controlplane, lifecycle, operator_process, state
 from nicplug_sandbox.apply import apply_manifests
@@ -37,13 +37,19 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster:
-    """The processes of one run."""
+class BareCluster:
+    """The processes of one run, with or without nicplug."""
 
     directory: Path
     admin: Path
-    operator: OperatorProcess
     processes: tuple[RecordedProcess, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster(BareCluster):
+    """The same with an operator, which is one of the processes."""
+
+    operator: OperatorProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,8 +114,14 @@ def _command(*, samples: Path | None) -> Sequence[str]:
 
 
 @contextlib.asynccontextmanager
-async def connected(cluster: Cluster) -> AsyncIterator[World]:
-    """Watches that are up to date, and a namespace in which pods are admitted."""
+async def connected(
+    cluster: BareCluster, *, awaited: frozenset[Milestone] = frozenset(Milestone)
+) -> AsyncIterator[World]:
+    """Watches that are up to date, and a namespace in which pods are admitted.
+
+    Args:
+        awaited: where a NIC has to have been before its hot-plug is done.
+    """
     configuration = await load_configuration(cluster.admin)
     async with Api(configuration=configuration, connections=CONNECTIONS, user_agent=USER_AGENT) as api:
         await make_namespace(api, name=NAMESPACE)
@@ -117,7 +129,7 @@ async def connected(cluster: Cluster) -> AsyncIterator[World]:
         uid = {"uid": lambda vmi: (vmi["metadata"]["uid"],)}
         vmis = Mirror(api=api, resource=VIRTUAL_MACHINE_INSTANCES, indexes=uid, selector=scope)
         pods = Mirror(api=api, resource=PODS, selector={**scope, "labelSelector": "kubevirt.io=virt-launcher"})
-        milestones = Milestones(vmis=vmis, pods=pods)
+        milestones = Milestones(vmis=vmis, pods=pods, awaited=awaited)
         tasks = [asyncio.create_task(mirror.run()) for mirror in (vmis, pods)]
         try:
             await asyncio.gather(vmis.synced.wait(), pods.synced.wait())

@@ -333,6 +333,18 @@ class TestCompanion:
     def test_no_alert_about_an_api_that_is_not_there(self, chart: Path) -> None:
         assert alert_groups(chart).keys() - alert_groups(chart, BESIDE).keys() == {"nicplug-api"}
 
+    @pytest.mark.parametrize("name", ["single-replica", "high-availability", "restricted-namespace"])
+    def test_a_variant_differs_as_in_the_other_mode(self, chart: Path, name: str) -> None:
+        """In what both modes have."""
+        values = (VALUES / f"{name}.yaml",)
+        here, there = (of_chart(template(chart, values=values, settings=mode)) for mode in ((BESIDE,), ()))
+        plain, plain_there = (of_chart(template(chart, settings=mode)) for mode in ((BESIDE,), ()))
+        both = [key for key in there if "nicplug-api" not in key[3]]
+        assert {key for key in here if here[key] != plain.get(key)} == {
+            key for key in both if there[key] != plain_there.get(key)
+        }
+        assert [key for key in here if "nicplug-api" in key[3]] == []
+
     def test_metrics_can_be_protected(self, chart: Path) -> None:
         items = template(chart, settings=(BESIDE, "metrics.protected=true"))
         assert environment(of_chart(items), "operator")["NICPLUG_METRICS_AUTHENTICATION"] == "token-review"

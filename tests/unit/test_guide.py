@@ -7,7 +7,7 @@ import pytest
 from tests.guide import End, command_blocks
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = ("user-guide.md", "operations.md", "troubleshooting.md", "install.md", "gitops.md")
+PAGES = ("user-guide.md", "operations.md", "troubleshooting.md", "install.md", "gitops.md", "beside-kubevirt.md")
 # Some have only queries.
 RUNBOOKS = sorted(f"runbooks/{path.name}" for path in (DOCS / "runbooks").glob("*.md"))
 # What stands for a name on a page.

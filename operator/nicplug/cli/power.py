@@ -39,9 +39,9 @@ _with_dry_run = click.option("--dry-run", is_flag=True, help="Only check the req
 
 async def _ask(session: Session, vm: str, what: str, *, dry_run: bool, **body: int | bool | None) -> None:
     """Send the request, without the members that are None; a dry run begins with virtctl's line for it."""
+    from nicplug.cli.mode import mode_of
     from nicplug.cli.operator_health import warn_without_operator
     from nicplug.cli.subresources import VMS, put
-    from nicplug.cli.mode import mode_of
     from nicplug.kube.errors import Gone, Stale, Unavailable
     from nicplug.model.mode import Mode
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from nicplug.kube.errors import ApiError
+import structlog
+
+from nicplug.kube.errors import ApiError, Denied, Stale
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey, WorkKey
@@ -21,9 +23,17 @@ from nicplug.reconcile.companion_slots import CompanionSlots
 from nicplug.reconcile.gather import Gatherer
 from nicplug.reconcile.reconciler import ObjectReconciler, Parts, Reconcilers
 
-# What virt-api's webhook says while a migration exists that is not cached here yet. Source: KubeVirt 1.9
-# `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
+log = structlog.get_logger(__name__)
+
+# What virt-api's webhook says while a migration exists that is not cached here yet, or is cached there still. Source:
+# KubeVirt 1.9 `pkg/virt-api/webhooks/validating-webhook/admitters/migration-create-admitter.go`.
 _IN_FLIGHT = "in-flight migration detected"
+# As `reconciler` describes the only write of a pod.
+_NUDGING = "patching pod"
+_NUDGE_DENIED = timedelta(minutes=10)
+_NUDGE_REMEDY = (
+    "Grant it (docs/beside-kubevirt.md, The nudge), or set spec.companion.nudge of the HotplugPolicy to false"
+)
 
 
 def companion_keys(keys: Iterable[WorkKey]) -> list[WorkKey]:
@@ -39,12 +49,16 @@ class CompanionGatherer:
     Attributes:
         allowed_version: the newer minor version of KubeVirt beside which nicplug may act; "" for none.
         ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
+        may_nudge: returns whether nicplug may write a pod's networks annotation once more.
+        nudge_denied_until: until when the permission for that is known to be missing; None if it is not.
     """
 
     gatherer: Gatherer
     slots: CompanionSlots
     allowed_version: str = ""
     ignores_methods: Callable[[], bool] = lambda: False
+    may_nudge: Callable[[], bool] = lambda: False
+    nudge_denied_until: datetime | None = None
     _merged: dict[VmiKey, tuple[VirtualMachineInstance, InterfaceReport | None, VirtualMachineInstance]] = field(
         default_factory=dict
     )
@@ -68,9 +82,20 @@ class CompanionGatherer:
             report=caches.reports.get(ReportKey(key.namespace, key.name)),
             interfaces_hash=caches.digest_of(guest.vmi) if guest is not None else "",
             slot=self.slots.share_of(key),
+            may_nudge=self._may_nudge(),
             refusal=memory.refusal(key, generation=generation),
             report_pending_since=memory.pending_since(key),
         )
+
+    def _may_nudge(self) -> bool:
+        denied = self.nudge_denied_until
+        return self.may_nudge() and (denied is None or self.gatherer.memory.clock() >= denied)
+
+    def deny_nudge(self) -> None:
+        """Give no nudge for a while: the permission to patch pods is missing."""
+        if self._may_nudge():
+            log.warning("cannot nudge: the permission to patch pods is missing", remedy=_NUDGE_REMEDY)
+        self.nudge_denied_until = self.gatherer.memory.clock() + _NUDGE_DENIED
 
     def _guest(self, vmi: VirtualMachineInstance) -> VmiView:
         return guest_view(
@@ -134,13 +159,21 @@ class CompanionReconciler:
         """Do one pass."""
         try:
             return await self.inner.reconcile(key)
+        except Exception as error:
+            # It joins the queue again with the next pass; until then others go before it.
+            self.slots.wait(key, since=None)
+            if isinstance(error, ApiError) and _IN_FLIGHT in str(error):
+                # No event may follow: virt-api learns of the end of a migration later than nicplug.
+                raise Stale(str(error), status=error.status, request=error.request) from error
+            raise
         finally:
             self.slots.release(key)
             self.slots.offer()
 
     def note_refusal(self, key: VmiKey, error: ApiError, *, seconds: float) -> bool:
-        """Keep a refusal, unless it ends as soon as another migration does."""
-        if _IN_FLIGHT in str(error):
+        """Keep a refusal, but not of a nudge: nothing else depends on it."""
+        if isinstance(error, Denied) and self.inner.gatherer.memory.attempt(key).what == _NUDGING:
+            self.gatherer.deny_nudge()
             return False
         return self.inner.note_refusal(key, error, seconds=seconds)
 
@@ -170,6 +203,7 @@ def companion_reconcilers(
     wake: Callable[[VmiKey], None],
     allowed_version: str = "",
     ignores_methods: Callable[[], bool] = lambda: False,
+    may_nudge: Callable[[], bool] = lambda: False,
 ) -> Reconcilers:
     """Return the reconcilers of a companion.
 
@@ -177,9 +211,10 @@ def companion_reconcilers(
         wake: called with each VMI that may have a migration slot now.
         allowed_version: the newer minor version of KubeVirt beside which nicplug may act; "" for none.
         ignores_methods: returns whether nicplug may migrate although KubeVirt's CR does not list LiveMigrate.
+        may_nudge: returns whether nicplug may write a pod's networks annotation once more.
     """
     slots = CompanionSlots(parts.gatherer.caches, wake)
-    gatherer = CompanionGatherer(parts.gatherer, slots, allowed_version, ignores_methods)
+    gatherer = CompanionGatherer(parts.gatherer, slots, allowed_version, ignores_methods, may_nudge)
     inner = ObjectReconciler(
         parts.gatherer,
         parts.executor,

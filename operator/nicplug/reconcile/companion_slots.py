@@ -5,14 +5,17 @@ All migrations count, whoever created them. Only the leader creates any, so the 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from nicplug.cache.caches import Caches
 from nicplug.model.keys import VmiKey
 from nicplug.model.migration_configuration import CLUSTER_LIMIT, OUTBOUND_LIMIT
 from nicplug.plan.companion.view import SlotShare
+
+# Since when a VMI waits that does not wait yet.
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -36,8 +39,8 @@ class CompanionSlots:
             return SlotShare(is_free=False, blocked_by=f"{CLUSTER_LIMIT} is {limits.per_cluster}")
         if by_node[node] >= limits.outbound_per_node:
             return SlotShare(is_free=False, blocked_by=f"{OUTBOUND_LIMIT} of {node} is {limits.outbound_per_node}")
-        granted = set(self._granted())
-        is_next = key in granted if key in self._waiting else len(granted) < limits.per_cluster - in_cluster
+        since = self._waiting.get(key, _LAST)
+        is_next = key in self._granted({**self._waiting, key: since})
         return SlotShare() if is_next else SlotShare(is_free=False, blocked_by="others wait before this VM")
 
     def take(self, key: VmiKey) -> None:
@@ -62,34 +65,39 @@ class CompanionSlots:
 
     def offer(self) -> None:
         """Wake the VMIs that have a slot now."""
-        for key in list(self._granted()):
+        for key in self._granted(self._waiting):
             self.wake(key)
 
     def _used(self) -> tuple[int, Counter[str]]:
         """Return how many migrations exist or are being created, in the cluster and by the node that they leave."""
+        leaving = self._leaving()
+        return len(leaving), Counter(map(self._node_of, leaving))
+
+    def _leaving(self) -> list[VmiKey]:
+        """Return the VMI of each migration that exists or is being created."""
         moving = [item.vmi for item in self.caches.unfinished_migrations()]
-        leaving = [*moving, *(self._taken - set(moving))]
-        return len(leaving), Counter(self._node_of(key) for key in leaving)
+        return [*moving, *(self._taken - set(moving))]
 
     def _node_of(self, key: VmiKey) -> str:
         vmi = self.caches.vmis.get(key)
         return vmi.node_name if vmi is not None else ""
 
-    def _in_order(self) -> list[VmiKey]:
-        """Return the queue: namespaces with the fewest migrations first, then by age."""
-        running = Counter(item.key.namespace for item in self.caches.unfinished_migrations())
-        return sorted(self._waiting, key=lambda key: (running[key.namespace], self._waiting[key], key))
+    def _granted(self, waiting: Mapping[VmiKey, datetime]) -> list[VmiKey]:
+        """Return those that have a slot now: of the namespace with the fewest migrations first, then by age.
 
-    def _granted(self) -> Iterator[VmiKey]:
-        """Yield the VMIs of the queue that have a slot now."""
-        if not self._waiting:
-            return
+        Args:
+            waiting: since when each VMI waits.
+        """
+        granted: list[VmiKey] = []
         in_cluster, by_node = self._used()
-        limits = self.caches.limits()
-        for key in self._in_order():
-            node = self._node_of(key)
-            if in_cluster >= limits.per_cluster:
-                return
-            if by_node[node] < limits.outbound_per_node:
-                in_cluster, by_node[node] = in_cluster + 1, by_node[node] + 1
-                yield key
+        running = Counter(key.namespace for key in self._leaving())
+        limits, left = self.caches.limits(), {key: self._node_of(key) for key in waiting}
+        while in_cluster + len(granted) < limits.per_cluster:
+            free = (key for key, node in left.items() if by_node[node] < limits.outbound_per_node)
+            key = min(free, key=lambda item: (running[item.namespace], waiting[item], item), default=None)
+            if key is None:
+                break
+            by_node[left.pop(key)] += 1
+            running[key.namespace] += 1
+            granted.append(key)
+        return granted

@@ -86,7 +86,7 @@ async def _plan_beside(
 ) -> "Uninstallation":
     """Plan for a cluster whose virtual machines are KubeVirt's; `purge` makes no difference."""
     from nicplug.cli.uninstall.beside import own_migrations
-    from nicplug.cli.uninstall.parts import definitions
+    from nicplug.cli.uninstall.parts import with_definitions
 
     if machines and delete_vms:
         raise CommandError(
@@ -98,7 +98,7 @@ async def _plan_beside(
     return Uninstallation(
         installed=parts,
         machines=found.removable,
-        definitions=await definitions(session.api),
+        definitions=await with_definitions(session.api),
         kept=len(machines) - len(found.removable),
         under_way=found.under_way,
         is_done=False,

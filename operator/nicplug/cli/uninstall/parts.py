@@ -146,7 +146,7 @@ async def definitions(api: KubeApi) -> list[Part]:
 
 async def is_beside_kubevirt(api: KubeApi) -> bool:
     """Report whether the virtual machines of the cluster, if there are any, are KubeVirt's and not nicplug's."""
-    return not any(part.name in DEFINITIONS for part in await definitions(api))
+    return not any(part.name.endswith(f".{KUBEVIRTS.group}") for part in await definitions(api))
 
 
 async def with_definitions(api: KubeApi) -> list[Part]:

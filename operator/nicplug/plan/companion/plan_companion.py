@@ -6,19 +6,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from nicplug.model.conditions import find_condition
+from nicplug.model.conditions import INVALID_HOTPLUG_POLICY, find_condition
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.metadata import objects, text
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
-from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import Delete, Kind
+from nicplug.plan.actions import Action, Delete, Kind
+from nicplug.plan.companion.nudge import Nudges, plan_nudges
 from nicplug.plan.companion.own_migrations import plan_own_migrations
-from nicplug.plan.companion.report import create_report, report_status
+from nicplug.plan.companion.report import create_report, report_status, runs
 from nicplug.plan.companion.silence import Silence, find_silence
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
+from nicplug.plan.companion.virt_controller import EVICT
 from nicplug.plan.nic.transitions import Transitions, announce, find_transitions, measure_nics, staying_nics
 from nicplug.plan.outcome import Announcement, Plan, Subject, warning
 from nicplug.plan.reasons import Reason
@@ -72,12 +73,16 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if nics.plan is None:
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
-    is_refused = view.refusal is not None
+    actions, announcements = (*request.actions, *report.actions), request.announcements
+    if view.refusal is not None:
+        # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
+        actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
+        announcements = () if request.made else announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
-        actions=(*(() if is_refused else request.actions), *report.actions),
-        announcements=(*report.announcements, *(() if is_refused else request.announcements)),
+        actions=actions,
+        announcements=(*report.announcements, *announcements),
         again_at=min(moments, default=None),
     )
     waiting = {name for name, hold in request.held.items() if hold.reason is Reason.WAITING_FOR_SLOT}
@@ -87,7 +92,7 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     before = guest.vmi.status.records(now=now)
-    if guest.vmi.phase is not VmiPhase.RUNNING or guest.vmi.deleting:
+    if not runs(guest):
         return _Nics(before=before)
     silence = find_silence(guest, records=before)
     plan = plan_nics(
@@ -98,7 +103,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    operations = with_holds(plan.operations, plan.migration_request)
+    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
     return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
@@ -115,19 +120,28 @@ def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation
     return replace(operation, reason=Reason.VIRT_CONTROLLER_SILENT, message=message, remedy=remedy)
 
 
+def _warn(operation: InterfaceOperation, guest: VmiView) -> InterfaceOperation:
+    """The record of a NIC for which KubeVirt may end the guest, since it cannot migrate it."""
+    methods = guest.config.workload_update_methods if guest.config is not None else ()
+    if operation.reason != Reason.NOT_LIVE_MIGRATABLE or EVICT not in methods:
+        return operation
+    warned = f"{operation.message}. KubeVirt may end the guest for it, as workloadUpdateMethods lists {EVICT}"
+    return replace(operation, message=warned)
+
+
 def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     """Create, replace, update or remove the report."""
     report, subject = view.report, view.subject
     if not _has_nics(view) and not nics.operations:
-        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if report and not report.deleting else ()
-        return Plan(actions=gone)
+        if report is None or report.deleting:
+            return Plan()
+        return _with_news(_transitions(nics, view.guest), nics, now=now, action=_delete(report))
     if report is None or subject is None:
         create = create_report(view)
         return Plan(actions=(create,) if create is not None else ())
     if report.owner is None or report.owner.uid != subject.uid or not report.is_labelled:
         # Of an earlier VM of that name, or edited: it is created again by the next pass.
-        gone = (Delete(kind=Kind.REPORT, key=report.key, uid=report.uid),) if not report.deleting else ()
-        return Plan(actions=gone)
+        return Plan(actions=(_delete(report),) if not report.deleting else ())
     return _update(view, nics, now=now)
 
 
@@ -144,7 +158,8 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     if report is None:
         return Plan()
     budget = nics.plan.budget if nics.plan is not None else None
-    wanted = report_status(view, operations=nics.operations, budget=budget, now=now)
+    nudges = _nudges(view, nics, now=now)
+    wanted = report_status(view, operations=nics.operations, budget=budget, nudges=nudges, now=now)
     changes = changed_members(seen=report.status_text, wanted=wanted)
     changes = {} if changes.keys() <= {"pciBudget"} else changes
     transitions = _transitions(nics, view.guest)
@@ -152,20 +167,38 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     status = decide_status(
         report,
         changes=changes,
-        urgent=nics.plan is None or is_awaited(transitions, stored_bytes=0),
+        urgent=nics.plan is None or nudges.action is not None or is_awaited(transitions, stored_bytes=0),
         pending_since=view.report_pending_since,
         delay=patience(seen=report.status_text, changes=changes, delay=delay),
         now=now,
     )
     if status.patch is None:
-        return Plan(again_at=status.due, withholds_report=status.due is not None)
+        moments = [item for item in (status.due, nudges.again_at) if item is not None]
+        return Plan(again_at=min(moments, default=None), withholds_report=status.due is not None)
+    plan = _with_news(transitions, nics, now=now, action=status.patch)
+    news = (*_announce_problems(report, changes), *_announce_repeats(report, changes))
+    # After the report, which counts the nudge: one that is lost with this process is better than one too many.
+    actions = (*plan.actions, nudges.action) if nudges.action is not None else plan.actions
+    return replace(plan, actions=actions, announcements=(*plan.announcements, *news), again_at=nudges.again_at)
+
+
+def _nudges(view: CompanionView, nics: _Nics, *, now: datetime) -> Nudges:
+    if not view.may_nudge or view.guest is None or nics.plan is None or view.report is None:
+        return Nudges()
+    known = view.report.status.members
+    return plan_nudges(view.guest, operations=nics.operations, known=known, now=now)
+
+
+def _delete(report: InterfaceReport) -> Delete:
+    return Delete(kind=Kind.REPORT, key=report.key, uid=report.uid)
+
+
+def _with_news(transitions: Transitions, nics: _Nics, *, now: datetime, action: Action) -> Plan:
+    """The plan with this write of the report, and the events and measures of the transitions that it records."""
     chooser = nics.plan.chooser if nics.plan is not None else None
     return Plan(
-        actions=(status.patch,),
-        announcements=(
-            *announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
-            *_announce_repeats(report, changes),
-        ),
+        actions=(action,),
+        announcements=announce(transitions, why_moved=nics.plan.why_moved if nics.plan is not None else {}, now=now),
         measures=measure_nics(
             transitions,
             before=nics.before,
@@ -174,6 +207,15 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
             now=now,
         ),
     )
+
+
+def _announce_problems(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
+    """The event about policies that have no effect, when there is something new to say."""
+    after = find_condition(objects(changes.get("conditions")), INVALID_HOTPLUG_POLICY)
+    before = find_condition(report.status.conditions, INVALID_HOTPLUG_POLICY)
+    if after is None or (before is not None and before.get("message") == after.get("message")):
+        return ()
+    return (warning(Subject.VMI, Reason.INVALID_HOTPLUG_POLICY, text(after.get("message"))),)
 
 
 def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
@@ -186,7 +228,8 @@ def _announce_repeats(report: InterfaceReport, changes: Mapping[str, Any]) -> tu
 
 
 def _delay(view: CompanionView, nics: _Nics) -> timedelta:
-    if view.guest is None:
+    if view.guest is None or any(item.name not in nics.before for item in nics.operations):
+        # A NIC that reaches the guest before its first record is taken for one that the guest was started with.
         return timedelta()
     return report_delay(before=nics.before, after=nics.operations, stored_bytes=0, settings=view.guest.settings)
 

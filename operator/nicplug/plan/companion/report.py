@@ -16,6 +16,7 @@ from nicplug.model.times import format_time
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create, Kind
+from nicplug.plan.companion.nudge import NUDGE_MEMBER, Nudges
 from nicplug.plan.companion.updater import (
     MIGRATIONS_IN_VAIN,
     UPDATER_MEMBER,
@@ -27,7 +28,15 @@ from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.nic.records import unsettled
 from nicplug.plan.nic.transitions import summarise
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.vmi_status import interfaces_ready, with_policy_problems
+
+_NOT_RUNNING = "the guest is not running"
+
+
+def runs(guest: VmiView) -> bool:
+    """Report whether the guest runs and is not being stopped: only then its NICs are planned."""
+    return guest.vmi.phase is VmiPhase.RUNNING and not guest.vmi.deleting
 
 
 def create_report(view: CompanionView) -> Create | None:
@@ -58,7 +67,12 @@ def create_report(view: CompanionView) -> Create | None:
 
 
 def report_status(
-    view: CompanionView, *, operations: Sequence[InterfaceOperation], budget: PciBudget | None, now: datetime
+    view: CompanionView,
+    *,
+    operations: Sequence[InterfaceOperation],
+    budget: PciBudget | None,
+    nudges: Nudges,
+    now: datetime,
 ) -> dict[str, Any]:
     """Return the whole status.
 
@@ -84,17 +98,18 @@ def report_status(
         "nextAttemptTime": format_time(min(attempts)) if attempts else None,
         "interfaceOperations": [item.to_row() for item in operations],
         UPDATER_MEMBER: repeats.to_row(),
+        NUDGE_MEMBER: nudges.to_row(),
         "conditions": _conditions(view, operations=operations, repeats=repeats, now=now),
         "pciBudget": budget.to_row() if budget is not None else None,
     }
-    if guest is None or guest.vmi.phase is not VmiPhase.RUNNING:
-        status |= {"reason": str(Reason.GUEST_NOT_RUNNING), "message": "the guest is not running"}
+    if guest is None or not runs(guest):
+        status |= {"reason": str(Reason.GUEST_NOT_RUNNING), "message": _NOT_RUNNING}
     if guest is not None:
         status |= {
             "vmiUid": guest.vmi.uid,
             "interfacesHash": view.interfaces_hash,
             "interfacesGeneration": guest.vmi.generation,
-            "ready": summarise(guest.vmi, operations)["ready"] if guest.vmi.phase is VmiPhase.RUNNING else None,
+            "ready": summarise(guest.vmi, operations)["ready"] if runs(guest) else None,
         }
     return status
 
@@ -104,13 +119,14 @@ def _conditions(
 ) -> list[dict[str, Any]]:
     rows = view.report.status.conditions if view.report is not None else ()
     guest = view.guest
-    if guest is None:
-        message = "the guest is not running"
-        condition = Condition(type=INTERFACES_READY, status=FALSE, reason=Reason.GUEST_NOT_RUNNING, message=message)
-    else:
+    if guest is not None and runs(guest):
         condition = interfaces_ready(view=guest, phase=guest.vmi.phase, operations=operations)
-    if view.vm is not None:
-        condition = replace(condition, observed_generation=view.vm.generation)
+    else:
+        condition = Condition(
+            type=INTERFACES_READY, status=FALSE, reason=Reason.GUEST_NOT_RUNNING, message=_NOT_RUNNING
+        )
+    generation = view.vm.generation if view.vm is not None else guest.vmi.generation if guest is not None else None
+    condition = replace(condition, observed_generation=generation)
     merged = merge_condition(rows, condition, now=now)
     in_vain = in_vain_condition(repeats)
     merged = (

@@ -34,6 +34,7 @@ class CompanionView:
         vm: the VM of that name; None for a bare VMI.
         report: the report of that name, whoever owns it.
         interfaces_hash: that of the VMI's spec; "" without a VMI.
+        may_nudge: the admin allows nicplug to write a pod's networks annotation once more.
         refusal: the last rejected write, until the NICs change.
         report_pending_since: when a withheld report was first noticed; None if none is withheld.
     """
@@ -44,6 +45,7 @@ class CompanionView:
     report: InterfaceReport | None
     interfaces_hash: str = ""
     slot: SlotShare = field(default_factory=SlotShare)
+    may_nudge: bool = False
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None
 

@@ -11,6 +11,7 @@ from nicplug.model.kubevirt import KubevirtConfig, RolloutStrategy
 from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
 LIVE_MIGRATE = "LiveMigrate"
+EVICT = "Evict"
 
 
 def effective_config(config: KubevirtConfig | None, *, ignores_methods: bool) -> KubevirtConfig | None:
