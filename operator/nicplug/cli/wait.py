@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -97,6 +98,24 @@ def _check_names(machine: "Machine", names: Sequence[str], *, goal: str) -> None
     click.echo(printable(f"Note: {message}. {remedy}"), err=True)
 
 
+@dataclass(slots=True)
+class _Report:
+    """Nicplug's report on a VM beside KubeVirt, which may be about the VM as it was before a change."""
+
+    session: Session
+    _old_since: float | None = None
+
+    async def counts(self, machine: "Machine") -> bool:
+        """Return whether the state of the NICs may be believed: nicplug has seen the VM, or nobody reports."""
+        from nicplug.cli.operator_health import no_operator
+
+        if machine.is_seen:
+            return True
+        now = asyncio.get_running_loop().time()
+        self._old_since = self._old_since or now
+        return now - self._old_since >= PATIENCE_SECONDS and bool(await no_operator(self.session))
+
+
 async def wait_for(
     session: Session,
     machine: "Machine",
@@ -124,7 +143,7 @@ async def wait_for(
 
     described = before = machine.describe(now=now())
     loop = asyncio.get_running_loop()
-    ends_at, held_since, unseen_since = loop.time() + seconds, None, None
+    ends_at, held_since, report = loop.time() + seconds, None, _Report(session)
     switch = HotplugSwitch(session=session, vm=machine.name, kubevirt_namespace=kubevirt_namespace)
     async with aclosing(_changes(session, machine, until=ends_at)) as changes:
         async for changed in changes:
@@ -133,10 +152,8 @@ async def wait_for(
                 for moment in moments(described, fresh, now=now()):
                     click.echo(printable(moment), err=True)
             described = fresh
-            if _is_reached(described, names, goal):
-                unseen_since = unseen_since or loop.time()
-                if goal == GONE or await _is_reported(session, changed, waited=loop.time() - unseen_since):
-                    return
+            if _is_reached(described, names, goal) and (goal == GONE or await report.counts(changed)):
+                return
             if described.failure and described.failure != before.failure:
                 raise _failed(described)
             held_since = (held_since or loop.time()) if _is_held_up(described, names, goal) else None
@@ -149,13 +166,6 @@ async def wait_for(
     if not is_seen and _is_reached(described, names, goal):
         raise _unseen(seconds, note=await note_of(session, problem))
     raise _late(described, names, goal, seconds, note=await note_of(session, problem))
-
-
-async def _is_reported(session: Session, machine: "Machine", *, waited: float) -> bool:
-    """Report whether the operator has seen the goal reached, or nobody reports because KubeVirt has done it alone."""
-    from nicplug.cli.operator_health import no_operator
-
-    return machine.is_seen or (waited >= PATIENCE_SECONDS and bool(await no_operator(session)))
 
 
 async def _changes(session: Session, machine: "Machine", *, until: float) -> "AsyncGenerator[Machine, None]":

@@ -1,18 +1,15 @@
 """The command line beside KubeVirt: the mode, the reports, edits of the template, and what is refused."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 from click.testing import CliRunner, Result
-from tests.integration.kubevirt.conftest import Cluster
+from tests.integration.kubevirt.companion import REPORTS, Companion, companion_of
+from tests.integration.kubevirt.conftest import Cluster, status_of
 from tests.integration.kubevirt.guests import started
 from tests.integration.user import MIGRATION, VM, VMI, Json, User
 from tests.integration.waiting import until
@@ -20,34 +17,18 @@ from tests.manifests import nad, vm, vmi
 
 from nicplug.cli.main import main
 from nicplug.model.times import format_micro_time
-from nicplug_sandbox.operator_process import install_companion, service_account_kubeconfig
 
-ROOT = Path(__file__).parents[3]
-REPORT = "/apis/nicplug.io/v1alpha1/namespaces/{}/interfacereports/{}"
 CR = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
 MERGE = "application/merge-patch+json"
 STANDALONE_CHECKS = {"api", "api-rbac", "certificate", "evictions", "fences", "admission", "status", "policy"}
 
 
 @pytest.fixture(scope="module")
-def companion(cluster: Cluster) -> Iterator[Cluster]:
-    """The cluster with nicplug beside KubeVirt."""
-    admin = User(kubeconfig=cluster.admin, namespace="nicplug-system")
-    install_companion(kubeconfig=cluster.admin)
-    until(lambda: admin.get("serviceaccounts", "nicplug-operator"))
-    account = service_account_kubeconfig(admin=cluster.admin, path=cluster.admin.parent / "companion")
-    log = cluster.admin.parent / "companion.log"
-    command = [sys.executable, "-m", "nicplug", "run", "--mode", "companion", "--metrics-port", "0"]
-    command += ["--kubeconfig", str(account), "--log-level", "debug", "--log-format", "json"]
-    with log.open("a") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=ROOT)
-        try:
-            until(lambda: admin.get("leases", "nicplug-operator"), seconds=60)
-            yield cluster
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=15)
-    assert "Traceback" not in log.read_text()
+def companion(cluster: Cluster) -> Iterator[Companion]:
+    """nicplug beside KubeVirt."""
+    with companion_of(cluster) as found:
+        yield found
+        assert "Traceback" not in found.log()
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +40,7 @@ def _logs_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _stopped(companion: Cluster, user: User) -> Iterator[None]:
+def _stopped(companion: Companion, user: User) -> Iterator[None]:
     """What a test has created does not disturb the next."""
     yield
     for plural in (VM, VMI):
@@ -83,9 +64,7 @@ def document(done: Result) -> dict[str, Any]:
 
 def report(user: User, name: str) -> Json:
     """The status of the report on a VM; empty without one."""
-    code, body = user.request("GET", REPORT.format(user.namespace, name))
-    found: Json = body.get("status") or {} if code == 200 else {}
-    return found
+    return status_of(user.get(REPORTS, name))
 
 
 def template_nics(user: User, name: str) -> list[str]:

@@ -103,8 +103,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    held = (_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
-    operations = tuple(held)
+    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
     return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
