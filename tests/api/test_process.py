@@ -23,7 +23,8 @@ from tests.api.world import VM, World
 from tests.declared_metrics import undeclared
 from tests.fakes.faults import Fault
 
-from nicplug.cache.reaper import WATCHED
+from nicplug.cache.reaper import watched_in
+from nicplug.model.mode import Mode
 from nicplug.obs.catalogue import FAMILIES
 from nicplug.obs.families import Process as Exporter
 
@@ -236,7 +237,7 @@ async def test_it_ends_in_time_with_writes_that_are_not_answered(world: World) -
 async def test_an_error_that_kopf_cannot_live_with_ends_the_process_soon_and_says_so(world: World) -> None:
     with nicplug_run(world) as process:
         await eventually(lambda: process.said("caches complete"))
-        watched = {item.resource.plural for item in WATCHED}
+        watched = {item.resource.plural for item in watched_in(Mode.STANDALONE)}
         await world.until(lambda: watched <= set(world.server.open_watches))
         # No API server answers so.
         world.server.fail(status=200, verb="list", resource=VM, times=5, body={"items": ["no object"]})
