@@ -15,9 +15,9 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import plan_migration_request
 from nicplug.plan.vmi.nics import AT_ONCE, RequestMigrations
-from nicplug.reconcile.companion import guest_view
 from nicplug.reconcile.companion_slots import CompanionSlots
 from nicplug.reconcile.gather import Gatherer
+from nicplug.reconcile.guest_view import guest_view
 from nicplug.reconcile.memory import Memory
 
 

@@ -49,6 +49,10 @@ class PlayedServer:
         found = self.answers.get(f"{request.method} {request.path.partition('?')[0]}", NOT_SERVED)
         return found(request) if callable(found) else found
 
+    def asked(self) -> list[Recorded]:
+        """The requests but the discovery by which a command learns the mode of the cluster."""
+        return [item for item in self.requests if item.path != "/apis/kubevirt.io/v1"]
+
     def put(self) -> list[Recorded]:
         """The writes."""
         return [item for item in self.requests if item.method != "GET"]

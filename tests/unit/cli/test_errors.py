@@ -186,7 +186,7 @@ def test_groups_need_a_user(nicplug: CommandLine, server: PlayedServer) -> None:
 
 def test_impersonation_is_kubectls(nicplug: CommandLine, server: PlayedServer) -> None:
     nicplug("start", "V", "--as", "bob", "--as-uid", "7", "--as-group", "a", "--as-group", "b")
-    (sent,) = server.requests
+    (sent,) = server.asked()
     assert sent.header("Impersonate-User") == ["bob"]
     assert sent.header("Impersonate-Uid") == ["7"]
     assert sent.header("Impersonate-Group") == ["a", "b"]
@@ -195,7 +195,7 @@ def test_impersonation_is_kubectls(nicplug: CommandLine, server: PlayedServer) -
 def test_the_kubeconfigs_own_impersonation_counts(server: PlayedServer, tmp_path: Path) -> None:
     user = {"token": "t", "as": "eve", "as-groups": ["g"]}
     CommandLine(write_kubeconfig(tmp_path / "config", server=server.url, user=user))("start", "V")
-    (sent,) = server.requests
+    (sent,) = server.asked()
     assert (sent.header("Impersonate-User"), sent.header("Impersonate-Group")) == (["eve"], ["g"])
     assert sent.header("Authorization") == ["Bearer t"]
 

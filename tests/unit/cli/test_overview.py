@@ -45,7 +45,7 @@ def test_status_needed_the_name_of_a_vm(nicplug: CommandLine, server: PlayedServ
     ]
     # The KubeVirt CR says whether hot-plug is on: a request waits.
     kinds = ["kubevirts", "leases", "virtualmachineinstances", "virtualmachines"]
-    assert sorted(item.path.partition("?")[0].split("/")[6] for item in server.requests) == kinds, "one for all VMs"
+    assert sorted(item.path.partition("?")[0].split("/")[6] for item in server.asked()) == kinds, "one for all VMs"
 
 
 def test_the_overview_did_not_say_that_no_operator_works(nicplug: CommandLine, server: PlayedServer) -> None:
@@ -60,7 +60,7 @@ def test_the_overview_did_not_say_that_no_operator_works(nicplug: CommandLine, s
     server.requests.clear()
     server.answers[LEASE] = refusal(403, "Forbidden", "you cannot get leases")
     assert json.loads(nicplug("status", "-o", "json").stdout)["note"] is None
-    assert len(server.requests) == 3
+    assert len(server.asked()) == 3
 
 
 def test_a_paused_guest_and_an_annotation_without_effect(nicplug: CommandLine, server: PlayedServer) -> None:
@@ -129,7 +129,7 @@ def test_all_namespaces(nicplug: CommandLine, server: PlayedServer) -> None:
     lines = nicplug("status", "-A").stdout.splitlines()
     assert lines[0].split()[:2] == ["NAMESPACE", "NAME"]
     assert lines[1].split()[:2] == ["default", "bare"]
-    assert {item.path.partition("?")[0] for item in server.requests if "leases" not in item.path} == {
+    assert {item.path.partition("?")[0] for item in server.asked() if "leases" not in item.path} == {
         "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts",
         "/apis/kubevirt.io/v1/virtualmachines",
         "/apis/kubevirt.io/v1/virtualmachineinstances",

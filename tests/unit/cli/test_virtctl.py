@@ -48,7 +48,7 @@ def test_requests_are_virtctls(
     done = nicplug(*arguments)
     assert done.exit_code == 0, done.output
     (sent,) = server.put()
-    after = server.requests[server.requests.index(sent) + 1 :]
+    after = server.asked()[server.asked().index(sent) + 1 :]
     assert [item.path for item in after] == ([] if arguments[0].endswith("interface") else [LEASE])
     assert (sent.method, sent.path, sent.body) == ("PUT", f"{PREFIX}/{tail}", body)
     assert sent.header("Content-Type") == []
@@ -145,7 +145,7 @@ def test_the_namespace_is_that_of_the_context_or_the_option(server: PlayedServer
     own = CommandLine(write_kubeconfig(tmp_path / "own", server=server.url, namespace="mine"))
     own("start", "V")
     own("start", "V", "-n", "yours")
-    assert [item.path.split("/")[5] for item in server.requests] == ["mine", "yours"]
+    assert [item.path.split("/")[5] for item in server.asked()] == ["mine", "yours"]
 
 
 FLAGS_FIRST = [
@@ -163,8 +163,8 @@ def test_flags_before_the_command_were_no_such_option(
 ) -> None:
     done = CliRunner().invoke(main, [f"--kubeconfig={nicplug.kubeconfig}", *before, *arguments])
     assert "No such option" not in done.output
-    assert {item.path.split("/")[5] for item in server.requests} == {namespace}
-    users = {tuple(item.header("Impersonate-User") + item.header("Impersonate-Group")) for item in server.requests}
+    assert {item.path.split("/")[5] for item in server.asked()} == {namespace}
+    users = {tuple(item.header("Impersonate-User") + item.header("Impersonate-Group")) for item in server.asked()}
     assert users == {("bob", "g") if "bob" in before else ()}
 
 
