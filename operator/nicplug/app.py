@@ -94,7 +94,7 @@ class App:
         self.intake = Intake(caches=self.caches, queue=self.queue, is_busy=self._is_busy, on_bug=metrics.failed_by_bug)
         if self._is_companion:
             self.intake.keys_of = companion_keys
-        self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.answered)
+        self._reaper = Reaper(api=connection.api, caches=self.caches, on_dirty=self.intake.enqueue)
         self._side_watches = SideWatches.of(
             connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
         )
@@ -187,9 +187,9 @@ class App:
             gatherer=self.gatherer,
             recorder=self._recorder,
             namespace=self._settings.namespace,
-            on_dirty=self.intake.answered,
+            on_dirty=self.intake.enqueue,
             on_measure=self.metrics.measured,
-            expander=Expander(api, self.caches, self.intake.answered, self._turns),
+            expander=Expander(api, self.caches, self.intake.enqueue, self._turns),
             make=self._reconcilers,
         )
         return Workers(

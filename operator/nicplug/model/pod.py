@@ -219,16 +219,6 @@ def parse_launcher_pods(status: Mapping[str, Any], *, namespace: str) -> tuple[P
     return tuple(record for record in found if record is not None) or None
 
 
-def parse_target_pod(status: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
-    """Return the record in a migration's status."""
-    return parse_record(mapping(status.get(TARGET_POD_MEMBER)), namespace=namespace, migration_uid=migration_uid)
-
-
-def parse_active_pods(status: Mapping[str, Any]) -> frozenset[str]:
-    """Return the uids in KubeVirt's `activePods`."""
-    return frozenset(mapping(status.get("activePods")))
-
-
 def parse_record(row: Mapping[str, Any], *, namespace: str, migration_uid: str) -> PodRecord | None:
     """Parse one record; None if name or uid is missing."""
     name, uid = text(row.get("name")), text(row.get("uid"))

@@ -13,7 +13,7 @@ from nicplug.model.conditions import LIVE_MIGRATABLE, Status
 from nicplug.model.eviction import EvictionStrategy, parse_strategy
 from nicplug.model.frozen_json import FrozenJson, freeze, parsed_once, read_object
 from nicplug.model.hotplug_policy import Overrides, parse_overrides
-from nicplug.model.interface_status import InterfaceRow, rows_by_name
+from nicplug.model.interface_status import DOMAIN, InterfaceRow, has_go_ahead, has_source, rows_by_name
 from nicplug.model.keys import VmiKey
 from nicplug.model.metadata import ControllerReference, mapping, objects, text
 from nicplug.model.migration import MigrationState, parse_migration_state
@@ -66,6 +66,16 @@ class VmiStatus(Status):
     def interfaces(self) -> Mapping[str, InterfaceRow]:
         """The rows of `status.interfaces` that have a name, by that."""
         return rows_by_name(self.interface_rows)
+
+    @cached_property
+    def in_guest(self) -> frozenset[str]:
+        """The NICs in the guest, as the node agent reports."""
+        return frozenset(name for name, row in self.interfaces.items() if has_source(row, DOMAIN))
+
+    @cached_property
+    def given(self) -> frozenset[str]:
+        """The NICs in the guest, and those with a go-ahead, which its node agent may plug at any moment."""
+        return frozenset(name for name, row in self.interfaces.items() if has_go_ahead(row))
 
     @cached_property
     def records_as_written(self) -> dict[str, InterfaceOperation]:

@@ -130,12 +130,12 @@ class Intake:
         priority = Priority.SWEEP if nodes is None else Priority.LIVE
         self.enqueue(self.caches.waiting_for_controller(nodes), priority=priority)
 
-    def answered(self, keys: list[WorkKey], *, by: WorkKey | None = None) -> None:
-        """Enqueue the keys that a response has changed; `by` is the key whose pass sent the request."""
-        self.enqueue(keys, by=by)
-
     def enqueue(self, keys: list[WorkKey], *, priority: Priority = Priority.LIVE, by: WorkKey | None = None) -> None:
-        """Enqueue the keys: the first one, the object itself, immediately, and its neighbours after a short delay."""
+        """Enqueue the keys: the first one, the object itself, immediately, and its neighbours after a short delay.
+
+        Args:
+            by: the key whose pass has changed them by a request.
+        """
         is_busy, keys = self.is_busy(), self.keys_of(keys)
         for key in keys:
             if priority is Priority.LIVE:

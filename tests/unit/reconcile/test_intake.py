@@ -106,7 +106,7 @@ async def test_a_new_leader_looks_at_everything_behind_what_happens_now(intake: 
     intake.caches.observe(CachedKind.VM, vm())
     intake.caches.observe(CachedKind.VMI, vmi(name="b", uid="b"))
     intake.enqueue_all()
-    intake.answered([VMI])
+    intake.enqueue([VMI])
     keys = await _all_work(intake)
     assert keys[0] == VMI
     assert set(keys) == {VM, VMI, VmiKey(NAMESPACE, "b")}

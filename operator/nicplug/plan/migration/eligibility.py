@@ -15,7 +15,7 @@ from nicplug.plan.migration.facts import (
     first_in_line,
     gather_migration_facts,
 )
-from nicplug.plan.migration.target_networks import nics_given, nics_not_brought, target_selector, unusable_networks
+from nicplug.plan.migration.target_networks import nics_not_brought, target_selector, unusable_networks
 from nicplug.plan.migration.timeouts import pending_timeout, stuck_since, unschedulable_timeout
 from nicplug.plan.nic.path.migration_history import RECENT, backoff_until, spaced_until
 from nicplug.plan.reasons import Reason
@@ -153,9 +153,8 @@ def _has_networks(view: MigrationView, facts: MigrationFacts, now: datetime) -> 
     """Require on the target every network that the guest uses; NICs that cannot be plugged now follow later."""
     if facts.vmi is None:
         return None
-    given = nics_given(facts.vmi)
     for name, why in unusable_networks(facts.vmi, known=view.attachments).items():
-        if name in given:
+        if name in facts.vmi.status.given:
             message = f'NIC "{name}" is in the guest, and the target pod cannot have it: {why.sentence}'
             return _stuck(view, now, Reason(why.reason), message)
     if default := refuse_default_network(vmi=facts.vmi, known=view.attachments):

@@ -30,7 +30,6 @@ from nicplug.plan.migration.eligibility import find_obstacle
 from nicplug.plan.migration.facts import MigrationFacts, gather_migration_facts
 from nicplug.plan.migration.target_networks import (
     as_it_moves,
-    nics_given,
     nics_not_brought,
     target_selector,
     unusable_networks,
@@ -202,7 +201,7 @@ def find_outdated(view: MigrationView, vmi: VirtualMachineInstance, pod: Launche
     moving, left_out = _with_its_networks(view, vmi)
     now_asked = elements_at_birth(moving, config=view.config, left_out=left_out)
     present, wanted = elements_asked_for(pod), {text(item.get("interface")): item for item in now_asked}
-    given = nics_given(vmi)
+    given = vmi.status.given
     missing = _nics_of(wanted.keys() - present.keys(), vmi)
     # For a plugged NIC that no new pod would have either: the obstacle is reported once there is no pod.
     lost = given & unusable_networks(vmi, known=view.attachments).keys()

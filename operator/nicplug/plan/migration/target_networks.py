@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import read_object
-from nicplug.model.interface_status import DOMAIN, has_go_ahead, has_source, pod_interface_of
+from nicplug.model.interface_status import pod_interface_of
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.migration import Migration
 from nicplug.model.names import (
@@ -35,25 +35,13 @@ from nicplug.plan.views import MigrationView, Refusal
 
 
 @once_per_pass
-def nics_in_guest(vmi: VirtualMachineInstance) -> frozenset[str]:
-    """NICs in the guest, as the node agent reports."""
-    return frozenset(name for name, row in vmi.status.interfaces.items() if has_source(row, DOMAIN))
-
-
-@once_per_pass
-def nics_given(vmi: VirtualMachineInstance) -> frozenset[str]:
-    """NICs in the guest, and those with a go-ahead, which its node agent may plug at any moment."""
-    return frozenset(name for name, row in vmi.status.interfaces.items() if has_go_ahead(row))
-
-
-@once_per_pass
 def as_it_moves(vmi: VirtualMachineInstance) -> VirtualMachineInstance:
     """The VMI with every NIC that the guest still has, even one being unplugged; its `spec` stays unchanged.
 
     A guest cannot be loaded where one of its devices is missing: the copy would fail at its end. A NIC that the guest
     unplugs later is removed from the target pod as from the source's. KubeVirt leaves it out (docs/differences.md).
     """
-    kept = nics_in_guest(vmi) & {interface.name for interface in vmi.interfaces if interface.is_absent}
+    kept = vmi.status.in_guest & {interface.name for interface in vmi.interfaces if interface.is_absent}
     if not kept:
         return vmi
     return replace(vmi, interfaces=tuple(item.with_state("") if item.name in kept else item for item in vmi.interfaces))
@@ -137,10 +125,10 @@ def nics_not_brought(view: MigrationView, vmi: VirtualMachineInstance) -> frozen
     They have failed, or for an automatic migration no node has their device: they must not block the others. A user's
     migration fails because of such a device, and reports it.
     """
-    left_out = nics_left_out(view.migration, vmi=vmi, operation=OperationType.PLUG) - nics_given(vmi)
+    left_out = nics_left_out(view.migration, vmi=vmi, operation=OperationType.PLUG) - vmi.status.given
     if not view.migration.is_automatic:
         return left_out
-    brought = nics_in_guest(vmi) | left_out | changes_of(view.migration).keys()
+    brought = vmi.status.in_guest | left_out | changes_of(view.migration).keys()
     refused = refuse_devices(
         view.nodes,
         vmi=vmi,

@@ -298,7 +298,7 @@ class _Decider:
             if interface.is_absent
             and (pod_interface := self.names.get(interface.name)) is not None
             and pod_interface not in self.own
-            and not has_source(self.vmi.status.interfaces.get(interface.name), DOMAIN)
+            and interface.name not in self.vmi.status.in_guest
             and status.has(pod_interface)
         ]
         return [*released, *(interface for interface in self.strays if interface not in self.own)]

@@ -98,7 +98,10 @@ def link_differs(situation: Situation) -> Finding | None:
     """Find a link that differs from its requested state, or has just reached it; unknown until it is reported."""
     link, own = link_of(_interface_asked_for(situation)), link_of(situation.interface)
     if not may_change_link(situation.interface):
-        return _link_cannot_be_set() if link == "down" else None
+        cannot = OperationPath.NONE, OperationPhase.BLOCKED, Reason.LINK_STATE_NOT_SUPPORTED
+        message = "the guest itself drives the link of an SR-IOV device"
+        remedy = 'Take "state: down" away, or restart the VM without the NIC'
+        return _link_finding(*cannot, message, remedy) if link == "down" else None
     present = situation.row.link_state if situation.row is not None else ""
     if link != own and keeps_from_vmi(situation):
         if present in ("", own):
@@ -162,16 +165,6 @@ def _was_linking(situation: Situation) -> bool:
         record is not None
         and record.operation == OperationType.SET_LINK
         and record.reason != Reason.ROLLOUT_STRATEGY_STAGE
-    )
-
-
-def _link_cannot_be_set() -> Finding:
-    return _link_finding(
-        OperationPath.NONE,
-        OperationPhase.BLOCKED,
-        Reason.LINK_STATE_NOT_SUPPORTED,
-        "the guest itself drives the link of an SR-IOV device",
-        'Take "state: down" away, or restart the VM without the NIC',
     )
 
 

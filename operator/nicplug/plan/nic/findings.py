@@ -203,6 +203,10 @@ class Situation:
         """Return a finding about the requested operation."""
         return Finding(operation=self.operation, path=path, phase=phase, reason=reason, message=message, remedy=remedy)
 
+    def needs_restart(self, reason: Reason, message: str, remedy: str = "Restart the VM") -> Finding:
+        """Return a finding that only a restart of the VM carries the request out."""
+        return self.finding(OperationPath.RESTART, OperationPhase.BLOCKED, reason, message, remedy)
+
     def blocked(self, refusal: Refusal) -> Finding:
         """Return a finding that nothing can be requested from a pod until something changes."""
         return self.finding(
@@ -279,12 +283,9 @@ def name_is_doubled(situation: Situation) -> Finding | None:
     name = situation.interface.name
     if _name_counts(situation.view.vmi)[name] < 2:
         return None
-    return situation.finding(
-        OperationPath.NONE,
-        OperationPhase.BLOCKED,
-        Reason.DUPLICATE_NAME,
-        f'two interfaces are named "{shortened(name)}": the first is served',
-        "Rename or remove the other",
+    message = f'two interfaces are named "{shortened(name)}": the first is served'
+    return situation.blocked(
+        Refusal(reason=Reason.DUPLICATE_NAME, message=message, remedy="Rename or remove the other")
     )
 
 
@@ -311,9 +312,7 @@ def entry_was_deleted(situation: Situation) -> Finding | None:
     name = situation.interface.name
     if not situation.in_guest or _has_interface(situation):
         return None
-    return situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
+    return situation.needs_restart(
         Reason.ENTRY_DELETED,
         f'the guest still has the NIC, as the entries of "{shortened(name)}" were deleted without asking it to let go',
         "Write them back with state: absent, and they go when the NIC has left; or restart the VM",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_source
+from nicplug.model.interface_status import MULTUS_STATUS, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType, shortened
 from nicplug.model.per_pass import once_per_pass
@@ -118,8 +118,7 @@ def _violation(situation: Situation) -> Violation | None:
 def _violations(view: VmiView) -> Mapping[str, Violation]:
     """Violations in what the VM would start with (its template, or the instance if there is no VM), by NIC."""
     owner = view.vm if view.vm is not None else view.vmi
-    held = frozenset(name for name, row in view.vmi.status.interfaces.items() if has_source(row, DOMAIN))
-    found = find_violations(owner.interfaces, owner.networks, config=view.config, held=held)
+    found = find_violations(owner.interfaces, owner.networks, config=view.config, held=view.vmi.status.in_guest)
     return {item.nic: item for item in reversed(list(found))}
 
 
@@ -127,13 +126,8 @@ def network_is_not_secondary(situation: Situation) -> Finding | None:
     """Find a primary network, which a pod gets only on creation."""
     if situation.network is None or situation.network.is_secondary:
         return None
-    return situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
-        Reason.NETWORK_NEEDS_RESTART,
-        "only secondary (Multus) networks can be plugged into a running VM",
-        "Restart the VM",
-    )
+    message = "only secondary (Multus) networks can be plugged into a running VM"
+    return situation.needs_restart(Reason.NETWORK_NEEDS_RESTART, message)
 
 
 def guest_has_no_slot(situation: Situation) -> Finding | None:

@@ -258,9 +258,7 @@ def _attached(situation: Situation) -> Attached | None:
     old, network, pod = situation.record, situation.network, situation.pod
     if has_go_ahead(situation.reported_row):
         return old.attached if old is not None else None
-    definition = None
-    if network is not None and network.is_secondary:
-        definition = situation.view.attachments.definition_of(network, namespace=situation.view.vmi.key.namespace)
+    definition = situation.chooser.definition_of(network)
     if definition is None or pod is None:
         return old.attached if old is not None else None
     return Attached(uid=definition.uid, config_hash=definition.digest, pod=pod.uid)

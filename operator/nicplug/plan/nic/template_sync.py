@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 from nicplug.model.frozen_json import FrozenJson, freeze, read
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.metadata import mapping
 from nicplug.model.names import TEMPLATE_INTERFACES_ANNOTATION
 from nicplug.model.networks import ABSENT, Binding, Interface, Network, networks_of
@@ -184,11 +183,7 @@ def _may_come(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:
     """True for a NIC to plug, and for an absent one whose entries were deleted while the guest has it."""
     if not interface.is_absent:
         return may_be_plugged(interface)
-    return (
-        interface.binding is Binding.BRIDGE
-        and not has_ordinal_names(vmi)
-        and has_source(vmi.status.interfaces.get(interface.name), DOMAIN)
-    )
+    return interface.binding is Binding.BRIDGE and not has_ordinal_names(vmi) and interface.name in vmi.status.in_guest
 
 
 def _has_left_no_trace(interface: Interface, *, vmi: VirtualMachineInstance) -> bool:

@@ -84,13 +84,8 @@ def nic_cannot_leave(situation: Situation) -> Finding | None:
         return None
     # A template or instance with `absent` on such a NIC is not admitted: restarted, the VM would not start.
     remedy = f"{_DELETE}, and restart the VM" if _is_written_absent(situation) else "Restart the VM"
-    return situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
-        Reason.UNPLUG_NEEDS_RESTART,
-        "only a bridge interface of a secondary (Multus) network can leave a running VM",
-        remedy,
-    )
+    message = "only a bridge interface of a secondary (Multus) network can leave a running VM"
+    return situation.needs_restart(Reason.UNPLUG_NEEDS_RESTART, message, remedy)
 
 
 def _is_written_absent(situation: Situation) -> bool:
@@ -105,13 +100,8 @@ def pod_has_ordinal_names(situation: Situation) -> Finding | None:
     """Find a pod with ordinal names: removing a NIC would change the names of those after it."""
     if not has_ordinal_names(situation.view.vmi):
         return None
-    return situation.finding(
-        OperationPath.RESTART,
-        OperationPhase.BLOCKED,
-        Reason.ORDINAL_INTERFACE_NAMES,
-        f"{situation.pod_phrase} names its interfaces net1, net2, ..., so that no NIC can leave it",
-        "Restart the VM",
-    )
+    message = f"{situation.pod_phrase} names its interfaces net1, net2, ..., so that no NIC can leave it"
+    return situation.needs_restart(Reason.ORDINAL_INTERFACE_NAMES, message)
 
 
 def guest_holds_it(situation: Situation) -> Finding | None:

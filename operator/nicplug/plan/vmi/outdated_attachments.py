@@ -73,8 +73,7 @@ def outdated_attachments(
 def announce_outdated_attachments(view: VmiView, changes: Mapping[str, Any]) -> tuple[Announcement, ...]:
     """The event, when the condition reports something new."""
     before, after = (item.condition(OUTDATED_ATTACHMENTS) for item in (view.vmi.status, Status(changes)))
-    # A condition of an earlier version names no NICs.
-    is_same = before.members.get(INTERFACES_MEMBER) in (None, after.members.get(INTERFACES_MEMBER))
+    is_same = before.members.get(INTERFACES_MEMBER) == after.members.get(INTERFACES_MEMBER)
     if not after.status or (before.reason == after.reason and is_same):
         return ()
     return (warning(Subject.VMI, after.reason, after.message),)

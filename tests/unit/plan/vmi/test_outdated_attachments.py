@@ -89,7 +89,6 @@ def test_a_definition_that_is_not_what_it_was_is_shown_and_announced_once(now: J
     ("edit", "now", "is_news"),
     [
         pytest.param({"message": "x"}, CHANGED, False, id="reworded"),
-        pytest.param({"interfaces": None}, CHANGED, False, id="of an earlier version"),
         pytest.param({"reason": "NetworkNotAllowed"}, CHANGED, True, id="another reason"),
         pytest.param({"interfaces": [{"name": "red"}]}, CHANGED, True, id="another NIC"),
         pytest.param({}, RECREATED, True, id="another definition"),

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 from nicplug.model.attachments import AttachmentDefinition
 from nicplug.model.conditions import LIVE_MIGRATABLE
-from nicplug.model.interface_status import DOMAIN, has_source
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Interface, Network, first_by_name
 from nicplug.model.operations import InterfaceOperation, MigrationFailures, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
@@ -159,7 +158,7 @@ class Chooser:
             for item in self.view.vmi.interfaces
             if item.name in networks
             and item.binding in HOTPLUGGABLE_BINDINGS
-            and not has_source(self.view.vmi.status.interfaces.get(item.name), DOMAIN)
+            and item.name not in self.view.vmi.status.in_guest
             and not self._asks_pod(item, networks[item.name])
         )
 
@@ -274,7 +273,7 @@ class Chooser:
     def _comes_along(self, name: str) -> bool:
         record = self.records.get(name)
         is_left = record is not None and record.operation == OperationType.PLUG and is_left_out(record)
-        return has_source(self.view.vmi.status.interfaces.get(name), DOMAIN) or not is_left
+        return name in self.view.vmi.status.in_guest or not is_left
 
     def _describe(self, blocking_network: BlockingNetwork) -> str:
         network = first_by_name(self.view.vmi.networks).get(blocking_network.interface)
@@ -285,8 +284,8 @@ class Chooser:
         """The nodes that could take the VM with this NIC; computed once per pass, and only to migrate."""
         if self._candidates is None:
             vmi, nodes, known = self.view.vmi, self.view.nodes, self.view.attachments
-            in_guest = {name for name, row in vmi.status.interfaces.items() if has_source(row, DOMAIN)}
-            lacking = [item.name for item in vmi.interfaces if item.name not in in_guest and not item.is_absent]
+            asked = (item.name for item in vmi.interfaces if not item.is_absent)
+            lacking = [name for name in asked if name not in vmi.status.in_guest]
             needs = node_needs(vmi, attachments=known, left_out=frozenset(lacking))
             self._candidates = find_candidates(nodes, source=vmi.node_name, needs=needs)
             self._refused = refuse_devices(nodes, vmi=vmi, lacking=lacking, attachments=known)
