@@ -9,6 +9,7 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
 import trustme
 from aiohttp import web
@@ -126,7 +127,11 @@ def _verdict(refusal: Refusal | None) -> Json:
 
 def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(request: web.Request) -> web.Response:
-        review = await request.json()
+        try:
+            review = await request.json()
+        except ConnectionResetError:
+            # The API server drops the question when the client of the write has died; nobody reads the answer.
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
         response = {"uid": review["request"]["uid"], "allowed": True, **await answer(review["request"])}
         return web.json_response({"apiVersion": review["apiVersion"], "kind": review["kind"], "response": response})
 
