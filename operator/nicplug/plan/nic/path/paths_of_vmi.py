@@ -21,7 +21,7 @@ from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState
-from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_rolled_back
+from nicplug.plan.nic.rollback import entry_of, is_rolled_back
 from nicplug.plan.nic.superseded import Superseded
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -257,9 +257,8 @@ class Chooser:
         """True if it was rolled back; with rollout strategy Stage the VMI's own entries decide for its own network."""
         view, mine = self.view, entry_of(name, self.view.vmi)
         is_staged = view.config is not None and view.config.stages_changes
-        if is_staged and mine is not None and mine[1] == network:
-            return is_left_as_written(name, vmi=view.vmi)
-        return is_rolled_back(name, vm=view.vm, vmi=view.vmi)
+        is_of_vmi = is_staged and mine is not None and mine[1] == network
+        return is_rolled_back(name, vm=None if is_of_vmi else view.vm, vmi=view.vmi)
 
     def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
         """Find another NIC whose network keeps target pods from starting."""
