@@ -45,7 +45,7 @@ def sort_out(
     if has_no_record(vmi, records):
         uids |= _taken_over(vmi, owned)
     targets = {target_pod_key(vmi, migration_uid=item.uid): item for item in migrations if has_unrecorded_target(item)}
-    counted = _counted(vmi, records)
+    counted = recorded_uids(vmi, records)
     uids |= {pod.uid for pod in owned if pod.key in targets and _is_target(pod, targets[pod.key], counted=counted)}
     own = tuple(pod for pod in owned if pod.uid in uids)
     return own, tuple(pod for pod in owned if pod not in own)
@@ -98,18 +98,21 @@ def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> se
 
 def first_pod_key(view: PodsView, vmi: VirtualMachineInstance) -> PodKey:
     """The pod that was created to start the guest; its name, if it does not exist yet."""
-    present = {pod.uid for pod in view.pods}
-    firsts = [record for record in view.records if not record.migration_uid]
-    found = [record.key for record in firsts if record.uid in present] or [record.key for record in firsts]
-    return found[0] if found else launcher_pod_key(vmi)
+    return _recorded_key(view, migration_uid="") or launcher_pod_key(vmi)
 
 
 def target_key(view: PodsView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
     """The pod that was created for a migration; its name, if it does not exist yet."""
+    recorded = _recorded_key(view, migration_uid=migration_uid)
+    return recorded or next_target_key(vmi, view.migrations, migration_uid=migration_uid)
+
+
+def _recorded_key(view: PodsView, *, migration_uid: str) -> PodKey | None:
+    """The recorded pod that was created for the migration, or, without one, to start the guest; a visible one first."""
     present = {pod.uid for pod in view.pods}
-    targets = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
-    found = [record.key for record in targets if record.uid in present] or [record.key for record in targets]
-    return found[0] if found else next_target_key(vmi, view.migrations, migration_uid=migration_uid)
+    found = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
+    visible = [record for record in found if record.uid in present]
+    return next((record.key for record in (*visible, *found)), None)
 
 
 def next_target_key(vmi: VirtualMachineInstance, migrations: Iterable[Migration], *, migration_uid: str) -> PodKey:
@@ -170,20 +173,15 @@ def _is_moved(view: VmiView) -> bool:
     return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
 
-def recorded_uids(view: PodsView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
-    """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
-    return _counted(vmi, view.records)
-
-
 def uids_of_target(view: MigrationView, vmi: VirtualMachineInstance, *, migration: Migration) -> frozenset[str] | None:
     """The uids by which a migration's target counts; None where an earlier version may just have created one."""
     if has_unrecorded_target(migration) and migration.phase in _BEFORE_HAND_OFF:
         return None
-    return recorded_uids(view, vmi)
+    return recorded_uids(vmi, view.records)
 
 
-def _counted(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> frozenset[str] | None:
-    records = tuple(records)
+def recorded_uids(vmi: VirtualMachineInstance, records: Sequence[PodRecord]) -> frozenset[str] | None:
+    """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
     uids = frozenset(record.uid for record in records if not record.is_replaced)
     if has_no_record(vmi, records):
         return vmi.active_pods | uids if vmi.active_pods else None
