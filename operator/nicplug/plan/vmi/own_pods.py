@@ -133,19 +133,17 @@ def all_replaced_pods(view: PodsView) -> tuple[LauncherPod, ...]:
     return tuple(pod for pod in view.foreign_pods if pod.uid in uids)
 
 
-def record_of(
-    pod: LauncherPod, *, vmi: VirtualMachineInstance, records: Iterable[PodRecord], migrations: Iterable[Migration]
-) -> PodRecord:
+def record_of(pod: LauncherPod, view: PodsView, vmi: VirtualMachineInstance) -> PodRecord:
     """The record of a pod that nicplug created; a new one for a pod of an earlier version."""
-    if (found := next((record for record in records if record.uid == pod.uid), None)) is not None:
+    if (found := next((record for record in view.records if record.uid == pod.uid), None)) is not None:
         return found
-    made_for = (item.uid for item in migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
+    made_for = (item.uid for item in view.migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
     return PodRecord(key=pod.key, uid=pod.uid, migration_uid=next(made_for, ""))
 
 
 def migration_of(view: VmiView, pod: LauncherPod) -> str:
     """uid of the migration that the pod was created for; "" for the pod that started the guest."""
-    return record_of(pod, vmi=view.vmi, records=view.records, migrations=view.migrations).migration_uid
+    return record_of(pod, view, view.vmi).migration_uid
 
 
 def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord, ...]:
@@ -158,11 +156,7 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
         if record.uid in present or (is_needed and record.uid not in view.gone)
     ]
     recorded = {record.uid for record in known}
-    new = [
-        record_of(item, vmi=view.vmi, records=view.records, migrations=view.migrations)
-        for item in view.pods
-        if item.uid not in recorded
-    ]
+    new = [record_of(item, view, view.vmi) for item in view.pods if item.uid not in recorded]
     # Never empty again: without a record the VMI would pass for one of an earlier version.
     return (*known, *sorted(new, key=lambda record: record.key)) or (view.vmi.launcher_pods or ())[-1:]
 
