@@ -90,6 +90,12 @@ class Status:
             times.setdefault(text(row.get("phase")), parse_time(row.get("phaseTransitionTimestamp")))
         return times
 
+    def with_phase_times(self, entered: Iterable[str], *, now: datetime) -> list[Row]:
+        """Return `phaseTransitionTimestamps` with the phases entered now; an existing timestamp is kept."""
+        rows = objects(self.members.get("phaseTransitionTimestamps"))
+        new = [phase for phase in entered if phase not in self.phase_times]
+        return [*rows, *({"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in new)]
+
 
 NO_STATUS = Status({})
 
