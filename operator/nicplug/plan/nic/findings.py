@@ -127,7 +127,8 @@ class Situation:
     @property
     def is_in_spec(self) -> bool:
         """True if the VMI itself requests it; a NIC of the template alone reaches it later, or never."""
-        return (self.interface.name, self.interface.is_absent) in _asked_for(self.view.vmi)
+        mine = first_by_name(self.view.vmi.interfaces).get(self.interface.name)
+        return mine is not None and mine.is_absent == self.interface.is_absent
 
     @property
     def arrived_with(self) -> str:
@@ -212,11 +213,6 @@ class Situation:
         return self.finding(
             OperationPath.NONE, OperationPhase.BLOCKED, Reason(refusal.reason), refusal.message, refusal.remedy
         )
-
-
-@once_per_pass
-def _asked_for(vmi: VirtualMachineInstance) -> frozenset[tuple[str, bool]]:
-    return frozenset((item.name, item.is_absent) for item in vmi.interfaces)
 
 
 Check = Callable[[Situation], Finding | None]
