@@ -89,11 +89,6 @@ def referenced_keys(networks: Iterable[Network], *, namespace: str) -> frozenset
     return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.attachment)
 
 
-def attachment_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
-    """Return the NADs that the secondary networks of a VMI in `namespace` refer to."""
-    return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.is_secondary)
-
-
 def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime | None) -> AttachmentDefinition:
     """Parse a NAD from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
