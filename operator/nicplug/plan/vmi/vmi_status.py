@@ -66,7 +66,7 @@ def report_delay(
 def is_awaited(transitions: Transitions, *, stored_bytes: int) -> bool:
     """True if users wait for one of these results. On a large VMI, failures are batched."""
     is_expensive = bool(write_pause(stored_bytes, nics=1))
-    return bool(replace(transitions, stuck=()) if is_expensive else transitions)
+    return (replace(transitions, stuck=()) if is_expensive else transitions) != Transitions()
 
 
 # Policy annotations of a VM's owner that have no effect: reported in a condition while they exist, and in one event.
