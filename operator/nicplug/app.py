@@ -98,14 +98,7 @@ class App:
         self._side_watches = SideWatches.of(
             connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
         )
-        self._completeness = Completeness(
-            reaper=self._reaper,
-            watches=connection.watches,
-            side_watches=self._side_watches,
-            relisted=self.intake.relisted,
-            sweep_interval_seconds=settings.sweep_interval_seconds,
-            mode=mode,
-        )
+        self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
             api=connection.api,
@@ -114,18 +107,39 @@ class App:
             clock=self._clock,
             version=f"v{__version__}",
         )
-        self._ignored_kubevirts = IgnoredKubevirts(
+        self._ignored_kubevirts = self._make_ignored_kubevirts()
+        self.intake.on_kubevirts = self._kubevirts_changed
+        self.intake.on_installation = self._kubevirt_status.wake
+        self._elector = self._make_elector()
+        self._take_in_watches()
+        self._workers = self._make_workers()
+        self._protection = MetricsProtection.of(settings, connection.api)
+        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
+        self._server = self._make_server()
+
+    def _make_completeness(self) -> Completeness:
+        return Completeness(
+            reaper=self._reaper,
+            watches=self._connection.watches,
+            side_watches=self._side_watches,
+            relisted=self.intake.relisted,
+            sweep_interval_seconds=self._settings.sweep_interval_seconds,
+            mode=self._mode,
+        )
+
+    def _make_ignored_kubevirts(self) -> IgnoredKubevirts:
+        return IgnoredKubevirts(
             kubevirts=self.caches.kubevirts,
             recorder=self._recorder,
             may_write=self._may_work,
             write_status=self._kubevirt_status.report_ignored,
             later=asyncio.get_running_loop().call_later,
         )
-        self.intake.on_kubevirts = self._kubevirts_changed
-        self.intake.on_installation = self._kubevirt_status.wake
-        self._elector = LeaderElector(
-            connection.lease,
-            namespace=settings.namespace,
+
+    def _make_elector(self) -> LeaderElector:
+        return LeaderElector(
+            self._connection.lease,
+            namespace=self._settings.namespace,
             name=NICPLUG_LEASE,
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
             on_gain=self._on_gain,
@@ -133,11 +147,6 @@ class App:
             labels=OPERATOR_LABELS,
             annotations={VERSION_ANNOTATION: __version__},
         )
-        self._take_in_watches()
-        self._workers = self._make_workers()
-        self._protection = MetricsProtection.of(settings, connection.api)
-        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
-        self._server = self._make_server()
 
     def _take_in_watches(self) -> None:
         """Route what the watches deliver into the caches."""
