@@ -168,13 +168,11 @@ class Ending:
     Attributes:
         event: KubeVirt's text.
         message: message of the condition, if it has more than the event.
-        is_abort: the migration was cancelled before the node agents had it.
     """
 
     reason: Reason
     event: str
     message: str = ""
-    is_abort: bool = False
 
     @property
     def explanation(self) -> str:
@@ -182,7 +180,8 @@ class Ending:
         return self.message or self.event
 
 
-CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
+CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled")
+"""The migration was cancelled before the node agents had it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

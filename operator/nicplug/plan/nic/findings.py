@@ -48,7 +48,6 @@ class Finding:
         next_attempt: when the pod request or the migration is retried; None if only a change helps, or nothing has
             failed.
         wants_migration: a migration is to be created for it, or, if in progress, to continue.
-        is_rolled_back: it is not tried any more, and the last working state is to be restored, or has been.
         change: its fingerprint, for that migration; "" when none is wanted.
         failures: the failed migrations for it; None if they were not counted.
         migration: name of the one in progress for it; "" when none is.
@@ -67,7 +66,6 @@ class Finding:
     remedy: str = ""
     next_attempt: datetime | None = None
     wants_migration: bool = False
-    is_rolled_back: bool = False
     change: str = ""
     failures: MigrationFailures | None = None
     migration: str = ""

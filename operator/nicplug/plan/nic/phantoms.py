@@ -52,11 +52,6 @@ class Phantom:
     state: PhantomState
     withdrawn_at: datetime | None
 
-    @property
-    def is_believed(self) -> bool:
-        """True if the interface counts as the pod's for now."""
-        return self.state is PhantomState.SUSPECTED
-
 
 def find_phantoms(
     view: VmiView,
