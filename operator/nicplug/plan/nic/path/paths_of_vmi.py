@@ -78,10 +78,6 @@ class Chooser:
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
     _blocking_networks: Sequence[BlockingNetwork] | None = field(default=None, init=False)
-    _names: Mapping[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._names = interface_names(self.view.vmi, self.pod)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose the path of one NIC; the result is cached, so all checks of a pass get the same one."""
@@ -213,7 +209,8 @@ class Chooser:
 
     def failure(self, name: str) -> PodFailure | None:
         """The last failure reported for its pod interface."""
-        return self.failures.get(self._names.get(name, "")) if self.pod is not None else None
+        names = interface_names(self.view.vmi, self.pod)
+        return self.failures.get(names.get(name, "")) if self.pod is not None else None
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
         """Start of the present attempt in place.
