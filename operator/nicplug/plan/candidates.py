@@ -98,11 +98,11 @@ def node_needs(
         node_selector={**(added_node_selector or {}), **mapping(placement.get("nodeSelector"))},
         affinity=mapping(placement.get("affinity")),
         tolerations=objects(placement.get("tolerations")),
-        devices=frozenset(_devices(networks, attachments, namespace=vmi.key.namespace)),
+        devices=frozenset(devices_of(networks, attachments, namespace=vmi.key.namespace)),
     )
 
 
-def _devices(networks: Iterable[Network], attachments: KnownAttachments, *, namespace: str) -> Iterator[str]:
+def devices_of(networks: Iterable[Network], attachments: KnownAttachments, *, namespace: str) -> Iterator[str]:
     """Yield the devices that the definitions of secondary networks require."""
     for network in networks:
         definition = attachments.definition_of(network, namespace=namespace) if network.is_secondary else None
@@ -141,7 +141,7 @@ def refuse_devices(
     asked = needs.devices
     for name in lacking:
         network = [networks[name]] if name in networks else []
-        wanted = asked.union(_devices(network, attachments, namespace=vmi.key.namespace))
+        wanted = asked.union(devices_of(network, attachments, namespace=vmi.key.namespace))
         if wanted == asked:
             continue
         candidates = groups.candidates(wanted)
