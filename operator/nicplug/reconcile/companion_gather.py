@@ -8,7 +8,7 @@ import structlog
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey
-from nicplug.model.kubevirt_versions import why_only_report
+from nicplug.model.kubevirt_versions import remedy_for, why_only_report
 from nicplug.model.pod import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.view import CompanionView
@@ -107,7 +107,11 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_versi
         config=effective_config(
             view.config, ignores_methods=gatherer.caches.kubevirts.companion().ignore_workload_update_methods
         ),
-        policy=effective_policy(view.policy, report_only=why_only_report(version, allowed=allowed_version)),
+        policy=effective_policy(
+            view.policy,
+            report_only=why_only_report(version, allowed=allowed_version),
+            remedy=remedy_for(version),
+        ),
     )
 
 

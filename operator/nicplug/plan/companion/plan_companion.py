@@ -16,7 +16,7 @@ from nicplug.plan.actions import Action, Delete, Kind
 from nicplug.plan.companion.nudge import Nudges, plan_nudges
 from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.companion.report import create_report, report_status, runs
-from nicplug.plan.companion.silence import Silence, find_silence
+from nicplug.plan.companion.silence import Silence, explain_wait, find_silence
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import EVICT
@@ -103,7 +103,8 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    known = (explain_wait(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    operations = tuple(_warn(item, guest) for item in known)
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
     return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))

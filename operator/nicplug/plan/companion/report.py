@@ -135,6 +135,8 @@ def _conditions(
     condition = replace(condition, observed_generation=generation)
     merged = merge_condition(rows, condition, now=now)
     problems = policy_problems(guest) if guest is not None else None
+    if problems is not None:
+        problems = replace(problems, observed_generation=view.vm.generation if view.vm is not None else None)
     for type_, found in ((MIGRATIONS_IN_VAIN, in_vain_condition(repeats)), (INVALID_HOTPLUG_POLICY, problems)):
         merged = with_condition(merged, type_, found, now=now)
     return merged
