@@ -166,7 +166,8 @@ class Migration:
     @property
     def brings_every_nic(self) -> bool:
         """True if nicplug created it beside KubeVirt: virt-controller's target pods have every NIC of the spec."""
-        return self.key.name.startswith(COMPANION_PREFIX) and self.annotation(MIGRATION_INTERFACES_ANNOTATION) is not None
+        is_made_for_nics = self.annotation(MIGRATION_INTERFACES_ANNOTATION) is not None
+        return is_made_for_nics and self.key.name.startswith(COMPANION_PREFIX)
 
     @property
     def is_final(self) -> bool:

@@ -2,8 +2,8 @@
 
 virt-controller deletes a target pod that is Pending for 15 minutes. The migration then fails, and nothing tells why. So
 the report keeps what is seen while the pod waits, and a migration is read as if its own status had it, as in standalone
-mode: the condition `Progressing`, and the NICs at fault. Source: KubeVirt 1.9 `migration.go` (`handlePendingPodTimeout`,
-`updateStatus`).
+mode: the condition `Progressing`, and the NICs at fault. Source: KubeVirt 1.9 `migration.go`
+(`handlePendingPodTimeout`, `updateStatus`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,8 @@ _QUOTA = "migrationRejectedByResourceQuota"
 def target_pod_failures(view: VmiView, *, now: datetime) -> list[dict[str, Any]]:
     """Return the member of the report: what keeps, or kept, the target pod of each of nicplug's migrations waiting.
 
-    A migration that goes on, has succeeded or is gone has none.
+    A migration that goes on, has succeeded or is gone has none, nor has one before a later one that has succeeded: that
+    one brought every NIC.
     """
     known = _by_migration(objects(view.vmi.status.members.get(TARGET_PODS_MEMBER)))
     rows = (_failure(item, view, before=known.get(item.uid), now=now) for item in _own(view))
@@ -83,7 +84,8 @@ def _failure(
 ) -> dict[str, Any] | None:
     kept = dict(before) if before is not None else None
     if migration.phase is MigrationPhase.FAILED:
-        return kept
+        later = view.migrations[view.migrations.index(migration) + 1 :]
+        return None if any(item.phase is MigrationPhase.SUCCEEDED for item in later) else kept
     pod = _target(migration, view)
     if migration.phase not in _WAITING or pod is None or not _is_pending(pod):
         # A pod that is gone, or is going, has failed; one that has started has not.

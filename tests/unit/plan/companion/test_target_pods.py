@@ -41,6 +41,7 @@ from nicplug.plan.reasons import Reason
 BLUE, RED, GREEN = nic("blue"), nic("red"), nic("green")
 NETWORKS = ("blue-net", "red-net", "green-net")
 UID = "own-1"
+UNSCHEDULED = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}
 NO_BRIDGE = 'error adding container to network "blue-net": no such bridge'
 
 
@@ -224,7 +225,7 @@ def test_nobody_knows_which_network() -> None:
 @pytest.mark.parametrize(
     ("members", "failure", "reason", "message"),
     [
-        ({}, sandbox("containerd has no space left", network=""), Reason.TARGET_POD_LATE, "containerd has no space left"),
+        ({}, sandbox("no space left", network=""), Reason.TARGET_POD_LATE, "no space left"),
         (
             {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
             None,
@@ -232,7 +233,7 @@ def test_nobody_knows_which_network() -> None:
             "ImagePullBackOff: no such image",
         ),
         (
-            {"node": "", "conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/2 nodes"}]},
+            {"node": "", "conditions": [UNSCHEDULED]},
             None,
             Reason.TARGET_POD_UNSCHEDULABLE,
             "found no node: 0/2 nodes",

@@ -215,9 +215,7 @@ def _blocking_network(name: str, newest_first: list[Migration], *, has_attached:
     failed_at = newest.entered_at(MigrationPhase.FAILED) or newest.created
     is_hopeless = count >= MAX_MIGRATIONS or (newest.brings_every_nic and not has_attached)
     until = None if is_hopeless or failed_at is None else failed_at + FIRST_PAUSE * 2 ** (count - 1)
-    return BlockingNetwork(
-        interface=name, error=error_of(newest), until=until, is_in_every_pod=newest.brings_every_nic
-    )
+    return BlockingNetwork(interface=name, error=error_of(newest), until=until, is_in_every_pod=newest.brings_every_nic)
 
 
 # The changes that a migration was created for: an annotation names the NICs, each with the fingerprint of its change.
