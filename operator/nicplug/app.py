@@ -101,7 +101,7 @@ class App:
         self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
-            api=connection.api,
+            api=connection.api.guarded(self._leads),
             caches=self.caches,
             may_write=self._may_work,
             clock=self._clock,
@@ -180,7 +180,7 @@ class App:
         )
 
     def _make_workers(self) -> Workers:
-        api = self._connection.api
+        api = self._connection.api.guarded(self._leads)
         self.gatherer = Gatherer(
             self.caches,
             Memory(clock=self._clock),
@@ -371,9 +371,11 @@ class App:
         self._open_gate()
         await self._completeness.keep()
 
+    def _leads(self) -> bool:
+        return not self._settings.leader_election or self._elector.is_leader()
+
     def _may_work(self) -> bool:
-        leads = not self._settings.leader_election or self._elector.is_leader()
-        return self._complete and leads and not self._stop.is_set()
+        return self._complete and self._leads() and not self._stop.is_set()
 
     def _kubevirts_changed(self) -> None:
         """Report only when all KubeVirt CRs are known: the effective one may arrive last."""

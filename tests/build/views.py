@@ -119,6 +119,8 @@ def _with_records(raw: Mapping[str, Any], report: Json | None, *, digest: str) -
     is_its_own, rows = known.get("vmiUid") == uid, known.get("interfaceOperations")
     generation = parse_report(report).generation_of(vmi_uid=uid, digest=digest) if report is not None else 1
     status = raw.get("status", {}) | ({"interfaceOperations": rows} if rows and is_its_own else {})
+    if is_its_own and (failures := known.get("targetPodFailures")):
+        status |= {"targetPodFailures": failures}
     return {**raw, "metadata": {**raw["metadata"], "generation": generation}, "status": status}
 
 

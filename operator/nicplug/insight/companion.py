@@ -12,6 +12,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.companion.target_pods import with_target_pod_failures
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import plan_migration_request
@@ -29,7 +30,8 @@ class CompanionViews(Gatherer):
     def view_of(self, vmi: VirtualMachineInstance) -> VmiView:
         """Return the view of a VMI."""
         plain = Gatherer(self.caches, self.memory, self.settings)
-        return guest_view(plain, vmi, allowed_version="")
+        view = guest_view(plain, vmi, allowed_version="")
+        return with_target_pod_failures(view, now=self.memory.clock())
 
 
 def gatherer_of(evidence: Evidence) -> Gatherer:

@@ -110,6 +110,8 @@ class Reason(StrEnum):
     UPDATER_REPEATS = "WorkloadUpdaterRepeats"
     UPDATERS_TURN = "WorkloadUpdatersTurn"
     EVACUATION_FIRST = "EvacuationFirst"
+    WAITING_FOR_VIRT_CONTROLLER = "WaitingForVirtController"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
 
     # The launcher pod's annotations.
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"

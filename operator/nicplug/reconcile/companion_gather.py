@@ -8,9 +8,10 @@ import structlog
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey
-from nicplug.model.kubevirt_versions import why_only_report
+from nicplug.model.kubevirt_versions import remedy_for, why_only_report
 from nicplug.model.pod import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.companion.target_pods import TARGET_PODS_MEMBER
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import effective_config, effective_policy
 from nicplug.plan.views import VmiView
@@ -19,6 +20,7 @@ from nicplug.reconcile.gather import Gatherer
 
 log = structlog.get_logger(__name__)
 
+_OVERLAID_MEMBERS = ("interfaceOperations", "pciBudget", TARGET_PODS_MEMBER)
 _NUDGE_DENIED = timedelta(minutes=10)
 _NUDGE_REMEDY = "Grant it (docs/beside-kubevirt.md, The nudge), or set spec.companion.nudge to false"
 
@@ -107,7 +109,11 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_versi
         config=effective_config(
             view.config, ignores_methods=gatherer.caches.kubevirts.companion().ignore_workload_update_methods
         ),
-        policy=effective_policy(view.policy, report_only=why_only_report(version, allowed=allowed_version)),
+        policy=effective_policy(
+            view.policy,
+            report_only=why_only_report(version, allowed=allowed_version),
+            remedy=remedy_for(version),
+        ),
     )
 
 
@@ -115,6 +121,6 @@ def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, diges
     if report is None or report.vmi_uid != vmi.uid:
         return replace(vmi, generation=1)
     known = report.status.members
-    members = {name: known[name] for name in ("interfaceOperations", "pciBudget") if name in known}
+    members = {name: known[name] for name in _OVERLAID_MEMBERS if name in known}
     generation = report.generation_of(vmi_uid=vmi.uid, digest=digest)
     return replace(vmi, generation=generation, status_text=freeze({**read_object(vmi.status_text), **members}))

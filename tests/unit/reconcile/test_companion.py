@@ -1,7 +1,7 @@
 """A pass beside KubeVirt: what it sees, what it sends, and what a refusal means."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from tests.unit.reconcile.bench import PlainApi, Recorded, fail
 
 from nicplug.cache.caches import Caches
 from nicplug.cache.kinds import CachedKind
-from nicplug.kube.errors import ApiError, Denied, Rejected, Unavailable
+from nicplug.kube.errors import ApiError, Denied, Rejected, Stale, Unavailable
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.model.keys import SLOTS, BudgetKey, MigrationKey, VmiKey, VmKey, WorkKey
 from nicplug.model.mode import Mode
@@ -210,6 +210,26 @@ def test_the_generation_counts_changes_of_the_nics_alone(beside: Beside) -> None
     assert beside.report()["status"]["interfacesGeneration"] == 2
 
 
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        ("v1.10.0", "Upgrade nicplug, or let it act beside this version: --allow-kubevirt-version 1.10"),
+        ("v1.3.0", "Use a version of KubeVirt beside which nicplug acts (docs/beside-kubevirt.md)"),
+    ],
+)
+def test_beside_a_version_that_it_only_reports_on_it_advised_to_set_the_policy(
+    beside: Beside, version: str, remedy: str
+) -> None:
+    raw = live_migrate(limit=5, version=11)
+    beside.hear(CachedKind.KUBEVIRT, {**raw, "status": {"observedKubeVirtVersion": version}})
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        beside.reconcile()
+    assert beside.migrations() == []
+    assert beside.record()["reason"] == Reason.MIGRATION_FORBIDDEN
+    assert beside.record()["remedy"] == f"{remedy}, or restart the VM"
+
+
 def test_only_pods_that_virt_controller_lists_count(beside: Beside) -> None:
     beside.run_vm(BLUE)
     beside.hear(CachedKind.POD, pod(name="lookalike", uid="lookalike"))
@@ -268,6 +288,91 @@ def test_a_migration_that_virt_api_still_sees_in_flight_is_tried_again_soon(besi
     assert not beside.reconciler.is_refused(KEY)
     assert beside.recorded.events == []
     beside.reconcile(after=0.1)
+    assert len(beside.migrations()) == 1
+
+
+WEBHOOK_DOWN = (
+    'Internal error occurred: failed calling webhook "migration-create-validator.kubevirt.io": failed to call webhook: '
+    'Post "https://virt-api.kubevirt.svc:443/migration-validate-create?timeout=10s": dial tcp 10.0.0.{}:443: '
+    "connect: connection refused"
+)
+
+
+@pytest.mark.parametrize(
+    ("errors", "reason", "message", "remedy"),
+    [
+        (
+            [Rejected(IN_FLIGHT, status=422)] * 30,
+            Reason.MIGRATION_IN_FLIGHT,
+            "in-flight migration detected",
+            "Wait for the migration that the message names, or delete it",
+        ),
+        (
+            [Unavailable(WEBHOOK_DOWN.format(number), status=500) for number in range(30)],
+            Reason.WEBHOOK_UNAVAILABLE,
+            'it cannot call the webhook "migration-create-validator.kubevirt.io"',
+            "See whether virt-api runs: kubectl get pods -A -l kubevirt.io=virt-api",
+        ),
+    ],
+    ids=["in flight", "virt-api is down"],
+)
+def test_a_refusal_that_did_not_pass_was_retried_and_never_reported(
+    beside: Beside, errors: list[ApiError], reason: Reason, message: str, remedy: str
+) -> None:
+    """It is reported from the sixth in a row on, in the report and by one Event, and still retried soon."""
+    beside.run_vm(BLUE)
+    policy = RetryPolicy()
+    for count, error in enumerate(errors, start=1):
+        refuse(beside, error)
+        with pytest.raises(ApiError) as caught:
+            beside.reconcile()
+        delay = policy.delay_seconds(KEY, caught.value)
+        assert delay <= 30
+        is_reported = policy.must_be_reported(KEY, caught.value)
+        assert is_reported is (count >= 6)
+        if is_reported:
+            beside.reconciler.note_refusal(KEY, caught.value, seconds=delay)
+            for _ in range(3):
+                beside.reconcile(after=delay / 5)
+            assert (beside.record()["reason"], beside.record()["remedy"]) == (reason, remedy)
+            assert message in beside.record()["message"]
+            assert beside.report()["status"]["reason"] == reason
+            beside.clock += timedelta(seconds=delay)
+    assert [item[2] for item in beside.recorded.events].count(reason) == 1
+    beside.reconcile()
+    assert len(beside.migrations()) == 1
+    for _ in range(2):
+        beside.reconcile()
+    assert beside.record()["reason"] != reason
+
+
+def test_a_creation_that_succeeds_starts_the_count_again(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        for _ in range(5):
+            refuse(beside, Rejected(IN_FLIGHT, status=422))
+            with pytest.raises(Stale):
+                beside.reconcile()
+        beside.reconcile()
+        (job,) = beside.cluster.all(MIGRATIONS)
+        beside.cluster.delete(MIGRATIONS, job["metadata"]["name"], by="admin")
+        beside.caches.forget(CachedKind.MIGRATION, job)
+
+
+def test_a_refusal_was_announced_again_at_each_retry(beside: Beside) -> None:
+    """Once for each change of the refusal, also if the object is the same."""
+    beside.run_vm(BLUE)
+
+    def refused(message: str) -> int:
+        refuse(beside, Rejected(message, status=422))
+        assert retried_in(beside) == 0.0
+        beside.reconcile()
+        beside.clock += timedelta(seconds=601)
+        return [item[2] for item in beside.recorded.events].count(Reason.FAILED_CREATE)
+
+    assert [refused("no") for _ in range(3)] == [1, 1, 1]
+    assert [refused("never") for _ in range(2)] == [2, 2]
+    beside.reconcile()
     assert len(beside.migrations()) == 1
 
 

@@ -16,7 +16,8 @@ from nicplug.plan.actions import Action, Delete, Kind
 from nicplug.plan.companion.nudge import Nudges, plan_nudges
 from nicplug.plan.companion.own_migrations import plan_own_migrations
 from nicplug.plan.companion.report import create_report, report_status, runs
-from nicplug.plan.companion.silence import Silence, find_silence
+from nicplug.plan.companion.silence import Silence, explain_wait, find_silence
+from nicplug.plan.companion.target_pods import suspected_at, with_target_pod_failures
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import EVICT
@@ -40,7 +41,7 @@ class _Nics:
         before: the stored records.
         operations: the desired ones.
         plan: None while the guest does not run.
-        again_at: when virt-controller has been silent for too long.
+        again_at: when virt-controller has been silent for too long, or a target pod.
     """
 
     before: _Records
@@ -68,6 +69,8 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
     It creates and withdraws migrations of its own, and reports; it writes nothing else.
     """
+    if view.guest is not None:
+        view = replace(view, guest=with_target_pod_failures(view.guest, now=now))
     nics = _plan_guest(view, view.guest, now=now) if view.guest is not None else _Nics(before={})
     report = _plan_report(view, nics, now=now)
     if nics.plan is None:
@@ -103,10 +106,12 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         now=now,
         request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
     )
-    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    known = (explain_wait(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    operations = tuple(_warn(item, guest) for item in known)
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
-    return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
+    moments = [item for item in (silence.again_at(now), suspected_at(guest, now=now)) if item is not None]
+    return _Nics(before=before, operations=operations, plan=plan, again_at=min(moments, default=None))
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:

@@ -24,6 +24,7 @@ from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.actions import Create, Kind
 from nicplug.plan.companion.nudge import NUDGE_MEMBER, Nudges
+from nicplug.plan.companion.target_pods import TARGET_PODS_MEMBER, target_pod_failures
 from nicplug.plan.companion.updater import (
     MIGRATIONS_IN_VAIN,
     UPDATER_MEMBER,
@@ -105,6 +106,7 @@ def report_status(
         "interfaceOperations": [item.to_row() for item in operations],
         UPDATER_MEMBER: repeats.to_row(),
         NUDGE_MEMBER: nudges.to_row(),
+        TARGET_PODS_MEMBER: (target_pod_failures(guest, now=now) or None) if guest is not None else None,
         "conditions": _conditions(view, operations=operations, repeats=repeats, now=now),
         "pciBudget": budget.to_row() if budget is not None else None,
     }
@@ -135,6 +137,8 @@ def _conditions(
     condition = replace(condition, observed_generation=generation)
     merged = merge_condition(rows, condition, now=now)
     problems = policy_problems(guest) if guest is not None else None
+    if problems is not None:
+        problems = replace(problems, observed_generation=view.vm.generation if view.vm is not None else None)
     for type_, found in ((MIGRATIONS_IN_VAIN, in_vain_condition(repeats)), (INVALID_HOTPLUG_POLICY, problems)):
         merged = with_condition(merged, type_, found, now=now)
     return merged

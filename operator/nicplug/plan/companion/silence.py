@@ -1,13 +1,14 @@
 """Whether virt-controller acts on what a VM requests: while it is down, its VMs wait, and no migration would help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, first_by_name
 from nicplug.model.networks_annotation import hashed_interface_name
-from nicplug.model.operations import InterfaceOperation
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
 from nicplug.plan.nic.observed import elements_asked_for
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.moving import leaves_its_pod
@@ -60,6 +61,15 @@ def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) ->
         nics=frozenset(nics),
         migrations=frozenset(created),
     )
+
+
+def explain_wait(operation: InterfaceOperation, view: VmiView) -> InterfaceOperation:
+    """Return the record of a NIC with what it waits for first, if only the VM's template has it."""
+    is_wanted = (operation.operation, operation.phase) == (OperationType.PLUG, OperationPhase.PENDING)
+    if not is_wanted or operation.name in first_by_name(view.vmi.interfaces):
+        return operation
+    message = "the VM's template has it, and KubeVirt's virt-controller has not copied it to the running instance yet"
+    return replace(operation, reason=Reason.WAITING_FOR_VIRT_CONTROLLER, message=message)
 
 
 def _missing_in_annotation(view: VmiView) -> list[str]:

@@ -230,8 +230,8 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     denied = situation.view.refusal or situation.view.vm_refusal
     if denied is None:
         return None
-    message = f"the API server refused it; retrying: {denied.message}"
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED)
+    message, remedy = f"the API server refused it; retrying: {denied.message}", denied.remedy or WHEN_REFUSED
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, remedy)
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:

@@ -217,6 +217,19 @@ def test_nothing_is_created_for_a_virt_controller_that_does_not_act() -> None:
     assert len(made(decide(BLUE, asked=(), spec_seen_at=later(-4)))) == 1, "it may need a moment"
 
 
+@pytest.mark.parametrize("state", [ControllerState.NOT_DEPLOYED, ControllerState.READY], ids=str)
+def test_a_nic_of_the_template_alone_was_said_to_wait_for_the_launcher_pod_or_a_migration(
+    state: ControllerState,
+) -> None:
+    """virt-controller has not copied it to the VMI yet."""
+    found = decide(vm=vm(primary(), BLUE), controller=DynamicController(state=state))
+    assert made(found) == []
+    assert (row(found)["reason"], row(found)["message"]) == (
+        Reason.WAITING_FOR_VIRT_CONTROLLER,
+        "the VM's template has it, and KubeVirt's virt-controller has not copied it to the running instance yet",
+    )
+
+
 def test_nothing_wanted_nothing_created() -> None:
     assert made(decide()) == []
 

@@ -1,6 +1,7 @@
 """What an InterfaceReport contains, and when it is created, replaced and removed."""
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,7 @@ from tests.build import (
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.plan.actions import Create, Delete, Kind, PatchStatus
 from nicplug.plan.companion.plan_companion import decide_companion
@@ -364,3 +366,23 @@ def test_an_event_is_told_with_the_record_that_it_is_about() -> None:
     assert [item.reason for item in plan.announcements] == ["InterfacePlugged"]
     again = decide(view(raw, machine=its_vm, report=written(plan, known), attached=("blue",)))
     assert again.announcements == ()
+
+
+def test_the_condition_of_an_invalid_policy_had_the_generation_of_the_nics() -> None:
+    """That of a VM, as all conditions of a report; of a bare VMI none."""
+    policy = HotplugPolicy(problems=("migration: Perhaps is no value",))
+
+    def generation(owned: bool) -> int | None:
+        owner = machine(BLUE, generation=7) if owned else None
+        of_vmi = interface_report(owner_kind="VirtualMachineInstance", owner_uid=VMI_UID)
+        report = interface_report() if owned else of_vmi
+        seen = view(running(BLUE, owned=owned), machine=owner, report=report)
+        assert seen.guest is not None
+        seen = replace(seen, guest=replace(seen.guest, policy=policy))
+        conditions = status_of(decide(seen))["conditions"]
+        (found,) = (item for item in conditions if item["type"] == "InvalidHotplugPolicy")
+        value: int | None = found.get("observedGeneration")
+        return value
+
+    assert generation(owned=True) == 7
+    assert generation(owned=False) is None

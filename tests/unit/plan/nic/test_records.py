@@ -1458,6 +1458,8 @@ SHOWN_IN = {
     Reason.EVACUATION_FIRST: "unit/plan/companion/test_own_migrations.py",
     Reason.UPDATERS_TURN: "unit/plan/companion/test_own_migrations.py",
     Reason.VIRT_CONTROLLER_SILENT: "unit/plan/companion/test_own_migrations.py",
+    Reason.WAITING_FOR_VIRT_CONTROLLER: "unit/plan/companion/test_own_migrations.py",
+    Reason.WEBHOOK_UNAVAILABLE: "unit/reconcile/test_companion.py",
     Reason.UPDATER_REPEATS: "unit/plan/companion/test_updater.py",
 }
 

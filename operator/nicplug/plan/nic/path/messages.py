@@ -55,6 +55,10 @@ class _Phrases:
         return self._policy("migration", self.of.policy.migration)
 
     @property
+    def allow_migration(self) -> str:
+        return self.of.policy.migration_remedy
+
+    @property
     def held_by(self) -> str:
         """The part of the policy that forbids a migration now."""
         return self.dynamic_path if self.of.policy.dynamic_path == "Always" else self.on_failure

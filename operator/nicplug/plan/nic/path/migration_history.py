@@ -109,7 +109,8 @@ def _is_retried_alone(failed: Iterable[Migration], *, before: bool) -> bool:
     is_alone = before
     for item in failed:
         if item.progress_reason == Reason.TARGET_POD_NOT_READY:
-            is_alone = not others_at_fault(item) and len(blamed_nics(item)) > 1
+            # A target pod that has every NIC of the spec fails in the same way for each of them.
+            is_alone = not others_at_fault(item) and len(blamed_nics(item)) > 1 and not item.brings_every_nic
     return is_alone
 
 

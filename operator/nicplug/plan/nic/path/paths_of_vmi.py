@@ -262,7 +262,7 @@ class Chooser:
         if self._blocking_networks is None:
             found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
             present = (item for item in found if item.until is None or item.until > self.now)
-            along = (item for item in present if self._comes_along(item.interface))
+            along = (item for item in present if item.is_in_every_pod or self._comes_along(item.interface))
             self._blocking_networks = sorted(along, key=lambda item: item.until or _NEVER, reverse=True)
         return next((item for item in self._blocking_networks if item.interface != name), None)
 

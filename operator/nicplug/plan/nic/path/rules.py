@@ -287,7 +287,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FORBIDDEN,
         says="{migration}",
-        remedy="Set migration to Allowed{or_else}",
+        remedy="{allow_migration}{or_else}",
     ),
     Rule(
         when="`workloadUpdateMethods` is set and does not list `LiveMigrate`",
