@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nicplug.cli.allowed_version import with_allowed_version
 from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
-from nicplug.cli.allowed_version import with_allowed_version
 from nicplug.cli.environment import OPERATOR_NAMESPACE
 from nicplug.cli.exits import CommandError, Exit, printable
 from nicplug.cli.nic_names import Addition

@@ -72,7 +72,9 @@ def _version(config: KubevirtConfig, evidence: Evidence) -> Finding:
         remedy = remedy_for(version) or "Nothing helps but another version of KubeVirt or of nicplug."
         message = f"KubeVirt CR {config.key}: {why}"
         if unread := next((item for item in evidence.unknown if item.kind == LEASES.plural), None):
-            return unknown("kubevirt", f"{message}, and the operator's Lease cannot be read ({unread.why})", unread.remedy)
+            return unknown(
+                "kubevirt", f"{message}, and the operator's Lease cannot be read ({unread.why})", unread.remedy
+            )
         return warning("kubevirt", f"{message}: nicplug only reports", remedy)
     if why_only_report(version):
         message = f"KubeVirt CR {config.key}, KubeVirt {version}, which nicplug does not know, but may act beside"
