@@ -102,7 +102,13 @@ async def test_slots_are_those_of_the_cluster_whatever_namespace_is_shown() -> N
     assert [item.name or item.vmi for item in found.migrations] == ["running", "pending", "vm1"]
     everything = await read(cluster(RUNNING, PENDING, ELSEWHERE, reports=reports), namespace=None)
     assert everything.taken == 2
-    assert {item.name or item.vmi for item in everything.migrations} == {"running", "pending", "elsewhere", "vm1", "vm2"}
+    assert {item.name or item.vmi for item in everything.migrations} == {
+        "running",
+        "pending",
+        "elsewhere",
+        "vm1",
+        "vm2",
+    }
 
 
 async def test_what_the_user_may_not_read_is_unknown() -> None:
