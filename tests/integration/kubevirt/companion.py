@@ -45,14 +45,14 @@ class Companion:
     operator: OperatorProcess | None = None
     _starts: int = 0
 
-    def start(self) -> None:
-        """Start it, and wait until it works."""
+    def start(self, *options: str) -> None:
+        """Start it, with more options of `nicplug run`, and wait until it works."""
         self._starts += 1
         self.operator = start_operator(
             directory=self.admin.parent,
             kubeconfig=self.account,
             name=f"companion-{self._starts}",
-            arguments=["--mode=companion"],
+            arguments=["--mode=companion", *options],
         )
         wait_until_leading(self.operator)
 
