@@ -112,7 +112,7 @@ class TestSettings:
     def test_beside_another_version_it_only_reports(self, version: str) -> None:
         finding = settings(version, "LiveMigrate")["kubevirt warning"]
         assert finding.message.endswith(": nicplug only reports")
-        assert finding.remedy == "Nothing helps but another version of KubeVirt or of nicplug."
+        assert finding.remedy == "Only another version of KubeVirt or of nicplug helps."
 
     def test_a_kubevirt_cr_in_another_namespace(self) -> None:
         evidence = Evidence(

@@ -45,29 +45,29 @@ def may_migrate(found: Evidence) -> bool:
     return view.policy.migration is not MigrationPolicy.NEVER
 
 
-TOLD = {ALLOWED_KUBEVIRT_ANNOTATION: "1.10"}
-NOT_TOLD = {ALLOWED_KUBEVIRT_ANNOTATION: ""}
+ALLOWED = {ALLOWED_KUBEVIRT_ANNOTATION: "1.10"}
+NOT_ALLOWED = {ALLOWED_KUBEVIRT_ANNOTATION: ""}
 
 
 @pytest.mark.parametrize(
     ("lease", "given", "expected"),
     [
-        (TOLD, "", True),
-        (NOT_TOLD, "", False),
-        (NOT_TOLD, "1.10", False),
+        (ALLOWED, "", True),
+        (NOT_ALLOWED, "", False),
+        (NOT_ALLOWED, "1.10", False),
         ({ALLOWED_KUBEVIRT_ANNOTATION: "1.11"}, "", False),
         ({}, "1.10", True),
         (None, "1.10", True),
         (None, "", False),
     ],
-    ids=["told", "not told", "the operator, not the option", "another version", "old", "no Lease", "nothing known"],
+    ids=["allowed", "not allowed", "not by the option", "another version", "no annotation", "no Lease", "unknown"],
 )
 async def test_the_running_operator_decides(lease: dict[str, str] | None, given: str, expected: bool) -> None:
     assert may_migrate(await read(cluster("v1.10.0", lease=lease), allowed=given)) is expected
 
 
 async def test_where_the_lease_cannot_be_read_the_answer_says_so_or_the_option_decides() -> None:
-    api = cluster("v1.10.0", lease=TOLD, denied=frozenset({"leases"}))
+    api = cluster("v1.10.0", lease=ALLOWED, denied=frozenset({"leases"}))
     found = await read(api)
     assert not may_migrate(found)
     (unread,) = [item for item in found.unknown if item.kind == "leases"]
@@ -79,8 +79,8 @@ async def test_where_the_lease_cannot_be_read_the_answer_says_so_or_the_option_d
 
 
 @pytest.mark.parametrize(("version", "mode"), [("v1.9.0", Mode.COMPANION), ("v1.10.0", Mode.STANDALONE)])
-async def test_nothing_is_read_where_the_setting_has_no_effect(version: str, mode: Mode) -> None:
-    api = cluster(version, lease=TOLD)
+async def test_the_lease_is_not_read_where_the_setting_has_no_effect(version: str, mode: Mode) -> None:
+    api = cluster(version, lease=ALLOWED)
     await read(api, mode=mode)
     assert [item for item in api.asked if item.startswith("leases")] == []
 
@@ -92,10 +92,10 @@ async def finding(api: Api) -> tuple[str, str, Any]:
 
 
 async def test_doctor_knows_it_too() -> None:
-    severity, message, _ = await finding(cluster("v1.10.0", lease=TOLD))
+    severity, message, _ = await finding(cluster("v1.10.0", lease=ALLOWED))
     assert severity == "ok"
     assert message.endswith("may act beside: --allow-kubevirt-version 1.10")
-    severity, message, remedy = await finding(cluster("v1.10.0", lease=NOT_TOLD))
+    severity, message, remedy = await finding(cluster("v1.10.0", lease=NOT_ALLOWED))
     assert severity == "warning"
     assert message.endswith("KubeVirt 1.10 is newer than 1.9, the newest that nicplug knows: nicplug only reports")
     assert "--allow-kubevirt-version 1.10" in remedy

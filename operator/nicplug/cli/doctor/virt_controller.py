@@ -69,7 +69,7 @@ def check_settings(evidence: Evidence) -> Iterator[Finding]:
 def _version(config: KubevirtConfig, evidence: Evidence) -> Finding:
     version, allowed = config.observed_version, evidence.allowed_version
     if why := why_only_report(version, allowed=allowed):
-        remedy = remedy_for(version) or "Nothing helps but another version of KubeVirt or of nicplug."
+        remedy = remedy_for(version) or "Only another version of KubeVirt or of nicplug helps."
         message = f"KubeVirt CR {config.key}: {why}"
         if unread := next((item for item in evidence.unknown if item.kind == LEASES.plural), None):
             return unknown(

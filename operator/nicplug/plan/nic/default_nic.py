@@ -1,7 +1,7 @@
 """The NIC on the pod network that a VM starts with although its template lists no NIC. Pure.
 
-Only a template without any NIC gets it, so whoever adds one has to add this one too, or the VM loses it at its next
-start.
+Only a template without any NIC gets it. Anything that adds the first NIC to a template has to add this one too, or the
+VM loses it at its next start.
 
 Source: KubeVirt 1.9 `SetDefaultNetworkInterface`; KubeVirt 1.0.1 `handleDynamicInterfaceRequests` (kubevirt#10205).
 """
