@@ -10,7 +10,7 @@ from tests.integration.evictions import evict
 from tests.integration.kubevirt.companion import Companion, companion_of, ready, record, report
 from tests.integration.kubevirt.conftest import Cluster, status_of
 from tests.integration.kubevirt.guests import in_guest, plug, started, until_final
-from tests.integration.kubevirt.test_settings import be, configure, methods
+from tests.integration.kubevirt.settings import be, configure, methods
 from tests.integration.user import MIGRATION, POD, POLICY, VMI, Json, User
 from tests.integration.waiting import until
 

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 from tests.build import NOW, Json, kubevirt
-from tests.unit.cli.test_doctor import judged
-from tests.unit.insight.test_reading import Api
-from tests.unit.test_companion_deployment import COMPANION as OVERLAY
-from tests.unit.test_companion_deployment import COMPONENTS
+from tests.chart import OVERLAYS
+from tests.unit.insight.read_api import Api
 
 from nicplug.cache.caches import Caches
 from nicplug.cache.kinds import CachedKind
@@ -21,6 +19,12 @@ from nicplug.cli.doctor.virt_controller import check_settings, check_virt_contro
 from nicplug.insight.evidence import Evidence, Target
 from nicplug.model.times import format_micro_time
 from nicplug_sandbox.yaml_documents import read_documents
+
+OVERLAY, COMPONENTS = OVERLAYS / "companion", OVERLAYS.parent / "components"
+
+
+def judged(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    return [(item.check, str(item.severity)) for item in findings]
 
 
 def deployment(*, ready: int) -> Json:

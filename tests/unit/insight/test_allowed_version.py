@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.build import NOW, kubevirt, nic, primary, vm
-from tests.unit.insight.test_reading import Api
+from tests.unit.insight.read_api import Api
 
 from nicplug.cli.doctor.virt_controller import check_settings
 from nicplug.insight.companion import gatherer_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from tests.build import Json, a_migration, interface_report, kubevirt, later, migration, operation
-from tests.unit.insight.test_reading import Api
+from tests.unit.insight.read_api import Api
 
 from nicplug.insight.companion_queue import NOT_CREATED, purpose_of, read_companion_queue
 from nicplug.insight.queue import MigrationQueue
