@@ -29,7 +29,7 @@ from nicplug.model.keys import WorkKey
 from nicplug.model.mode import Mode
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
-from nicplug.model.versions import VERSION_ANNOTATION
+from nicplug.model.versions import ALLOWED_KUBEVIRT_ANNOTATION, VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import OperatorMetrics
@@ -145,7 +145,10 @@ class App:
             on_gain=self._on_gain,
             on_lose=self._on_lose,
             labels=OPERATOR_LABELS,
-            annotations={VERSION_ANNOTATION: __version__},
+            annotations={
+                VERSION_ANNOTATION: __version__,
+                ALLOWED_KUBEVIRT_ANNOTATION: settings.allow_kubevirt_version or "",
+            },
         )
 
     def _take_in_watches(self) -> None:

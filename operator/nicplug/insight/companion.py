@@ -25,12 +25,18 @@ from nicplug.reconcile.memory import Memory
 
 @dataclass(frozen=True, slots=True)
 class CompanionViews(Gatherer):
-    """Builds the views by the rules that hold beside KubeVirt; the VMI in the caches has the records of its report."""
+    """Builds the views by the rules that hold beside KubeVirt; the VMI in the caches has the records of its report.
+
+    Attributes:
+        allowed_version: the newer minor version of KubeVirt beside which the operator may act; "" for none.
+    """
+
+    allowed_version: str = ""
 
     def view_of(self, vmi: VirtualMachineInstance) -> VmiView:
         """Return the view of a VMI."""
         plain = Gatherer(self.caches, self.memory, self.settings)
-        view = guest_view(plain, vmi, allowed_version="")
+        view = guest_view(plain, vmi, allowed_version=self.allowed_version)
         return with_target_pod_failures(view, now=self.memory.clock())
 
 
@@ -40,7 +46,7 @@ def gatherer_of(evidence: Evidence) -> Gatherer:
     if evidence.mode is Mode.STANDALONE:
         return Gatherer(evidence.caches, memory, AT_ONCE)
     settings = replace(AT_ONCE, renews_target_pods=False)
-    return CompanionViews(evidence.caches, memory, settings)
+    return CompanionViews(evidence.caches, memory, settings, allowed_version=evidence.allowed_version)
 
 
 def requests_of(evidence: Evidence) -> RequestMigrations:

@@ -1,7 +1,7 @@
 """The migrations that KubeVirt runs at a time, shared among the VMIs whose NICs need one.
 
 A migration that waits in KubeVirt's queue blocks the evacuation of its VMI, so none is created before it has a slot.
-All migrations count, whoever created them. Only the leader creates any, so the shares are kept in memory.
+All migrations count, regardless of who created them. Only the leader creates any, so the shares are kept in memory.
 """
 
 from collections import Counter

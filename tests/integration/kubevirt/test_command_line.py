@@ -9,8 +9,8 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 from tests.integration.kubevirt.companion import REPORTS, Companion, companion_of
-from tests.integration.kubevirt.conftest import Cluster, status_of
-from tests.integration.kubevirt.guests import started
+from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
+from tests.integration.kubevirt.guests import on, started
 from tests.integration.user import MIGRATION, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad, vm, vmi
@@ -121,6 +121,19 @@ def test_virtctls_commands_edit_the_template_and_print_nothing(user: User) -> No
     assert "use another name, or remove that NIC first" in refused.stderr
     assert nicplug(user, "removeinterface", "vm1", "--name", "blue").exit_code == 0
     until(lambda: template_nics(user, "vm1") == ["main"])
+
+
+def test_the_default_nic_of_a_vm_stays_when_another_one_is_added(user: User) -> None:
+    """Its template lists no NIC; KubeVirt gives it one on the pod network only as long as that is so."""
+    body = vm("vm1", affinity=on("node01"))
+    template = body["spec"]["template"]["spec"]
+    del template["domain"]["devices"]["interfaces"], template["networks"]
+    user.create(VM, body)
+    until(lambda: user.phase("vm1") == "Running")
+    assert nicplug(user, "add", "vm1", "--network", "lan", "--wait", "--timeout", "60s").exit_code == 0
+    assert template_nics(user, "vm1") == ["default", "lan"]
+    assert [item["name"] for item in (user.get(VMI, "vm1") or {})["spec"]["networks"]] == ["default", "lan"]
+    assert "RestartRequired" not in conditions(user.get(VM, "vm1") or {})
 
 
 def test_the_nics_of_a_bare_vmi_are_kubevirts(user: User) -> None:

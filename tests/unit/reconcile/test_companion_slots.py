@@ -39,7 +39,7 @@ class Room:
         return VmiKey(namespace, name)
 
     def moves(self, key: VmiKey, phase: str = "Running") -> None:
-        """Its migration is in this phase, whoever created it."""
+        """Its migration is in this phase, regardless of who created it."""
         self.caches.observe(CachedKind.MIGRATION, self._migration(key, phase))
 
     def _migration(self, key: VmiKey, phase: str) -> Json:

@@ -39,7 +39,7 @@ _UPDATERS_TURN = timedelta(seconds=10)
 def plan_own_migrations(
     view: VmiView, report: NicReport, *, slot: SlotShare, is_silent: bool, now: datetime
 ) -> MigrationPlan:
-    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them.
+    """Compare what the NICs of a running VMI want with all existing migrations, regardless of who created them.
 
     Args:
         is_silent: virt-controller does not act: it would serve a migration as late as the request itself.

@@ -32,7 +32,7 @@ class CompanionView:
         key: namespace and name, which VM, VMI and report share.
         guest: the view of the VMI, with the records of its report; None if there is no VMI.
         vm: the VM of that name; None for a bare VMI.
-        report: the report of that name, whoever owns it.
+        report: the report of that name, regardless of its owner.
         interfaces_hash: that of the VMI's spec; "" without a VMI.
         may_nudge: the admin allows nicplug to write a pod's networks annotation once more.
         refusal: the last rejected write, until the NICs change.

@@ -1,4 +1,4 @@
-"""KubeVirt's workload updater repeats a migration that fails: how often, since when, and that it is told once."""
+"""KubeVirt's workload updater repeats a migration that fails: how often, since when, and that it is reported once."""
 
 import json
 
