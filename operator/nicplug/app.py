@@ -147,7 +147,7 @@ class App:
             labels=OPERATOR_LABELS,
             annotations={
                 VERSION_ANNOTATION: __version__,
-                ALLOWED_KUBEVIRT_ANNOTATION: settings.allow_kubevirt_version or "",
+                ALLOWED_KUBEVIRT_ANNOTATION: self._settings.allow_kubevirt_version or "",
             },
         )
 
