@@ -97,7 +97,7 @@ def _passing_refusal(error: ApiError) -> RejectedForNow | None:
         return None
     # Without the rest, which differs from attempt to attempt: an address, a time-out.
     return RejectedForNow(
-        f'it cannot call the webhook "{webhook[1]}", which has to admit the migration',
+        f'the webhook "{webhook[1]}", which has to admit the migration, cannot be called',
         remedy="See whether virt-api runs: kubectl get pods -A -l kubevirt.io=virt-api",
         status=error.status,
         reason=Reason.WEBHOOK_UNAVAILABLE,

@@ -310,7 +310,7 @@ WEBHOOK_DOWN = (
         (
             [Unavailable(WEBHOOK_DOWN.format(number), status=500) for number in range(30)],
             Reason.WEBHOOK_UNAVAILABLE,
-            'it cannot call the webhook "migration-create-validator.kubevirt.io"',
+            'the webhook "migration-create-validator.kubevirt.io", which has to admit the migration, cannot be called',
             "See whether virt-api runs: kubectl get pods -A -l kubevirt.io=virt-api",
         ),
     ],
