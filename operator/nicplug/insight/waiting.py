@@ -146,7 +146,12 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.FAILED_CREATE,
         Reason.HOTPLUG_ERROR,
     ),
-    Mover.KUBEVIRT: (Reason.VIRT_CONTROLLER_SILENT, Reason.UPDATERS_TURN, Reason.UPDATER_REPEATS),
+    Mover.KUBEVIRT: (
+        Reason.VIRT_CONTROLLER_SILENT,
+        Reason.UPDATERS_TURN,
+        Reason.UPDATER_REPEATS,
+        Reason.MIGRATION_LEFT_PENDING,
+    ),
     Mover.INTRUDER: (
         Reason.ANNOTATION_CONTESTED,
         Reason.ANNOTATION_UNREADABLE,

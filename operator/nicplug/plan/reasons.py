@@ -110,6 +110,7 @@ class Reason(StrEnum):
     UPDATER_REPEATS = "WorkloadUpdaterRepeats"
     UPDATERS_TURN = "WorkloadUpdatersTurn"
     EVACUATION_FIRST = "EvacuationFirst"
+    MIGRATION_LEFT_PENDING = "MigrationLeftPending"
 
     # The launcher pod's annotations.
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"
