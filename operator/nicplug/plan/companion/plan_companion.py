@@ -123,12 +123,20 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
             is_recorded=view.is_recorded,
         ),
     )
-    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    held = with_holds(plan.operations, plan.migration_request)
+    operations = tuple(_warn(_unasked(item, before.get(item.name)), guest) for item in held)
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
     if not plan.report.wanting:
         withdrawn = Withdrawn()
     return _Nics(before=before, operations=operations, plan=plan, withdrawn=withdrawn, again_at=silence.again_at(now))
+
+
+def _unasked(operation: InterfaceOperation, old: InterfaceOperation | None) -> InterfaceOperation:
+    """The record of an unplug that virt-controller does not ask the pod for: nicplug has not asked again either."""
+    if old is None or (old.operation, old.attempts) != (operation.operation, operation.attempts):
+        return operation
+    return replace(operation, last_attempt_time=old.last_attempt_time or operation.last_attempt_time)
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:

@@ -428,3 +428,17 @@ def test_an_event_is_told_with_the_record_that_it_is_about() -> None:
     assert [item.reason for item in plan.announcements] == ["InterfacePlugged"]
     again = decide(view(raw, machine=its_vm, report=written(plan, known), attached=("blue",)))
     assert again.announcements == ()
+
+
+def test_an_interface_that_virt_controller_leaves_in_the_pod_writes_no_report_again_and_again() -> None:
+    """nicplug asks no pod, so nothing has been tried since the last report."""
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    pods: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}
+    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID)
+    for seconds in (0, 1):  # its record, and that it was seen before
+        known = written(decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds)), known)
+    stray = [item for item in known["status"]["interfaceOperations"] if item["reason"] == "WaitingForPodRelease"]
+    assert len(stray) == 1
+    for seconds in (10, 20, 100):
+        again = decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds))
+        assert again.actions == ()
