@@ -42,6 +42,7 @@ def companion(cluster: Cluster) -> Iterator[Companion]:
             ("delete", "virtualmachineinstancemigrations"),
             ("create", "interfacereports"),
             ("delete", "interfacereports"),
+            ("patch", "interfacereports"),
             ("patch", "interfacereports/status"),
             ("create", "events"),
             ("patch", "events"),
