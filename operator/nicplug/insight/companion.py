@@ -53,7 +53,7 @@ def requests_of(evidence: Evidence) -> RequestMigrations:
     """Return what decides on the migrations for NICs."""
     if evidence.mode is Mode.STANDALONE:
         return plan_migration_request
-    vmi, slots = evidence.parsed_vmi, CompanionSlots(evidence.caches, _wake_nobody)
+    vmi, slots = evidence.parsed_vmi, CompanionSlots(evidence.caches, _wake_nobody, evidence.clock)
     share = slots.share_of(VmiKey(evidence.target.namespace, evidence.target.name))
     records = vmi.status.records(now=evidence.clock()) if vmi is not None else {}
     # Only nicplug has seen since when virt-controller does nothing.

@@ -152,6 +152,7 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.WAITING_FOR_VIRT_CONTROLLER,
         Reason.UPDATERS_TURN,
         Reason.UPDATER_REPEATS,
+        Reason.MIGRATION_LEFT_PENDING,
     ),
     Mover.INTRUDER: (
         Reason.ANNOTATION_CONTESTED,

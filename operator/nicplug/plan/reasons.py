@@ -112,6 +112,7 @@ class Reason(StrEnum):
     EVACUATION_FIRST = "EvacuationFirst"
     WAITING_FOR_VIRT_CONTROLLER = "WaitingForVirtController"
     WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+    MIGRATION_LEFT_PENDING = "MigrationLeftPending"
 
     # The launcher pod's annotations.
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"

@@ -132,7 +132,7 @@ def companion_reconcilers(
         wake: called with each VMI that may have a migration slot now.
         allowed_version: the newer minor version of KubeVirt beside which nicplug may act; "" for none.
     """
-    slots = CompanionSlots(parts.gatherer.caches, wake)
+    slots = CompanionSlots(parts.gatherer.caches, wake, parts.gatherer.memory.clock)
     gatherer = CompanionGatherer(parts.gatherer, slots, allowed_version)
     inner = ObjectReconciler(
         parts.gatherer,

@@ -43,14 +43,15 @@ class CompanionGatherer:
     )
 
     def view(self, key: VmiKey) -> CompanionView | None:
-        """Return the view; None if neither VM nor VMI exists, whose report Kubernetes then removes."""
+        """Return the view; None if neither VM nor VMI exists, nor a report that nobody else would remove."""
         caches, memory = self.gatherer.caches, self.gatherer.memory
         vm, vmi = caches.vms.get(VmKey(key.namespace, key.name)), caches.vmis.get(key)
         if vmi is None:
             self._merged.pop(key, None)
+        report = caches.reports.get(ReportKey(key.namespace, key.name))
         if vm is None and vmi is None:
             self.slots.wait(key, since=None)
-            return None
+            return CompanionView(key=key, guest=None, vm=None, report=report) if _is_left(report) else None
         guest = self._guest(vmi) if vmi is not None else None
         if vm is not None and guest is not None and guest.vm is None:
             guest = None  # a VMI of another owner: the VM waits for its name
@@ -59,7 +60,7 @@ class CompanionGatherer:
             key=key,
             guest=guest,
             vm=vm,
-            report=caches.reports.get(ReportKey(key.namespace, key.name)),
+            report=report,
             interfaces_hash=caches.specs.hash_of(guest.vmi) if guest is not None else "",
             slot=self.slots.share_of(key),
             may_nudge=self._may_nudge(),
@@ -115,6 +116,11 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_versi
             remedy=remedy_for(version),
         ),
     )
+
+
+def _is_left(report: InterfaceReport | None) -> bool:
+    """True for a report of nicplug's without VM and VMI whose owner reference does not make Kubernetes remove it."""
+    return report is not None and report.is_labelled and not report.is_garbage_collected
 
 
 def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, digest: str) -> VirtualMachineInstance:

@@ -13,7 +13,7 @@ _MIGRATION = re.compile(r"nicplug-[0-9a-f]{10}")
 _LEASE = (NAMESPACE, "nicplug-operator")
 # By group and resource, with its subresource. Its migrations are judged by their names too, and the Lease is one.
 _OWN = {
-    ("nicplug.io", "interfacereports"): {"create", "update", "patch", "delete"},
+    ("nicplug.io", "interfacereports"): {"create", "patch", "delete"},
     ("nicplug.io", "interfacereports/status"): {"patch"},
     ("kubevirt.io", "virtualmachineinstancemigrations"): {"create", "delete"},
     ("events.k8s.io", "events"): {"create", "patch"},

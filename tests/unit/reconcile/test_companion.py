@@ -14,6 +14,7 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    interface_report,
     kubevirt,
     later,
     nic,
@@ -102,8 +103,20 @@ class Beside:
     def hear(self, kind: CachedKind, raw: Json) -> None:
         self.caches.observe(kind, raw)
 
-    def run_vm(self, *nics: Any, name: str = NAME, version: int = 10, node: str = "node01", **members: Any) -> VmiKey:
-        """A VM that runs and can migrate; its guest has none of these NICs."""
+    def run_vm(
+        self,
+        *nics: Any,
+        name: str = NAME,
+        version: int = 10,
+        node: str = "node01",
+        has_report: bool = True,
+        **members: Any,
+    ) -> VmiKey:
+        """A VM that runs and can migrate; its guest has none of these NICs.
+
+        Args:
+            has_report: its report exists, without any record.
+        """
         suffix = "" if name == NAME else f"-{name}"
         vm_uid, vmi_uid, pod_uid = VM_UID + suffix, VMI_UID + suffix, POD_UID + suffix
         raw = vmi(
@@ -121,7 +134,18 @@ class Beside:
         self.hear(CachedKind.VM, vm(primary(), *nics, name=name, uid=vm_uid, version=version))
         self.hear(CachedKind.POD, its_pod)
         self.hear(CachedKind.VMI, raw)
+        if has_report and not self.report(name):
+            body = interface_report(name=name, owner_uid=vm_uid)
+            body = self.cluster.create(REPORTS, body, by="operator")
+            status = {"vmUid": vm_uid, "vmiUid": vmi_uid}
+            self.tell_report({**body, "status": status}, subresource="status")
         return VmiKey(NAMESPACE, name)
+
+    def tell_report(self, body: Json, *, subresource: str | None = None) -> None:
+        """Somebody writes a report, and nicplug hears of it."""
+        name = body["metadata"]["name"]
+        written = self.cluster.replace(REPORTS, name, body, by="user", subresource=subresource)
+        self.hear(CachedKind.REPORT, written)
 
     def reconcile(self, key: VmiKey = KEY, *, after: float = 1.0) -> float | None:
         """A pass, so much later than the last one."""
@@ -163,13 +187,98 @@ def test_vm_vmi_and_report_share_a_key() -> None:
 
 
 def test_report_and_migration_of_a_nic(beside: Beside) -> None:
-    beside.run_vm(BLUE)
-    beside.reconcile()
+    beside.run_vm(BLUE, has_report=False)
+    for _ in range(4):
+        beside.reconcile()
     (name,) = beside.migrations()
     assert name.startswith("nicplug-")
-    beside.reconcile()
     assert (beside.record()["name"], beside.record()["migration"]) == ("blue", name)
-    assert set(beside.api.writes) == {("create", MIGRATIONS), ("create", REPORTS), ("patch", REPORTS)}
+    created = [("create", REPORTS), ("patch", REPORTS), ("create", MIGRATIONS)]
+    assert beside.api.writes == [*created, ("patch", REPORTS)]
+
+
+def test_without_a_report_no_pass_waits_for_an_echo(beside: Beside) -> None:
+    """POST, first status, and then the migration: each pass asks for the next one, which would rest for 20 ms."""
+    beside.run_vm(BLUE, has_report=False)
+    assert beside.reconcile() == pytest.approx(0.001)
+    assert beside.api.writes == [("create", REPORTS)]
+    assert beside.reconcile(after=0.001) == pytest.approx(0.001)
+    assert beside.api.writes[1:] == [("patch", REPORTS)]
+    beside.reconcile(after=0.001)
+    assert beside.api.writes[2:] == [("create", MIGRATIONS), ("patch", REPORTS)]
+
+
+@pytest.mark.parametrize("error", [Denied("no", status=403), Rejected("no", status=422)], ids=["rights", "webhook"])
+def test_who_cannot_report_does_not_migrate(beside: Beside, error: ApiError) -> None:
+    """No records, no count of failures: it would migrate without end."""
+
+    def no_reports(plural: str, body: Json, _: str) -> Json:
+        if plural == REPORTS:
+            raise error
+        return body
+
+    beside.run_vm(BLUE, has_report=False)
+    beside.cluster.admit = no_reports
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            beside.reconcile()
+    assert beside.migrations() == []
+
+
+def test_a_report_that_nobody_else_removes_goes_with_its_vm(beside: Beside) -> None:
+    """Somebody has removed its owner reference, so that Kubernetes keeps it."""
+    beside.run_vm(BLUE)
+    beside.reconcile()
+    body = beside.report()
+    body["metadata"]["ownerReferences"] = []
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VM, vm())
+    beside.reconcile()
+    assert beside.report(), "a VMI of that name exists"
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VMI, vmi())
+    assert KEY in beside.caches.all_keys(), "a new leader finds it as well"
+    beside.reconcile()
+    assert beside.report() == {}
+    before = len(beside.api.writes)
+    assert beside.reconcile() is None
+    assert len(beside.api.writes) == before
+
+
+def test_a_report_of_that_name_that_is_not_nicplugs_stays(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    body = beside.report()
+    body["metadata"] |= {"ownerReferences": [], "labels": {}}
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VM, vm())
+    beside.caches.forget(CachedKind.VMI, vmi())
+    assert beside.reconcile() is None
+    assert beside.report()
+
+
+def test_an_edit_of_label_and_owner_costs_no_record(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        beside.reconcile()
+    before = beside.report()
+    edited = {**before, "metadata": {**before["metadata"], "labels": {"team": "a"}, "ownerReferences": []}}
+    beside.tell_report(edited)
+    beside.reconcile()
+    found = beside.report()
+    assert found["metadata"]["uid"] == before["metadata"]["uid"]
+    assert found["status"] == before["status"]
+    assert found["metadata"]["labels"] == {"team": "a", "app.kubernetes.io/managed-by": "nicplug"}
+    assert found["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachine",
+            "name": NAME,
+            "uid": VM_UID,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    assert ("delete", REPORTS) not in beside.api.writes
 
 
 def test_nothing_is_repeated(beside: Beside) -> None:
@@ -523,8 +632,7 @@ def test_a_record_of_hand_is_read(beside: Beside) -> None:
         "interfacesGeneration": "x",
         "vmiUid": VMI_UID,
     }
-    body = {**beside.report(), "status": lies}
-    beside.hear(CachedKind.REPORT, beside.cluster.replace(REPORTS, NAME, body, by="user", subresource="status"))
+    beside.tell_report({**beside.report(), "status": lies}, subresource="status")
     for _ in range(3):
         beside.reconcile()
     status = beside.report()["status"]

@@ -18,10 +18,12 @@ class SlotShare:
         is_free: True if a migration that is created now does not have to wait for another one.
         blocked_by: the limit that is reached, as a clause; "" if `is_free`. Without numbers that change often, as each
             change is a write for each VMI that waits.
+        again_at: when a migration that does not begin will no longer count; None if none of these counts.
     """
 
     is_free: bool = True
     blocked_by: str = ""
+    again_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ class CompanionView:
     may_nudge: bool = False
     refusal: Refusal | None = None
     report_pending_since: datetime | None = None
+
+    @property
+    def is_recorded(self) -> bool:
+        """True if the report is about this very VMI."""
+        return self.guest is not None and self.report is not None and self.report.vmi_uid == self.guest.vmi.uid
 
     @property
     def subject(self) -> VirtualMachine | VirtualMachineInstance | None:

@@ -51,6 +51,7 @@ BY_UPDATER = migration(
     uid="by-updater",
     annotations={"kubevirt.io/workloadUpdateMigration": ""},
 )
+OWNER = owner("VirtualMachineInstance", NAME, VMI_UID)
 TIMES = ("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Failed", "Succeeded")
 
 
@@ -67,6 +68,7 @@ def decide(
     records: tuple[Json, ...] = (),
     conditions: tuple[Json, ...] = (MIGRATABLE,),
     evacuated: bool = False,
+    leaves: str = "node01",
     moving: Json | None = None,
     asked: tuple[Json, ...] | None = None,
     pods: tuple[Json, ...] = (),
@@ -76,6 +78,7 @@ def decide(
     """Of a migratable VM with these NICs, none of which its guest has, on a node without a controller.
 
     Args:
+        leaves: the node that an evacuation empties; the VM is on node01.
         asked: what virt-controller asks the pod for; all NICs unless said otherwise.
     """
     raw = vmi(
@@ -87,7 +90,7 @@ def decide(
         moving=moving,
     )
     if evacuated:
-        raw["status"]["evacuationNodeName"] = "node01"
+        raw["status"]["evacuationNodeName"] = leaves
     facts: Json = {
         "controller": NO_CONTROLLER,
         "nads": [nad("blue-net"), nad("red-net")],
@@ -306,8 +309,15 @@ def test_its_own_is_withdrawn_when_no_nic_wants_it() -> None:
         BY_UPDATER,
         migration("Pending", name="nicplug-0123456789", uid="lookalike"),
         migration("Pending", name="nicplug-0123456789", uid="lookalike", annotations={"nicplug.io/interfaces": "{}"}),
+        {**BY_UPDATER, "metadata": {**BY_UPDATER["metadata"], "ownerReferences": [OWNER]}},
     ],
-    ids=["people's", "the updater's", "one of that name", "one of that name and mark, of another VMI"],
+    ids=[
+        "people's",
+        "the updater's",
+        "one of that name",
+        "one of that name and mark, of another VMI",
+        "the updater's, owned by the VMI",
+    ],
 )
 @pytest.mark.parametrize("evacuated", [False, True])
 @pytest.mark.parametrize("nics", [(), (BLUE,)], ids=["nothing wanted", "wanted"])
@@ -322,6 +332,12 @@ def test_none_is_created_while_the_vm_is_to_leave_its_node() -> None:
     assert row(found)["reason"] == Reason.EVACUATION_FIRST
     assert "the evacuation of node node01 comes first, and brings the NIC as well" in row(found)["message"]
     assert found.waits_for_slot_since is None
+
+
+def test_the_evacuation_of_a_node_that_the_vm_has_left_is_over() -> None:
+    """KubeVirt evacuates a VM only from the node that it is on."""
+    assert len(made(decide(BLUE, evacuated=True, leaves="node02"))) == 1
+    assert withdrawn(decide(BLUE, migrations=(own("Pending", ended=-1),), evacuated=True, leaves="node02")) == []
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from tests.build import (
     NAME,
     NOW,
+    REPORT_UID,
     VM_UID,
     VMI_UID,
     Json,
@@ -33,7 +34,7 @@ from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.interface_report import interfaces_hash
-from nicplug.plan.actions import Create, Delete, Kind, PatchStatus
+from nicplug.plan.actions import Create, Delete, Kind, PatchOwnership, PatchStatus
 from nicplug.plan.companion.plan_companion import decide_companion
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.outcome import Plan
@@ -243,22 +244,85 @@ def test_a_vmi_of_the_same_name_begins_anew() -> None:
     assert "InterfacePlugged" not in {item.reason for item in plan.announcements}, "it has it since its start"
 
 
-@pytest.mark.parametrize(
-    "edited",
-    [
-        {"owner_uid": "another"},
-        {"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID},
-        {"ownerReferences": None},
-        {"labels": None},
-        {"labels": {"app.kubernetes.io/managed-by": "somebody"}},
-    ],
-    ids=["of an earlier VM", "of the VMI", "owner removed", "label removed", "label changed"],
-)
-def test_a_report_that_is_not_as_nicplug_makes_it_is_replaced(edited: Json) -> None:
+EARLIER: Json = {"owner_uid": "another", "vmUid": "another", "vmiUid": "another"}
+
+
+@pytest.mark.parametrize("edited", [EARLIER, {"owner_uid": "another"}, {"ownerReferences": None}], ids=str)
+def test_a_report_of_an_earlier_vm_of_that_name_is_replaced(edited: Json) -> None:
     seen = view(running(BLUE), machine=machine(BLUE), report=interface_report(**edited))
     assert is_deleted(decide(seen))
     going = view(running(BLUE), machine=machine(BLUE), report=interface_report(**edited, deleting=True))
     assert decide(going).actions == (), "it is being deleted"
+
+
+@pytest.mark.parametrize(
+    ("edited", "members"),
+    [
+        ({"owner_uid": "another"}, {"ownerReferences"}),
+        ({"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID}, {"ownerReferences"}),
+        ({"ownerReferences": None}, {"ownerReferences"}),
+        ({"labels": None}, {"labels"}),
+        ({"labels": {"app.kubernetes.io/managed-by": "somebody"}}, {"labels"}),
+        ({"labels": None, "ownerReferences": None}, {"labels", "ownerReferences"}),
+    ],
+    ids=["another owner", "the VMI is its owner", "owner removed", "label removed", "label changed", "both"],
+)
+@pytest.mark.parametrize("known", [{"vmUid": VM_UID}, {"vmiUid": VMI_UID}], ids=["of this VM", "of this VMI"])
+def test_label_and_owner_are_restored_after_an_edit(known: Json, edited: Json, members: set[str]) -> None:
+    """The records, and what was counted, are in this report alone."""
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(**known, **edited)))
+    (patch,) = [item for item in found.actions if isinstance(item, PatchOwnership)]
+    assert thaw(patch.wanted).keys() == members
+    assert {"op": "test", "path": "/metadata/uid", "value": REPORT_UID} in patch.json_patch()
+    assert not [item for item in found.actions if isinstance(item, Delete)]
+    assert status_of(found)["interfaceOperations"], "the status goes on"
+
+
+def test_label_and_owner_of_a_report_that_goes_are_left() -> None:
+    going = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, labels=None, deleting=True)
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=going))
+    assert not [item for item in found.actions if isinstance(item, PatchOwnership)]
+
+
+def test_a_condition_that_nicplug_does_not_write_is_removed() -> None:
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    forged = written(decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",))))
+    (condition,) = forged["status"]["conditions"]
+    forged["status"]["conditions"] = [{"type": "Forged", "status": "True"}, condition, {**condition, "status": "False"}]
+    found = decide(view(raw, machine=its_vm, report=forged, attached=("blue",)), now=later(10))
+    assert status_of(found) == {"conditions": [condition]}
+
+
+@pytest.mark.parametrize("generation", [2**63 - 1, 2**70, 0, -5])
+def test_a_generation_that_cannot_rise_begins_again(generation: int) -> None:
+    known: Json = {"vmiUid": VMI_UID, "interfacesHash": "another", "interfacesGeneration": generation}
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(**known)))
+    assert status_of(found)["interfacesGeneration"] == 1
+
+
+def test_nothing_is_migrated_for_a_vm_without_a_report() -> None:
+    """Whoever cannot report would migrate it again and again."""
+    needs: Json = {"config": _migrates(), "controller": DynamicController(state=ControllerState.NOT_DEPLOYED)}
+    raw = running(BLUE, conditions=({"type": "LiveMigratable", "status": "True"},))
+    for known in (None, interface_report(), interface_report(vmUid=VM_UID, vmiUid="another")):
+        plan = decide(view(raw, machine=machine(BLUE), report=known, spec_seen_at=later(-60), **needs))
+        assert {item.kind for item in plan.actions} == {Kind.REPORT}
+        assert plan.again_at == NOW, "what had to wait follows at once"
+    recorded = interface_report(vmUid=VM_UID, vmiUid=VMI_UID)
+    plan = decide(view(raw, machine=machine(BLUE), report=recorded, spec_seen_at=later(-60), **needs))
+    assert [item.kind for item in plan.actions] == [Kind.MIGRATION, Kind.REPORT]
+
+
+def _migrates() -> Json:
+    raw = kubevirt()
+    raw["spec"]["workloadUpdateStrategy"] = {"workloadUpdateMethods": ["LiveMigrate"]}
+    return raw
+
+
+def test_a_deleted_report_is_waited_for_without_haste() -> None:
+    going = interface_report(**EARLIER, deleting=True)
+    again_at = decide(view(running(BLUE), machine=machine(BLUE), report=going)).again_at
+    assert again_at is None or again_at > NOW
 
 
 def test_what_somebody_wrote_into_the_status_is_written_over() -> None:
@@ -386,3 +450,17 @@ def test_the_condition_of_an_invalid_policy_had_the_generation_of_the_nics() -> 
 
     assert generation(owned=True) == 7
     assert generation(owned=False) is None
+
+
+def test_an_interface_that_virt_controller_leaves_in_the_pod_writes_no_report_again_and_again() -> None:
+    """nicplug asks no pod, so nothing has been tried since the last report."""
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    pods: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}
+    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID)
+    for seconds in (0, 1):  # its record, and that it was seen before
+        known = written(decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds)), known)
+    stray = [item for item in known["status"]["interfaceOperations"] if item["reason"] == "WaitingForPodRelease"]
+    assert len(stray) == 1
+    for seconds in (10, 20, 100):
+        again = decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds))
+        assert again.actions == ()
