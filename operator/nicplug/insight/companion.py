@@ -3,7 +3,7 @@
 Pure except for the evidence.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from nicplug.insight.evidence import Evidence
@@ -37,8 +37,7 @@ def gatherer_of(evidence: Evidence) -> Gatherer:
     memory = Memory(clock=evidence.clock)
     if evidence.mode is Mode.STANDALONE:
         return Gatherer(evidence.caches, memory, AT_ONCE)
-    settings = replace(AT_ONCE, renews_target_pods=False)
-    return CompanionViews(evidence.caches, memory, settings)
+    return CompanionViews(evidence.caches, memory, AT_ONCE.beside_kubevirt())
 
 
 def requests_of(evidence: Evidence) -> RequestMigrations:
