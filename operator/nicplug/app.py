@@ -184,14 +184,11 @@ class App:
 
     def _make_workers(self) -> Workers:
         api = self._connection.api.guarded(self._leads)
+        settings = replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16))
         self.gatherer = Gatherer(
             self.caches,
             Memory(clock=self._clock),
-            replace(
-                self._settings.plan_settings(),
-                name_salt=secrets.token_hex(16),
-                renews_target_pods=not self._is_companion,
-            ),
+            settings.beside_kubevirt() if self._is_companion else settings,
             is_busy=self._is_busy,
         )
         reconciler = Reconciler(

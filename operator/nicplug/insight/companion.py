@@ -3,7 +3,7 @@
 Pure except for the evidence.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from nicplug.insight.evidence import Evidence
@@ -45,7 +45,7 @@ def gatherer_of(evidence: Evidence) -> Gatherer:
     memory = Memory(clock=evidence.clock)
     if evidence.mode is Mode.STANDALONE:
         return Gatherer(evidence.caches, memory, AT_ONCE)
-    settings = replace(AT_ONCE, renews_target_pods=False)
+    settings = AT_ONCE.beside_kubevirt()
     return CompanionViews(evidence.caches, memory, settings, allowed_version=evidence.allowed_version)
 
 

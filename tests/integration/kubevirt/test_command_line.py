@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tests.integration.waiting import until
 from tests.manifests import nad, vm, vmi
 
 from nicplug.cli.main import main
-from nicplug.model.times import format_micro_time
 
 CR = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
 MERGE = "application/merge-patch+json"
@@ -176,11 +174,7 @@ def test_why_says_what_kubevirt_does_and_what_nicplug_does(user: User) -> None:
     assert user.items(MIGRATION)
 
 
-def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
-    # The stand-in has no Lease.
-    lease = {"holderIdentity": "virt-controller-1", "renewTime": format_micro_time(datetime.now(UTC))}
-    kubevirts = User(kubeconfig=user.kubeconfig, namespace="kubevirt")
-    kubevirts.create("leases", {"metadata": {"name": "virt-controller"}, "spec": lease})
+def test_doctor_checks_what_there_is_beside_kubevirt(cluster: Cluster, user: User) -> None:
     found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
     checks = {item["check"]: item for item in found}
     assert not STANDALONE_CHECKS & set(checks)
@@ -189,8 +183,14 @@ def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
     assert "which nicplug knows" in checks["kubevirt"]["message"]
     for name in ("crds", "leader", "migrations", "limits", "gate", "virt-controller", "rbac"):
         assert checks[name]["severity"] == "ok", checks[name]
-    kubevirts.delete("leases", "virt-controller")
-    found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+    assert "renews Lease kubevirt/virt-controller" in checks["virt-controller"]["message"]
+    cluster.end("controller")
+    try:
+        # Or its Lease counted for another minute.
+        User(kubeconfig=user.kubeconfig, namespace="kubevirt").delete("leases", "virt-controller")
+        found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+    finally:
+        cluster.start("controller")
     (silent,) = [item for item in found if item["check"] == "virt-controller"]
     assert silent["severity"] != "ok"
     assert "nobody renews the Lease of virt-controller" in silent["message"]

@@ -81,7 +81,7 @@ class Beside:
         self.caches = Caches(clock=self.now, mode=Mode.COMPANION)
         self.woken: list[VmiKey] = []
         self.inner: CompanionReconciler | None = None
-        settings = PlanSettings(renews_target_pods=False)
+        settings = PlanSettings().beside_kubevirt()
         self.reconciler = Reconciler(
             api=self.api,
             gatherer=Gatherer(self.caches, Memory(clock=self.now), settings),

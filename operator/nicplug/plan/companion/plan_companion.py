@@ -127,7 +127,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         ),
     )
     held = with_holds(plan.operations, plan.migration_request)
-    known = (explain_wait(_unasked(item, before.get(item.name)), guest) for item in held)
+    known = (explain_wait(item, guest) for item in held)
     operations = tuple(_warn(item, guest) for item in known)
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
@@ -136,13 +136,6 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     moments = [item for item in (silence.again_at(now), suspected_at(guest, now=now)) if item is not None]
     again_at = min(moments, default=None)
     return _Nics(before=before, operations=operations, plan=plan, withdrawn=withdrawn, again_at=again_at)
-
-
-def _unasked(operation: InterfaceOperation, old: InterfaceOperation | None) -> InterfaceOperation:
-    """The record of an unplug that virt-controller does not ask the pod for: nicplug has not asked again either."""
-    if old is None or (old.operation, old.attempts) != (operation.operation, operation.attempts):
-        return operation
-    return replace(operation, last_attempt_time=old.last_attempt_time or operation.last_attempt_time)
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, first_by_name
-from nicplug.model.networks_annotation import hashed_interface_name
+from nicplug.model.networks import first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
-from nicplug.plan.nic.observed import elements_asked_for
+from nicplug.plan.nic.unasked import unasked_nics
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
@@ -23,7 +22,7 @@ class Silence:
 
     Attributes:
         since: since when the oldest of it waits; None if nothing does.
-        nics: NICs that are not in the VMI's spec, or in the pod's annotation, yet.
+        nics: NICs whose change is not in the VMI's spec, or in the pod's annotation, yet.
         migrations: names of migrations that it has not accepted.
     """
 
@@ -43,13 +42,12 @@ class Silence:
 def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) -> Silence:
     """Return what virt-controller still has to act on.
 
-    Source: KubeVirt 1.9, `pkg/network/pod/annotations` (which NICs it asks the pod for), `pkg/virt-controller/network`
-    (the template's NICs).
+    Source: KubeVirt 1.9, `pkg/virt-controller/network` (the template's NICs).
 
     Args:
         records: of the NICs, before this pass.
     """
-    nics = dict.fromkeys(_missing_in_annotation(view), view.spec_seen_at)
+    nics = dict.fromkeys(_not_in_annotation(view), view.spec_seen_at)
     nics |= {name: records[name].start_time for name in _missing_in_spec(view, records)}
     created = {
         item.key.name: item.created
@@ -72,22 +70,12 @@ def explain_wait(operation: InterfaceOperation, view: VmiView) -> InterfaceOpera
     return replace(operation, reason=Reason.WAITING_FOR_VIRT_CONTROLLER, message=message)
 
 
-def _missing_in_annotation(view: VmiView) -> list[str]:
-    """NICs that virt-controller asks the running pod for, and has not yet."""
-    pod, vmi = active_pod(view), view.vmi
-    if pod is None or not pod.is_ready or leaves_its_pod(view):
-        return []
-    asked, rows, networks = elements_asked_for(pod), vmi.status.interfaces, first_by_name(vmi.networks)
-    return [
-        item.name
-        for item in vmi.interfaces
-        if item.name not in rows
-        and not item.is_absent
-        and item.binding in HOTPLUGGABLE_BINDINGS - {Binding.SRIOV}
-        and item.name in networks
-        and networks[item.name].is_secondary
-        and hashed_interface_name(item.name) not in asked
-    ]
+def _not_in_annotation(view: VmiView) -> frozenset[str]:
+    """NICs that virt-controller asks the running pod for, or to detach, and has not yet."""
+    pod = active_pod(view)
+    if pod is None or leaves_its_pod(view):
+        return frozenset()
+    return unasked_nics(view.vmi, pod)
 
 
 def _missing_in_spec(view: VmiView, records: Mapping[str, InterfaceOperation]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from tests.build import (
     absent,
     companion_view,
     element,
+    failed,
     interface_report,
     kubevirt,
     later,
@@ -197,6 +198,72 @@ def test_at_rest_nothing_is_written() -> None:
     plan = decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",)))
     again = decide(view(raw, machine=its_vm, report=written(plan), attached=("blue",)), now=later(100))
     assert (again.actions, again.again_at) == ((), None)
+
+
+def _writes(raw: Json, its_vm: Json, *, report: Json, seconds: int = 60, **members: Any) -> list[int]:
+    """In which seconds the report is written, if nobody does anything."""
+    found: list[int] = []
+    for second in range(seconds):
+        now = later(second)
+        plan = decide(view(raw, machine=its_vm, report=report, pending_since=later(second - 60), **members), now=now)
+        if plan.actions:
+            found.append(second)
+            report = written(plan, report)
+    return found
+
+
+@pytest.mark.parametrize("may_migrate", [False, True], ids=["only reports", "may migrate"])
+@pytest.mark.parametrize(
+    ("nics", "rows"),
+    [((BLUE, RED), (BLUE_ROW,)), ((absent("blue"),), ())],
+    ids=["plug", "unplug"],
+)
+def test_a_change_that_virt_controller_has_not_asked_the_pod_for_waits_for_it(
+    nics: tuple[Any, ...], rows: tuple[Json, ...], may_migrate: bool
+) -> None:
+    """While virt-controller was down, each pass was counted as an attempt and written, and the time ran out."""
+    raw = running(*nics, rows=rows)
+    facts: Json = {"attached": ("blue",), "ignores_methods": may_migrate}
+    assert _writes(raw, machine(*nics), report=interface_report(), **facts) == [0, 5]
+
+
+def test_the_time_of_a_change_begins_when_virt_controller_asks_the_pod_for_it() -> None:
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,)), machine(BLUE, RED)
+    before = written(decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",))))
+    asked: Json = {"networks": ("blue", "red"), "attached": ("blue",), "pending_since": NOW}
+    now = later(60)
+    plan = decide(view(raw, machine=its_vm, report=before, **asked), now=now)
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.WAITING_FOR_POD_INTERFACE, 1)
+    report = written(plan, before)
+    late = decide(view(raw, machine=its_vm, report=report, **asked), now=now + timedelta(seconds=11))
+    (record,) = status_of(late)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.DYNAMIC_TIMEOUT, 1)
+
+
+def test_nobody_asks_again_for_what_a_controller_fails_to_attach() -> None:
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,)), machine(BLUE, RED)
+    facts: Json = {"networks": ("blue", "red"), "attached": ("blue",), "failures": (failed("red"),)}
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), **facts))
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.ATTACH_FAILED, 1)
+    assert "nextAttemptTime" not in record
+    assert "nextAttemptTime" not in status_of(plan)
+
+
+def test_an_interface_that_kubevirt_leaves_in_the_pod_is_none_of_the_vms_nics() -> None:
+    """A NIC was unplugged before it had arrived: virt-controller does not take its element back."""
+    stray: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), **stray))
+    assert ready(plan)["status"] == "True"
+    assert _writes(raw, its_vm, report=written(plan), **stray) == []
+
+
+def test_an_interface_that_a_controller_is_asked_to_detach_is_waited_for() -> None:
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue", "red")))
+    assert (ready(plan)["status"], status_of(plan)["reason"]) == ("False", Reason.WAITING_FOR_POD_RELEASE)
 
 
 def test_a_stopped_vm_is_at_rest() -> None:
@@ -450,17 +517,3 @@ def test_the_condition_of_an_invalid_policy_had_the_generation_of_the_nics() -> 
 
     assert generation(owned=True) == 7
     assert generation(owned=False) is None
-
-
-def test_an_interface_that_virt_controller_leaves_in_the_pod_writes_no_report_again_and_again() -> None:
-    """nicplug asks no pod, so nothing has been tried since the last report."""
-    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
-    pods: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}
-    known = interface_report(vmUid=VM_UID, vmiUid=VMI_UID)
-    for seconds in (0, 1):  # its record, and that it was seen before
-        known = written(decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds)), known)
-    stray = [item for item in known["status"]["interfaceOperations"] if item["reason"] == "WaitingForPodRelease"]
-    assert len(stray) == 1
-    for seconds in (10, 20, 100):
-        again = decide(view(raw, machine=its_vm, report=known, **pods), now=later(seconds))
-        assert again.actions == ()

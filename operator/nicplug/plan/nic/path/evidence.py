@@ -24,6 +24,7 @@ class PathEvidence:
         attempts: number of requests to the pod.
         error: the controller's last report; "" if there is none.
         waiting_since: when it was first requested from the pod, or when the change was first observed.
+        is_asked: the pod is asked for it, or nicplug asks; beside KubeVirt False until virt-controller has asked.
         not_migratable: why the VM cannot be migrated (condition LiveMigratable); "" if it can.
         candidates: the nodes it could move to; unknown while no migration is needed.
         workload_update_allows: `workloadUpdateMethods` of the KubeVirt CR is not set, or lists LiveMigrate.
@@ -58,6 +59,7 @@ class PathEvidence:
     migration_error: str
     migration_given_up: bool
     now: datetime
+    is_asked: bool = True
     is_retried_alone: bool = False
     blocking_network: str = ""
     blocked_until: datetime | None = None

@@ -23,6 +23,7 @@ from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState
 from nicplug.plan.nic.rollback import entry_of, is_rolled_back
 from nicplug.plan.nic.superseded import Superseded
+from nicplug.plan.nic.unasked import unasked_nics
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -50,6 +51,7 @@ class Chosen:
             not is_pod_left_alone(self.evidence)
             and not self.evidence.controller.is_absent
             and not self.evidence.rolled_back
+            and self.evidence.is_asked
         )
         return self.evidence.waiting_since if is_tried else None
 
@@ -175,6 +177,7 @@ class Chooser:
         definition = self.definition_of(network)
         failure = self.failure(interface.name)
         attempts = attempts_of(record, view=view, operation=operation, definition=definition, failure=failure)
+        is_asked = self._is_asked(interface.name)
         return PathEvidence(
             policy=view.policy,
             operation=operation,
@@ -183,7 +186,7 @@ class Chooser:
             failed_attempts=_failed_attempts(attempts, failure),
             attempts=attempts.count,
             error=attempts.error,
-            waiting_since=self._waiting_since(record, definition),
+            waiting_since=self._waiting_since(record, definition) if is_asked else self.now,
             not_migratable=_not_migratable(view),
             candidates=Candidates(),
             workload_update_allows=view.config is None or view.config.workload_update_allows,
@@ -192,6 +195,7 @@ class Chooser:
             migration_given_up=is_given_up(failures),
             is_retried_alone=failures.retry_alone,
             now=self.now,
+            is_asked=is_asked,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
             rolled_back=self._rolled_back(
                 interface.name, network, operation=operation, record=record, failures=failures
@@ -211,6 +215,11 @@ class Chooser:
         """The last failure reported for its pod interface."""
         names = interface_names(self.view.vmi, self.pod)
         return self.failures.get(names.get(name, "")) if self.pod is not None else None
+
+    def _is_asked(self, name: str) -> bool:
+        if self.view.settings.asks_pods or self.pod is None:
+            return True
+        return name not in unasked_nics(self.view.vmi, self.pod)
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
         """Start of the present attempt in place.
