@@ -251,6 +251,26 @@ def test_nobody_asks_again_for_what_a_controller_fails_to_attach() -> None:
     assert "nextAttemptTime" not in status_of(plan)
 
 
+def test_the_vm_is_migrated_a_second_after_the_last_failure_that_a_controller_reported() -> None:
+    """Before, nothing happened until dynamicTimeout, as the second failure that ends the path never came."""
+    migratable: Json = {"type": "LiveMigratable", "status": "True"}
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,), conditions=(migratable,)), machine(BLUE, RED)
+    facts: Json = {
+        "networks": ("blue", "red"),
+        "attached": ("blue",),
+        "ignores_methods": True,
+        "report": interface_report(vmUid=VM_UID, vmiUid=VMI_UID),
+    }
+    early = decide(view(raw, machine=its_vm, failures=(failed("red", at=later(0.5)),), **facts), now=later(1.4))
+    assert not [item for item in early.actions if isinstance(item, Create)]
+    assert early.again_at == later(1.5)
+    due = decide(view(raw, machine=its_vm, failures=(failed("red", at=later(0.5)),), **facts), now=later(1.5))
+    assert [item.kind for item in due.actions if isinstance(item, Create)] == [Kind.MIGRATION]
+    (record,) = status_of(due)["interfaceOperations"]
+    assert (record["reason"], record["path"]) == (Reason.ATTACH_FAILED, "Migration")
+    assert "failed once to attach" in record["message"]
+
+
 def test_an_interface_that_kubevirt_leaves_in_the_pod_is_none_of_the_vms_nics() -> None:
     """A NIC was unplugged before it had arrived: virt-controller does not take its element back."""
     stray: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}

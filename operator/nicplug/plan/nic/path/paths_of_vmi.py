@@ -184,6 +184,8 @@ class Chooser:
             is_sriov=interface.binding is Binding.SRIOV,
             controller=view.controller,
             failed_attempts=_failed_attempts(attempts, failure),
+            asks_again=view.settings.asks_pods,
+            failed_at=failure.heard_at if failure is not None and attempts.error else None,
             attempts=attempts.count,
             error=attempts.error,
             waiting_since=self._waiting_since(record, definition) if is_asked else self.now,
