@@ -74,6 +74,11 @@ class Status:
     def _by_type(self) -> Mapping[str, Condition]:
         return {item.type: item for item in map(_parse_condition, reversed(self.conditions))}
 
+    @property
+    def statuses(self) -> Mapping[str, str]:
+        """The status of each condition, by its type."""
+        return {type_: item.status for type_, item in self._by_type.items()}
+
     def condition(self, type_: str) -> Condition:
         """Return the condition of that type; one without a status if the object has none."""
         return self._by_type.get(type_) or Condition(type=type_, status="")
