@@ -257,7 +257,8 @@ def commands() -> Iterator[str]:
     )
     yield _row("`KUBECONFIG`", "`~/.kube/config`", "Files to find the cluster in; the option `--kubeconfig` wins.")
     for variable, option in sorted(command_variables().items(), key=lambda item: item[0]):
-        default, meaning = _code(option.default), " ".join((option.help or "").split())
+        default = _code(option.default) if option.default is not None else "-"
+        meaning = " ".join((option.help or "").split())
         yield _row(f"`{variable}`", default, f"{meaning} The option `{option.opts[-1]}` wins, where a command has it.")
     yield _row("`NICPLUG_TRACEBACK`", "-", "If set, an error that is a bug is shown with its Python trace.")
     yield _row("`NO_COLOR`", "-", "If set, nothing is coloured.")

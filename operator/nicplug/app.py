@@ -29,7 +29,7 @@ from nicplug.model.keys import WorkKey
 from nicplug.model.mode import Mode
 from nicplug.model.names import OPERATOR_LABELS
 from nicplug.model.rivals import NICPLUG_LEASE
-from nicplug.model.versions import VERSION_ANNOTATION
+from nicplug.model.versions import ALLOWED_KUBEVIRT_ANNOTATION, VERSION_ANNOTATION
 from nicplug.obs.http import ObservabilityServer, Probes
 from nicplug.obs.loop_lag import watch_loop_lag
 from nicplug.obs.metrics import OperatorMetrics
@@ -98,46 +98,58 @@ class App:
         self._side_watches = SideWatches.of(
             connection.watching, caches=self.caches, intake=self.intake, spawn=self._spawn
         )
-        self._completeness = Completeness(
-            reaper=self._reaper,
-            watches=connection.watches,
-            side_watches=self._side_watches,
-            relisted=self.intake.relisted,
-            sweep_interval_seconds=settings.sweep_interval_seconds,
-            mode=mode,
-        )
+        self._completeness = self._make_completeness()
         self._recorder = EventRecorder(connection.api, on_dropped=metrics.event_dropped)
         self._kubevirt_status = KubevirtStatus(
-            api=connection.api,
+            api=connection.api.guarded(self._leads),
             caches=self.caches,
             may_write=self._may_work,
             clock=self._clock,
             version=f"v{__version__}",
         )
-        self._ignored_kubevirts = IgnoredKubevirts(
+        self._ignored_kubevirts = self._make_ignored_kubevirts()
+        self.intake.on_kubevirts = self._kubevirts_changed
+        self.intake.on_installation = self._kubevirt_status.wake
+        self._elector = self._make_elector()
+        self._take_in_watches()
+        self._workers = self._make_workers()
+        self._protection = MetricsProtection.of(settings, connection.api)
+        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
+        self._server = self._make_server()
+
+    def _make_completeness(self) -> Completeness:
+        return Completeness(
+            reaper=self._reaper,
+            watches=self._connection.watches,
+            side_watches=self._side_watches,
+            relisted=self.intake.relisted,
+            sweep_interval_seconds=self._settings.sweep_interval_seconds,
+            mode=self._mode,
+        )
+
+    def _make_ignored_kubevirts(self) -> IgnoredKubevirts:
+        return IgnoredKubevirts(
             kubevirts=self.caches.kubevirts,
             recorder=self._recorder,
             may_write=self._may_work,
             write_status=self._kubevirt_status.report_ignored,
             later=asyncio.get_running_loop().call_later,
         )
-        self.intake.on_kubevirts = self._kubevirts_changed
-        self.intake.on_installation = self._kubevirt_status.wake
-        self._elector = LeaderElector(
-            connection.lease,
-            namespace=settings.namespace,
+
+    def _make_elector(self) -> LeaderElector:
+        return LeaderElector(
+            self._connection.lease,
+            namespace=self._settings.namespace,
             name=NICPLUG_LEASE,
             identity=f"{socket.gethostname()}_{os.getpid()}_{random.randrange(16**6):06x}",
             on_gain=self._on_gain,
             on_lose=self._on_lose,
             labels=OPERATOR_LABELS,
-            annotations={VERSION_ANNOTATION: __version__},
+            annotations={
+                VERSION_ANNOTATION: __version__,
+                ALLOWED_KUBEVIRT_ANNOTATION: self._settings.allow_kubevirt_version or "",
+            },
         )
-        self._take_in_watches()
-        self._workers = self._make_workers()
-        self._protection = MetricsProtection.of(settings, connection.api)
-        self.metrics.export_expiry("metrics", lambda: self._protection.expires)
-        self._server = self._make_server()
 
     def _take_in_watches(self) -> None:
         """Route what the watches deliver into the caches."""
@@ -171,15 +183,12 @@ class App:
         )
 
     def _make_workers(self) -> Workers:
-        api = self._connection.api
+        api = self._connection.api.guarded(self._leads)
+        settings = replace(self._settings.plan_settings(), name_salt=secrets.token_hex(16))
         self.gatherer = Gatherer(
             self.caches,
             Memory(clock=self._clock),
-            replace(
-                self._settings.plan_settings(),
-                name_salt=secrets.token_hex(16),
-                renews_target_pods=not self._is_companion,
-            ),
+            settings.beside_kubevirt() if self._is_companion else settings,
             is_busy=self._is_busy,
         )
         reconciler = Reconciler(
@@ -362,9 +371,11 @@ class App:
         self._open_gate()
         await self._completeness.keep()
 
+    def _leads(self) -> bool:
+        return not self._settings.leader_election or self._elector.is_leader()
+
     def _may_work(self) -> bool:
-        leads = not self._settings.leader_election or self._elector.is_leader()
-        return self._complete and leads and not self._stop.is_set()
+        return self._complete and self._leads() and not self._stop.is_set()
 
     def _kubevirts_changed(self) -> None:
         """Report only when all KubeVirt CRs are known: the effective one may arrive last."""

@@ -18,6 +18,7 @@ from nicplug.cache.optional_kinds import (
 )
 from nicplug.cache.optional_watch import OptionalWatch
 from nicplug.kube.api import WatchingApi
+from nicplug.model.mode import Mode
 from nicplug.reconcile.intake import Intake
 
 
@@ -67,13 +68,15 @@ class SideWatches:
             api=api, controllers=caches.controllers, spawn=partial(spawn, name="dynamic networks controllers")
         )
         caches.controllers.on_found = controllers.adjust
+        kinds = (
+            watch_attachments(api, sink=caches.attachments),
+            watch_nodes(api, sink=caches.nodes),
+            watch_policy(api, sink=caches.kubevirts.policies),
+        )
+        # Beside KubeVirt the budgets are virt-controller's, and nicplug has no permission for them.
+        budgets = (watch_budgets(api, sink=caches.budgets),) if caches.mode is Mode.STANDALONE else ()
         return cls(
-            kinds=(
-                watch_attachments(api, sink=caches.attachments),
-                watch_nodes(api, sink=caches.nodes),
-                watch_budgets(api, sink=caches.budgets),
-                watch_policy(api, sink=caches.kubevirts.policies),
-            ),
+            kinds=(*kinds, *budgets),
             pod_failures=watch_pod_failures(api, sink=caches.pod_failures),
             multus=multus,
             controllers=controllers,

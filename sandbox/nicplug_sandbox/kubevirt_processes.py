@@ -75,7 +75,7 @@ def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
             if all(option in running.argv for option in options):
                 continue
             processes.end([running], grace_seconds=STOP_GRACE_SECONDS)
-        process = _spawn(directory, name=name, part=part, kubeconfig=kubeconfig, options=options)
+        process = spawn(directory, name=name, part=part, kubeconfig=kubeconfig, options=options)
         others = tuple(item for item in known.processes if item.name != name)
         state.save(directory, replace(known, processes=(*others, process)))
         _wait(process)
@@ -83,7 +83,8 @@ def ensure_kubevirt(directory: Path, *, kubeconfig: Path) -> list[str]:
     return started
 
 
-def _spawn(directory: Path, *, name: str, part: str, kubeconfig: Path, options: list[str]) -> RecordedProcess:
+def spawn(directory: Path, *, name: str, part: str, kubeconfig: Path, options: list[str]) -> RecordedProcess:
+    """Start a part of the stand-in and wait for nothing; its log is `logs/NAME.log` in the directory."""
     log = directory / "logs" / f"{name}.log"
     log.unlink(missing_ok=True)  # or the ready line of the one before would be found
     argv = [sys.executable, "-m", "nicplug_sandbox.kubevirt", part, f"--kubeconfig={kubeconfig}", *options]

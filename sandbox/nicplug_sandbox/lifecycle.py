@@ -80,14 +80,9 @@ def up(
     refuse_other_mode(known, wanted=with_kubevirt, existing=existing, version=kubevirt_version)
     kubevirt = with_kubevirt or is_kubevirts(known)
     if existing is None:
-        manifests = _kubevirt_manifests() if kubevirt else _manifests()
-        plane = controlplane.start(directory=directory, progress=progress, manifests=manifests)
-        progress(f"control plane with CRDs at {plane.server} ({time.monotonic() - started:.1f} s)")
-        config = plane.kubeconfig
+        config = _start_cluster(directory, kubevirt=kubevirt, progress=progress)
     else:
-        config = _adopt(directory, existing=existing.resolve())
-        applied = apply_manifests(kubeconfig=config, paths=_manifests(), only_missing_definitions=True)
-        progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
+        config = _use_cluster(directory, existing=existing.resolve(), progress=progress)
     remember(directory)
     with state.locked(directory):
         if kubevirt:
@@ -97,14 +92,38 @@ def up(
             progress(f"the stand-in of KubeVirt: {', '.join(names)}")
     write_shims(directory, kubeconfig=config)
     if with_operator or had_operator:
-        try:
-            ensure_operator(directory, admin=config, progress=progress)
-            if existing is None and not kubevirt:  # another cluster's API server does not reach this host
-                ensure_api(directory, admin=config, progress=progress)
-        except SandboxError as error:
-            raise HalfStarted(error, directory=directory, kubeconfig=config) from error
+        # Another cluster's API server does not reach this host.
+        _ensure_operator_and_api(
+            directory, config=config, with_api=existing is None and not kubevirt, progress=progress
+        )
     progress(f"ready in {time.monotonic() - started:.1f} s")
     return controlplane.status(directory=directory)
+
+
+def _start_cluster(directory: Path, *, kubevirt: bool, progress: Say) -> Path:
+    """Start a control plane with CRDs; returns its kubeconfig."""
+    started = time.monotonic()
+    manifests = _kubevirt_manifests() if kubevirt else _manifests()
+    plane = controlplane.start(directory=directory, progress=progress, manifests=manifests)
+    progress(f"control plane with CRDs at {plane.server} ({time.monotonic() - started:.1f} s)")
+    return plane.kubeconfig
+
+
+def _use_cluster(directory: Path, *, existing: Path, progress: Say) -> Path:
+    """Add the CRDs that an existing cluster lacks; returns its kubeconfig."""
+    config = _adopt(directory, existing=existing)
+    applied = apply_manifests(kubeconfig=config, paths=_manifests(), only_missing_definitions=True)
+    progress(f"using the cluster at {kubeconfig.server_of(config)}; added {', '.join(applied) or 'nothing'}")
+    return config
+
+
+def _ensure_operator_and_api(directory: Path, *, config: Path, with_api: bool, progress: Say) -> None:
+    try:
+        ensure_operator(directory, admin=config, progress=progress)
+        if with_api:
+            ensure_api(directory, admin=config, progress=progress)
+    except SandboxError as error:
+        raise HalfStarted(error, directory=directory, kubeconfig=config) from error
 
 
 def down(*, directory: Path) -> bool:

@@ -35,6 +35,7 @@ from nicplug.plan.vmi.launcher_pod import target_pod_key
 
 HOTPLUG_ON = kubevirt()
 FREE = SlotShare()
+BESIDE_KUBEVIRT = PlanSettings().beside_kubevirt()
 GRANTED = MigrationSlot(is_granted=True, inbound_node=TARGET_NODE)
 
 
@@ -97,7 +98,8 @@ def companion_view(
     guest, digest = None, ""
     if raw is not None:
         digest = interfaces_hash(raw["spec"])
-        view = vmi_view(_with_records(raw, report, digest=digest), *pods, vm=vm, refusal=refusal, **members)
+        facts: Json = {"settings": BESIDE_KUBEVIRT, "refusal": refusal, **members}
+        view = vmi_view(_with_records(raw, report, digest=digest), *pods, vm=vm, **facts)
         config = effective_config(view.config, ignores_methods=ignores_methods)
         guest = replace(view, config=config, policy=effective_policy(view.policy, report_only=report_only))
     return CompanionView(
@@ -119,6 +121,8 @@ def _with_records(raw: Mapping[str, Any], report: Json | None, *, digest: str) -
     is_its_own, rows = known.get("vmiUid") == uid, known.get("interfaceOperations")
     generation = parse_report(report).generation_of(vmi_uid=uid, digest=digest) if report is not None else 1
     status = raw.get("status", {}) | ({"interfaceOperations": rows} if rows and is_its_own else {})
+    if is_its_own and (failures := known.get("targetPodFailures")):
+        status |= {"targetPodFailures": failures}
     return {**raw, "metadata": {**raw["metadata"], "generation": generation}, "status": status}
 
 

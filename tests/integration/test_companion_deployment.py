@@ -77,6 +77,8 @@ ALLOWED: list[Asked] = [
     ("create", MIGRATION, "", ""),
     ("delete", MIGRATION, "", ""),
     ("create", REPORT, "", ""),
+    ("patch", REPORT, "", ""),
+    ("delete", REPORT, "", ""),
     ("patch", REPORT, "status", ""),
     ("watch", POLICY, "", ""),
     ("get", DEPLOYMENT, "", "virt-controller"),
@@ -100,6 +102,7 @@ DENIED: list[Asked] = [
     ("patch", DEFINITION, "", REPORT),
     ("create", "poddisruptionbudgets.policy", "", ""),
     ("create", "validatingadmissionpolicies.admissionregistration.k8s.io", "", ""),
+    *(("update", REPORT, subresource, "") for subresource in ("", "status")),
     ("patch", POLICY, "", ""),
     ("update", LEASE, "", "nicplug-operator"),
 ]

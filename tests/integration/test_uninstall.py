@@ -166,6 +166,7 @@ def test_purge_refuses_while_there_are_vms_and_leaves_nothing_when_told_to(sandb
     assert nicplug(sandbox, "--purge").returncode == 0
     again = json.loads(nicplug(sandbox, "--purge", "--yes", "-o", "json").stdout)
     assert (again["done"], again["removed"]) == (True, [])
+    sandbox.stop()
 
 
 def test_purge_hangs_on_nothing_when_no_operator_is_there_to_end_guests(sandbox: Sandbox, user: User) -> None:

@@ -5,7 +5,7 @@ The clusters are the same but for nicplug. Latencies count from the answer to th
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 from tests.perf import resources
-from tests.perf.audit import Write, counted, tally, without_lease
+from tests.perf.audit import OPERATOR, Write, counted, tally, without_lease
 from tests.perf.migrations import MigrationShape, Moved, watching, without_controllers
 from tests.perf.milestones import Milestone
 from tests.perf.results import percentile
@@ -60,7 +60,8 @@ def run(*, directory: Path, shape: MigrationShape, alone: MigrationShape, say: S
     beside = directory / "beside"
     with kubevirts(directory=beside, nodes=shape.nodes, with_operator=True, say=say) as found:
         seen = asyncio.run(_measure(found, shape, say=say))
-        writes, foreign = tally(audit_log(beside)), _foreign(beside)
+        log = audit_log(beside)
+        writes, foreign = tally(log), foreign_writes(log.writes(user=OPERATOR))
     with kubevirts(directory=directory / "alone", nodes=alone.nodes, with_operator=False, say=say) as found:
         by_kubevirt = asyncio.run(_measure_alone(found, alone, say=say))
     return {
@@ -69,7 +70,7 @@ def run(*, directory: Path, shape: MigrationShape, alone: MigrationShape, say: S
         "alone": _latencies(by_kubevirt),
         "crowd": _crowd(seen.crowd, shape),
         "rest_writes": len(without_lease(seen.rest.writes)),
-        "foreign_writes": foreign,
+        "foreign_writes": sorted(counted(foreign, by=lambda write: f"{write.verb} {write.resource}")),
         "usage": resources.as_json({"single": seen.single.phase.usage, "crowd": seen.crowd.phase.usage}),
         "all_writes": writes,
     }
@@ -128,12 +129,9 @@ async def _ready(found: BareCluster, shape: MigrationShape) -> AsyncIterator[Wor
         yield world
 
 
-def _foreign(directory: Path) -> list[str]:
-    """Writes of nicplug's account to what is not its own, as `verb resource`."""
-    log = audit_log(directory)
-    found = [write for write in log.writes() if write.user.endswith(":nicplug-operator")]
-    others = [write for write in found if write.resource not in _OWN or _is_anothers(write)]
-    return sorted(counted(others, by=lambda write: f"{write.verb} {write.resource}"))
+def foreign_writes(writes: Iterable[Write]) -> list[Write]:
+    """Of nicplug's writes those to what is not its own."""
+    return [write for write in writes if write.resource not in _OWN or _is_anothers(write)]
 
 
 def _is_anothers(write: Write) -> bool:

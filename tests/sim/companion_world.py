@@ -1,15 +1,18 @@
 """A cluster run by the stand-in of virt-controller, with two companions that each believe they lead."""
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from tests.build import kubevirt, nic, primary
 from tests.build import vm as a_vm
 from tests.sim.cluster import EVENTS, KUBEVIRTS, MIGRATIONS, PODS, REPORTS, VMIS, VMS, Cluster, Json
 from tests.sim.dynamic_controller import deploy_controllers, stop_controller
 from tests.sim.movers import break_network, cordon, fail_copy, mend_controllers, toggle_controller, uncordon_all, unmute
+from tests.sim.node_agent import state_of
 from tests.sim.node_side import ROLES
 from tests.sim.operators import Faults, Operator
 from tests.sim.users import NAMES, break_controller, make_networks, make_nodes, toggle_network
@@ -17,6 +20,7 @@ from tests.sim.virt_controller import VirtController, evict
 
 from nicplug.kube.errors import ApiError
 from nicplug.model.mode import Mode
+from nicplug.plan.reasons import Reason
 
 MACHINES = ("vm-a", "vm-b", "vm-c")
 COMPANION = "operator"
@@ -27,8 +31,25 @@ _SETTLE_STEPS = 40000
 # Beyond every back-off of nicplug's, the updater's timer, and the timeouts of target pods.
 _HORIZON_SECONDS = 4000.0
 _SILENCE_SECONDS = 60.0
-# Of a record: it waits for somebody who has nothing more to do, or says that all is well.
-_NOT_EXPLAINED = (None, "Ready", "Pending")
+# Requests of a user's in a world without faults, each of which has so long to be carried out.
+_ROUNDS = 3
+_ROUND_SECONDS = 30.0
+# Of a record that explains why a NIC does not come: it waits for a person. Others wait for somebody who will act.
+_EXPLAINED = ("Blocked", "Failed")
+_PROGRESS = frozenset(
+    {
+        Reason.WAITING_FOR_SLOT,
+        Reason.EVACUATION_FIRST,
+        Reason.MIGRATION_BACKOFF,
+        Reason.MIGRATION_RATE_LIMITED,
+        Reason.MIGRATION_LEFT_PENDING,
+        Reason.MIGRATING,
+        Reason.UPDATERS_TURN,
+        Reason.VIRT_CONTROLLER_SILENT,
+    }
+)
+# Until then nicplug may take its migration back.
+_BEFORE_HAND_OFF = (None, "", "Pending", "Scheduling", "Scheduled")
 
 
 def is_own(migration: Json) -> bool:
@@ -40,6 +61,15 @@ def unfinished(cluster: Cluster, vmi: str) -> list[Json]:
     """The migrations of a VMI that have not ended."""
     jobs = [job for job in cluster.shown(MIGRATIONS) if job["spec"].get("vmiName") == vmi]
     return [job for job in jobs if (job.get("status") or {}).get("phase") not in _ENDED]
+
+
+def is_withdrawable(cluster: Cluster, job: Json) -> bool:
+    """Whether nicplug made it, and the node agents do not have it yet."""
+    phase = (job.get("status") or {}).get("phase")
+    if not is_own(job) or "deletionTimestamp" in job["metadata"] or phase not in _BEFORE_HAND_OFF:
+        return False
+    vmi = cluster.get(VMIS, job["spec"]["vmiName"])
+    return vmi is not None and state_of(vmi).get("migrationUid") != job["metadata"]["uid"]
 
 
 def check_writes(cluster: Cluster) -> None:
@@ -75,12 +105,14 @@ class CompanionSchedule:
     randomness: random.Random = field(init=False)
     controller: VirtController = field(init=False)
     companions: list[Operator] = field(init=False)
+    own_migrations: int = 0
+    _is_kind: bool = False
 
     def __post_init__(self) -> None:
         self.randomness = random.Random(f"companion/{self.seed}")
         self.cluster = Cluster(("node01", "node02", "node03"))
         self.cluster.is_kubevirts = True
-        self.cluster.on_commit += [check_writes, check_migrations]
+        self.cluster.on_commit += [check_writes, check_migrations, self._count]
         make_nodes(self.cluster)
         deploy_controllers(self.cluster)
         make_networks(self.cluster)
@@ -104,6 +136,11 @@ class CompanionSchedule:
             Operator(f"{COMPANION}-{index}", self.cluster, self.faults, self.randomness, mode=Mode.COMPANION)
             for index in range(2)
         ]
+
+    def _count(self, cluster: Cluster) -> None:
+        last = cluster.last
+        if last is not None and last.plural == MIGRATIONS and last.type == "ADDED":
+            self.own_migrations += is_own(last.after)
 
     def _make_kubevirt(self) -> None:
         methods = self.randomness.choice((["LiveMigrate"], ["LiveMigrate"], ["LiveMigrate", "Evict"], []))
@@ -131,6 +168,10 @@ class CompanionSchedule:
                 self._step()
             everybody = [*self.companions]
             self._become_kind()
+            for _ in range(_ROUNDS):
+                self._request()
+                self._settle(seconds=_ROUND_SECONDS)
+            self._mend()
             self._settle(seconds=_HORIZON_SECONDS)
             self._check_rest()
             self._check_silence()
@@ -182,8 +223,17 @@ class CompanionSchedule:
         except ApiError as error:
             self.cluster.say(f"user: refused: {error}")
 
-    def _change(self, edit: Callable[[list[Json], list[Json]], object]) -> None:
-        name = self.randomness.choice(MACHINES)
+    def _request(self) -> None:
+        """A NIC that comes or goes for every VM, and now and then another migration or a drain at the same time."""
+        for machine in MACHINES:
+            name = self.randomness.choice(NAMES)
+            self._plug(machine, name) if name not in self._wanted(machine) else self._unplug(machine, name)
+        if self.randomness.random() < 0.5:
+            with contextlib.suppress(ApiError):
+                self.randomness.choice((self._migrate, self._evict))()
+
+    def _change(self, edit: Callable[[list[Json], list[Json]], object], name: str = "") -> None:
+        name = name or self.randomness.choice(MACHINES)
         body = self.cluster.get(VMS, name)
         if body is None or "deletionTimestamp" in body["metadata"]:
             return
@@ -191,8 +241,8 @@ class CompanionSchedule:
         edit(spec["domain"]["devices"]["interfaces"], spec["networks"])
         self.cluster.replace(VMS, name, body, by="user")
 
-    def _plug(self) -> None:
-        interface, network = nic(self.randomness.choice(NAMES))
+    def _plug(self, machine: str = "", name: str = "") -> None:
+        interface, network = nic(name or self.randomness.choice(NAMES))
 
         def add(interfaces: list[Json], networks: list[Json]) -> None:
             present = next((item for item in interfaces if item["name"] == interface["name"]), None)
@@ -202,14 +252,14 @@ class CompanionSchedule:
             interfaces.append(interface)
             networks.append(network)
 
-        self._change(add)
+        self._change(add, machine)
 
-    def _unplug(self) -> None:
+    def _unplug(self, machine: str = "", name: str = "") -> None:
         def mark(interfaces: list[Json], _: list[Json]) -> None:
-            if found := [item for item in interfaces if "bridge" in item]:
+            if found := [item for item in interfaces if "bridge" in item and name in ("", item["name"])]:
                 self.randomness.choice(found)["state"] = "absent"
 
-        self._change(mark)
+        self._change(mark, machine)
 
     def _migrate(self) -> None:
         body = {
@@ -247,7 +297,6 @@ class CompanionSchedule:
         self.cluster.say("the world becomes kind")
         uncordon_all(self.cluster)
         unmute(self.cluster)
-        mend_controllers(self.cluster)
         make_networks(self.cluster)
         for process in self.companions:
             process.finish()
@@ -256,6 +305,17 @@ class CompanionSchedule:
         for process in self.companions:
             process.relist()
             process.sweep()
+            process.look_at_everything()
+        self._is_kind = True
+
+    def _mend(self) -> None:
+        self.cluster.say("every controller works")
+        uncordon_all(self.cluster)
+        mend_controllers(self.cluster)
+        self._settle(seconds=_ROUND_SECONDS)
+        # As every ten minutes: a controller that comes wakes only the VMs that wait for it, not one whose pod has an
+        # interface too many.
+        for process in self.companions:
             process.look_at_everything()
 
     def _settle(self, *, seconds: float) -> None:
@@ -267,6 +327,8 @@ class CompanionSchedule:
             self.randomness.shuffle(moves)
             if any(move() for move in moves):
                 continue
+            if self._is_kind:
+                self._check_own_migrations()
             due = self._next_due()
             if due is None or due > horizon:
                 return
@@ -276,6 +338,17 @@ class CompanionSchedule:
     def _next_due(self) -> datetime | None:
         moments = [self.controller.next_due(), *(process.next_due() for process in self.companions)]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def _check_own_migrations(self) -> None:
+        """None that can be taken back goes on beside another's or for nobody, once everybody has reacted."""
+        for job in filter(partial(is_withdrawable, self.cluster), self.cluster.shown(MIGRATIONS)):
+            name, vmi = job["spec"]["vmiName"], self.cluster.get(VMIS, job["spec"]["vmiName"])
+            others = [item["metadata"]["name"] for item in unfinished(self.cluster, name) if not is_own(item)]
+            assert not others, f"{job['metadata']['name']} goes on beside {others}"
+            if vmi is not None and self.cluster.get(VMS, name) is not None:
+                wanted = self._wanted(name)
+                is_needed = self._shown_in_guest(vmi) != wanted or _attached(vmi) != wanted
+                assert is_needed, f"{job['metadata']['name']} goes on, and {name} has its NICs"
 
     def _check_rest(self) -> None:
         """Every NIC is in its guest, or the report says why not; no migration of nicplug's goes on."""
@@ -290,9 +363,7 @@ class CompanionSchedule:
                 assert not guest | wanted, f"{name} has no report"
                 continue
             rows = {row["name"]: row for row in report["status"].get("interfaceOperations") or ()}
-            unexplained = {
-                nic for nic in guest ^ wanted if rows.get(nic, {}).get("phase") in (None, "Ready", "Pending")
-            }
+            unexplained = {nic for nic in guest ^ wanted if not _explains(rows.get(nic, {}))}
             assert not unexplained, f"{name}: {unexplained} not explained by {rows}"
             ready = next(row for row in report["status"]["conditions"] if row["type"] == "InterfacesReady")
             assert ready["status"] != "True" or guest == wanted, f"{name}: {ready}, {guest}, {wanted}"
@@ -321,6 +392,16 @@ class CompanionSchedule:
         self._settle(seconds=min(_SILENCE_SECONDS, max(0.0, left - 0.001)))
         after = sum(process.api.writes for process in self.companions)
         assert after == before, f"{after - before} writes at rest"
+
+
+def _attached(vmi: Json) -> set[str]:
+    """The NICs that the pod has, as virt-controller sees it."""
+    rows = vmi["status"].get("interfaces", ())
+    return {row["name"] for row in rows if "multus-status" in row.get("infoSource", "")} & set(NAMES)
+
+
+def _explains(row: Json) -> bool:
+    return row.get("phase") in _EXPLAINED and row.get("reason") not in _PROGRESS
 
 
 def _goes_on(job: Json) -> bool:

@@ -243,7 +243,7 @@ class Operator:
             work.close()
         self._passes, self._moving, self._due, self._on_the_way = {}, {}, {}, []
         self._caches = Caches(clock=self._clock, mode=self.mode)
-        settings = PlanSettings(renews_target_pods=self.mode is Mode.STANDALONE)
+        settings = PlanSettings() if self.mode is Mode.STANDALONE else PlanSettings().beside_kubevirt()
         gatherer = Gatherer(self._caches, Memory(clock=self._clock), settings)
         self._reconciler = Reconciler(
             api=self.api,

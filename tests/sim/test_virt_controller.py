@@ -203,7 +203,7 @@ def one_at_a_time(cluster: Cluster) -> None:
 @pytest.mark.parametrize("has_controllers", [True, False])
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_every_nic_comes_that_is_wanted(seed: int, has_controllers: bool) -> None:
-    """Not the reverse: a NIC may stay for ever that is unplugged while it is plugged.
+    """Not the reverse: a NIC that is unplugged while it is being plugged may stay indefinitely.
 
     virt-controller drops an absent NIC without a row from the spec. Its patch tests the spec and not the rows, of which
     it may have an old view; no node agent detaches what the spec does not call absent.

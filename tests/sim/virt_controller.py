@@ -113,7 +113,7 @@ class VirtController:
     Attributes:
         seconds_ahead: how far its clock is ahead.
         writes: how many requests it has sent.
-        said: what it has told in events.
+        said: the events it has reported.
     """
 
     cluster: Cluster
@@ -134,7 +134,7 @@ class VirtController:
         self.start()
 
     def start(self) -> None:
-        """A new process: the old one's passes end where they are, and everything is listed anew."""
+        """A new process: the old one's passes end where they are, and everything is listed again."""
         self._passes, self._answers, self._on_the_way = {}, {}, []
         self._controller = SteppedController(clock=self._clock, randomness=self.randomness, on_event=self._say)
         self._heard = len(self.cluster.history)

@@ -32,17 +32,26 @@ def _say(message: str) -> None:
     type=click.Choice([str(scenario) for scenario in Scenario]),
     default=str(Scenario.LIFE),
     show_default=True,
-    help="The whole life of VMs, or NICs in place and by migration while dynamic networks controllers break.",
+    help="The whole life of VMs; NICs in place and by migration while dynamic networks controllers break; or the same "
+    "beside KubeVirt, with the stand-in of virt-controller killed too.",
 )
-@click.option("--operations", type=click.IntRange(1, 100_000), help="Of users and admins.  [default: 300; paths: 150]")
-@click.option("--vms", type=click.IntRange(1, 1000), help="[default: 50; paths: 20]")
-@click.option("--kills", type=click.IntRange(0, 1000), help="SIGKILLs of an operator replica.  [default: 20]")
-@click.option("--restarts", type=click.IntRange(0, 100), help="Of kube-apiserver.  [default: 2; paths: 0]")
-@click.option("--cuts", type=click.IntRange(0, 1000), help="Of all connections.  [default: 20; paths: 0]")
+@click.option("--operations", type=click.IntRange(1, 100_000), help="Of users and admins.  [default: 300; else 150]")
+@click.option("--vms", type=click.IntRange(1, 1000), help="[default: 50; else 20]")
+@click.option(
+    "--kills",
+    type=click.IntRange(0, 1000),
+    help="SIGKILLs of an operator replica.  [default: 20; companion: 12, and as many of virt-controller]",
+)
+@click.option("--restarts", type=click.IntRange(0, 100), help="Of kube-apiserver.  [default: 2; else 0]")
+@click.option(
+    "--cuts",
+    type=click.IntRange(0, 1000),
+    help="Of all connections.  [default: 20; paths: 0; companion: 10]",
+)
 @click.option(
     "--controllers",
     type=click.IntRange(0, 1000),
-    help="How often a controller of half of the nodes breaks or is mended.  [default: 0; paths: 30]",
+    help="How often a controller of half of the nodes breaks or is mended.  [default: 0; paths: 30; companion: 20]",
 )
 @click.option("--pause-seconds", type=click.FloatRange(0), help="Mean pause between operations.  [default: 0.8]")
 @click.option("--rest-seconds", type=click.FloatRange(0), help="Of silence at the end.  [default: 60]")

@@ -33,11 +33,12 @@ class Found:
     pods: tuple[Json, ...]
     revisions: tuple[Json, ...] = ()
     migrations: tuple[Json, ...] = ()
+    reports: tuple[Json, ...] = ()
 
 
 def violations(found: Found, declared: Mapping[str, Declared]) -> list[str]:
     """What does not hold, object by object; nothing when all is well."""
-    vms, vmis = ({_name(body): body for body in bodies} for bodies in (found.vms, found.vmis))
+    vms, vmis = ({name_of(body): body for body in bodies} for bodies in (found.vms, found.vmis))
     told = [
         text
         for name, wanted in declared.items()
@@ -60,7 +61,7 @@ def _vm_violations(name: str, wanted: Declared, vm: Json | None, vmi: Json | Non
             yield f"VM {name}: is halted and has an instance"
     elif vmi is None:
         yield f"VM {name}: has no instance"
-    elif _owner(vmi) != vm["metadata"]["uid"]:
+    elif owner_of(vmi) != vm["metadata"]["uid"]:
         yield f"VMI {name}: belongs to another VM of that name"
     else:
         yield from _vmi_violations(name, wanted, vmi, found)
@@ -83,7 +84,7 @@ def _own_violations(name: str, wanted: Declared, vm: Json) -> Iterator[str]:
 
 def _restart_violations(name: str, vm: Json, vmi: Json | None) -> Iterator[str]:
     """Of what a soak edits, memory and MAC addresses wait for a restart; everything else is there or goes live."""
-    told = _condition(vm.get("status") or {}, "RestartRequired").get("status") == "True"
+    told = condition(vm.get("status") or {}, "RestartRequired").get("status") == "True"
     differs = vmi is not None and _differs(vm["spec"]["template"]["spec"], vmi["spec"])
     if told is not differs:
         text = "not as" if differs else "as"
@@ -101,7 +102,8 @@ def _staying(devices: Json) -> list[Json]:
     return [item for item in devices["interfaces"] if item.get("state") != "absent"]
 
 
-def _condition(status: Json, type_: str) -> Json:
+def condition(status: Json, type_: str) -> Json:
+    """The condition of that type; empty without one."""
     return next((row for row in status.get("conditions") or [] if row["type"] == type_), {})
 
 
@@ -117,9 +119,9 @@ def _vmi_violations(name: str, wanted: Declared, vmi: Json, found: Found) -> Ite
         yield f"VMI {name}: the spec has the NICs {states}, expected {nics}"
     yield from _row_violations(name, states, status)
     yield from _report_violations(name, vmi)
-    live = [pod for pod in found.pods if _owner(pod) == uid and _is_live(pod)]
+    live = [pod for pod in found.pods if owner_of(pod) == uid and is_live(pod)]
     if len(live) != 1:
-        yield f"VMI {name}: has {len(live)} live pods: {[_name(pod) for pod in live]}"
+        yield f"VMI {name}: has {len(live)} live pods: {[name_of(pod) for pod in live]}"
         return
     yield from traces_in_vmi(name, vmi, live[0])
     yield from _pod_violations(live[0], vmi, set(states) - {PRIMARY})
@@ -142,7 +144,7 @@ def _report_violations(name: str, vmi: Json) -> Iterator[str]:
     waiting = {row["name"]: row for row in status.get("interfaceOperations") or [] if row.get("phase") != "Ready"}
     for nic, row in waiting.items():
         yield f"VMI {name}: the record of NIC {nic} is {row.get('phase')}, {row.get('reason')}: {row.get('message')}"
-    ready = _condition(status, "InterfacesReady")
+    ready = condition(status, "InterfacesReady")
     if ready.get("status") != "True":
         yield f"VMI {name}: InterfacesReady is {ready.get('status')}: {ready.get('message')}"
     if ready.get("observedGeneration") != vmi["metadata"]["generation"]:
@@ -151,7 +153,7 @@ def _report_violations(name: str, vmi: Json) -> Iterator[str]:
 
 
 def _pod_violations(pod: Json, vmi: Json, nics: set[str]) -> Iterator[str]:
-    what, annotations = f"pod {_name(pod)}", pod["metadata"].get("annotations") or {}
+    what, annotations = f"pod {name_of(pod)}", pod["metadata"].get("annotations") or {}
     elements = json.loads(annotations.get(NETWORKS) or "[]")
     wanted = {(f"{NAMESPACE}/{network_of(nic)}", pod_interface(nic)) for nic in nics}
     asked = Counter((f"{item.get('namespace', NAMESPACE)}/{item['name']}", item.get("interface")) for item in elements)
@@ -177,16 +179,16 @@ def _mac_violations(what: str, vmi: Json, entries: list[Json]) -> Iterator[str]:
 
 def _leftovers(found: Found, declared: Mapping[str, Declared]) -> Iterator[str]:
     for body in (*found.vms, *found.vmis):
-        if _name(body) not in declared:
-            yield f"{body['kind']} {_name(body)}: nobody has asked for it"
+        if name_of(body) not in declared:
+            yield f"{body['kind']} {name_of(body)}: nobody has asked for it"
     alive = {body["metadata"]["uid"] for body in (*found.vms, *found.vmis)}
     for kind, bodies in (("VMI", found.vmis), ("pod", found.pods), ("ControllerRevision", found.revisions)):
         for body in bodies:
-            if _owner(body) not in alive:
-                yield f"{kind} {_name(body)}: its owner has gone and it is still there"
+            if owner_of(body) not in alive:
+                yield f"{kind} {name_of(body)}: its owner has gone and it is still there"
     for pod in found.pods:
-        if not _is_live(pod) and not is_kept_for_a_migration(pod, found.migrations):
-            yield f"pod {_name(pod)}: is {pod['status'].get('phase')}, and nobody takes it away"
+        if not is_live(pod) and not is_kept_for_a_migration(pod, found.migrations):
+            yield f"pod {name_of(pod)}: is {pod['status'].get('phase')}, and nobody takes it away"
 
 
 def pod_interface(nic: str) -> str:
@@ -198,12 +200,13 @@ def live_pods(pods: Iterable[Json]) -> dict[str, list[Json]]:
     """Live pods by the uid of their instance."""
     found: dict[str, list[Json]] = {}
     for pod in pods:
-        if _is_live(pod):
-            found.setdefault(_owner(pod), []).append(pod)
+        if is_live(pod):
+            found.setdefault(owner_of(pod), []).append(pod)
     return found
 
 
-def _is_live(pod: Json) -> bool:
+def is_live(pod: Json) -> bool:
+    """Whether a pod has not ended, and is not to."""
     return "deletionTimestamp" not in pod["metadata"] and pod.get("status", {}).get("phase") not in _ENDED
 
 
@@ -211,10 +214,12 @@ def _states(spec: Json) -> dict[str, str]:
     return {item["name"]: item.get("state") or "up" for item in spec["domain"]["devices"].get("interfaces") or []}
 
 
-def _name(body: Json) -> str:
+def name_of(body: Json) -> str:
+    """The name of an object."""
     return str(body["metadata"]["name"])
 
 
-def _owner(body: Json) -> str:
+def owner_of(body: Json) -> str:
+    """The uid of an object's controller; "" without one."""
     owners = body["metadata"].get("ownerReferences") or []
     return str(next((owner["uid"] for owner in owners if owner.get("controller")), ""))

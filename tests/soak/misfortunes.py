@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tests.soak.shape import Shape
+from tests.soak.shape import Scenario, Shape
 
 
 class Misfortune(StrEnum):
@@ -13,6 +13,7 @@ class Misfortune(StrEnum):
 
     KILL_LEADER = "kill the leader"
     KILL_STANDBY = "kill the standby"
+    KILL_VIRT_CONTROLLER = "kill virt-controller"
     CUT = "cut every connection"
     STALL = "stall every connection"
     APISERVER_KILL = "kill kube-apiserver"
@@ -50,6 +51,9 @@ def write_faults(shape: Shape, randomness: random.Random) -> Iterator[Fault]:
         yield _fault((Misfortune.APISERVER_KILL, Misfortune.APISERVER_STOP)[number % 2], randomness, half)
     for _ in range(shape.cuts):
         yield _fault(randomness.choice((Misfortune.CUT, Misfortune.CUT, Misfortune.STALL)), randomness, half)
+    if shape.scenario is Scenario.COMPANION:
+        for _ in range(shape.kills):
+            yield _fault(Misfortune.KILL_VIRT_CONTROLLER, randomness, half)
 
 
 def write_controller_faults(shape: Shape, randomness: random.Random) -> Iterator[Fault]:

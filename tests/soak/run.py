@@ -2,36 +2,39 @@
 
 import asyncio
 import contextlib
+import json
 import time
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import aiohttp
 import psutil
-import yaml
 from tests.perf.audit import OPERATOR, AuditLog, Write, counted, settled, without_lease
-from tests.perf.concurrency import Concurrency, replay
+from tests.perf.companion import foreign_writes
+from tests.perf.concurrency import Sight, replay
 from tests.perf.migrations import MIGRATIONS, MigrationWatch, watching
 from tests.perf.world import Say, make_namespace
-from tests.soak.expectations import Found, live_pods, violations
+from tests.soak.companion_expectations import companion_violations, doubled, explained, left_behind, makers
+from tests.soak.companion_users import CompanionUsers
+from tests.soak.expectations import Found, violations
+from tests.soak.kubevirt import REPORTS, point_at, start_kubevirt, tracebacks, virt_controller
 from tests.soak.misfortunes import Fault, Misfortune
-from tests.soak.moves import exceeded, too_many_pods
+from tests.soak.moves import exceeded
 from tests.soak.proxy import Proxy
 from tests.soak.script import FIRST_NIC, Deed, Operation, Step, vm_names, write_script
-from tests.soak.shape import Shape
+from tests.soak.shape import Scenario, Shape
 from tests.soak.supervisor import Supervisor, leader_pid
 from tests.soak.users import NAMESPACE, VIRTUAL_MACHINES, Users
+from tests.soak.watches import PathWatch, PodWatch
 
 from nicplug_sandbox import controlplane, lifecycle, operator_process
 from nicplug_sandbox.apply import apply_manifests
-from nicplug_sandbox.certificates import write_private
 from nicplug_sandbox.node.api import (
     PODS,
     VIRTUAL_MACHINE_INSTANCES,
     Api,
     ApiError,
-    Json,
     Resource,
     load_configuration,
 )
@@ -69,6 +72,8 @@ class Outcome:
         migrations: by their last phase.
         at_once: the most migrations at once, by what watches of the API told.
         paths: NICs that were ready at any moment, by the path on which they came.
+        explained: beside KubeVirt, NICs that are not as declared in the end, and whose reports say why.
+        virt_controller_starts: beside KubeVirt, processes of virt-controller.
     """
 
     seed: int
@@ -91,6 +96,8 @@ class Outcome:
     migrations: dict[str, int] = field(default_factory=dict)
     at_once: dict[str, int] = field(default_factory=dict)
     paths: dict[str, int] = field(default_factory=dict)
+    explained: list[str] = field(default_factory=list)
+    virt_controller_starts: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -105,44 +112,17 @@ class World:
     audit: AuditLog
     outcome: Outcome
     say: Say
+    virt_controller: Supervisor | None = None
 
+    @property
+    def is_kubevirts(self) -> bool:
+        """nicplug runs beside KubeVirt."""
+        return self.virt_controller is not None
 
-class PodWatch:
-    """Notes every moment at which an instance had more live pods than it may have."""
-
-    def __init__(self, api: Api) -> None:
-        self.seen: list[str] = []
-        self.mirror = Mirror(api=api, resource=PODS, selector={"fieldSelector": f"metadata.namespace={NAMESPACE}"})
-        self.mirror.listen(self._look)
-
-    def _look(self, _old: Json | None, new: Json | None) -> None:
-        if new is None:
-            return
-        for uid, pods in live_pods(self.mirror.all()).items():
-            if why := too_many_pods(pods):
-                text = f"VMI {uid}: {why}: {sorted(pod['metadata']['name'] for pod in pods)}"
-                if text not in self.seen:
-                    self.seen.append(text)
-
-
-class PathWatch:
-    """Notes each NIC that was ready at any moment: a VM that restarts, and a user who unplugs it, take its record."""
-
-    def __init__(self, vmis: Mirror) -> None:
-        self._came: set[tuple[str, ...]] = set()
-        vmis.listen(self._look)
-
-    def _look(self, _old: Json | None, new: Json | None) -> None:
-        if new is None:
-            return
-        for record in (new.get("status") or {}).get("interfaceOperations") or []:
-            if record["phase"] == "Ready":
-                came = (new["metadata"]["uid"], record["name"], record["startTime"], record["path"])
-                self._came.add(came)
-
-    def counted(self) -> dict[str, int]:
-        """How many, by their path."""
-        return counted(self._came, by=lambda came: came[-1])
+    def violations(self, found: Found) -> list[str]:
+        """What does not hold."""
+        judge = companion_violations if self.is_kubevirts else violations
+        return judge(found, self.users.declared)
 
 
 def soak(*, directory: Path, shape: Shape, seed: int, say: Say) -> Outcome:
@@ -161,6 +141,9 @@ def _sandbox(*, directory: Path, shape: Shape, say: Say) -> Iterator[Path]:
     """Control plane, nodes, and the operator's rights; the kubeconfig of an admin."""
     with contextlib.ExitStack() as stack:
         stack.callback(controlplane.stop, directory=directory)
+        if shape.scenario is Scenario.COMPANION:
+            yield start_kubevirt(directory=directory, nodes=shape.nodes, say=say)
+            return
         status = lifecycle.up(directory=directory, nodes=shape.nodes, existing=None, progress=say)
         assert status.kubeconfig is not None
         operator_process.install_operator(kubeconfig=status.kubeconfig)
@@ -182,10 +165,12 @@ async def _soak(*, directory: Path, admin: Path, shape: Shape, seed: int, say: S
             await _carry_out(world, script[begin:])
             if await _converge(world):
                 await _rest(world)
+            if world.is_kubevirts:
+                await _delete_all(world)
             await _take_stock(world)
-        outcome.violations += pods.seen
+        outcome.violations += pods.seen if not world.is_kubevirts else []
         outcome.paths = paths.counted()
-        _judge_migrations(outcome, replay(migrations.take()))
+        _judge_migrations(world, migrations.take())
     outcome.seconds = round(time.monotonic() - began, 1)
     return outcome
 
@@ -196,8 +181,9 @@ async def _watched(world: World) -> AsyncIterator[tuple[PodWatch, MigrationWatch
     pods = PodWatch(world.api)
     scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
     vmis = Mirror(api=world.api, resource=VIRTUAL_MACHINE_INSTANCES, selector=scope)
-    paths = PathWatch(vmis)
-    running = [asyncio.create_task(mirror.run()) for mirror in (pods.mirror, vmis)]
+    records = Mirror(api=world.api, resource=REPORTS, selector=scope) if world.is_kubevirts else vmis
+    paths = PathWatch(records)
+    running = [asyncio.create_task(mirror.run()) for mirror in {pods.mirror, vmis, records}]
     try:
         async with watching(world.api, vmis, namespace=NAMESPACE) as migrations:
             yield pods, migrations, paths
@@ -207,14 +193,19 @@ async def _watched(world: World) -> AsyncIterator[tuple[PodWatch, MigrationWatch
         await asyncio.gather(*running, return_exceptions=True)
 
 
-def _judge_migrations(outcome: Outcome, found: Concurrency) -> None:
+def _judge_migrations(world: World, sights: tuple[Sight, ...]) -> None:
+    outcome, found = world.outcome, replay(sights)
     outcome.migrations = counted(found.phases.values(), by=lambda phase: phase or "not accepted")
     outcome.at_once = {
         "cluster": found.cluster,
         "from a node": max(found.outbound.values(), default=0),
         "to a node": max(found.inbound.values(), default=0),
     }
-    outcome.violations += exceeded(found)
+    if world.is_kubevirts:
+        outcome.migrations = counted(makers(sights, found).values(), by=str)
+        outcome.violations += doubled(found)
+    else:
+        outcome.violations += exceeded(found)
 
 
 @contextlib.asynccontextmanager
@@ -229,9 +220,11 @@ async def _world(*, directory: Path, admin: Path, outcome: Outcome, say: Say) ->
         account = await asyncio.to_thread(
             operator_process.service_account_kubeconfig, admin=admin, path=directory / "operator.kubeconfig"
         )
-        _point_at(account, server=proxy.url)
+        point_at(account, server=proxy.url)
+        is_kubevirts = outcome.shape.scenario is Scenario.COMPANION
         supervisor = Supervisor(directory=directory, kubeconfig=account, say=say)
-        async with supervisor.running():
+        controller = virt_controller(directory=directory, admin=admin, proxy=proxy, say=say) if is_kubevirts else None
+        async with supervisor.running(), controller.running() if controller else contextlib.nullcontext():
             for replica in supervisor.replicas:
                 await supervisor.attach(replica, seconds=_READY_SECONDS)
             yield World(
@@ -239,18 +232,14 @@ async def _world(*, directory: Path, admin: Path, outcome: Outcome, say: Say) ->
                 api=api,
                 proxy=proxy,
                 supervisor=supervisor,
-                users=Users(api, vm_names(outcome.shape.vms), nodes=outcome.shape.node_names),
+                users=(CompanionUsers if is_kubevirts else Users)(
+                    api, vm_names(outcome.shape.vms), nodes=outcome.shape.node_names
+                ),
                 audit=AuditLog(directory / "audit.log"),
                 outcome=outcome,
                 say=say,
+                virt_controller=controller,
             )
-
-
-def _point_at(kubeconfig: Path, *, server: str) -> None:
-    """Another server in the same kubeconfig; the certificate names the address, whatever the port."""
-    content = yaml.safe_load(kubeconfig.read_text())
-    content["clusters"][0]["cluster"]["server"] = server
-    write_private(kubeconfig, yaml.safe_dump(content, sort_keys=False).encode())
 
 
 async def _start_all(world: World) -> None:
@@ -302,6 +291,11 @@ async def _go_wrong(world: World, fault: Fault) -> None:
             leads = misfortune is Misfortune.KILL_LEADER
             name = await world.supervisor.kill(leader_pid=pid, wanted_leader=leads)
             world.say(f"{misfortune}: replica {name or 'none'}")
+        case Misfortune.KILL_VIRT_CONTROLLER:
+            assert world.virt_controller is not None
+            async with asyncio.timeout(_READY_SECONDS):
+                while not await world.virt_controller.kill(leader_pid=None, wanted_leader=False):  # noqa: ASYNC110
+                    await asyncio.sleep(_POLL_SECONDS)
         case Misfortune.CUT:
             world.outcome.connections_cut += world.proxy.cut()
         case Misfortune.STALL:
@@ -323,20 +317,35 @@ async def _converge(world: World) -> bool:
     began = time.monotonic()
     if found := await _until_as_declared(world, seconds=_CONVERGE_SECONDS):
         world.outcome.violations += [f"after {_CONVERGE_SECONDS:.0f} s: {text}" for text in found]
+        objects = asdict(await look(world.api, with_reports=world.is_kubevirts))
+        (world.directory / "logs" / "objects.json").write_text(json.dumps(objects, indent=1))
         return False
     world.outcome.converged_seconds = round(time.monotonic() - began, 1)
     world.say(f"everything is as declared {world.outcome.converged_seconds} s after the last operation")
     return True
 
 
+async def _delete_all(world: World) -> None:
+    """Every VM goes, and what nicplug has made for it."""
+    names = [name for name, wanted in world.users.declared.items() if wanted.exists]
+    deletions = [Operation(deed=Deed.DELETE, pause_seconds=0.0, vm=name) for name in names]
+    await asyncio.gather(*map(world.users.delete, deletions))
+    left = await _until_none(world, left_behind, seconds=_CONVERGE_SECONDS)
+    world.outcome.violations += [f"after all VMs were deleted: {text}" for text in left]
+
+
 async def _until_as_declared(world: World, *, seconds: float) -> list[str]:
     """What still does not hold when the time is up; nothing as soon as all is well."""
+    return await _until_none(world, world.violations, seconds=seconds)
+
+
+async def _until_none(world: World, judge: Callable[[Found], list[str]], *, seconds: float) -> list[str]:
     deadline = time.monotonic() + seconds
     found = ["the API server did not answer"]
     while found and time.monotonic() < deadline:
         await asyncio.sleep(_POLL_SECONDS)
         with contextlib.suppress(ApiError, aiohttp.ClientError, TimeoutError):
-            found = violations(await look(world.api), world.users.declared)
+            found = judge(await look(world.api, with_reports=world.is_kubevirts))
     return found
 
 
@@ -353,8 +362,9 @@ async def _rest(world: World) -> None:
     written = without_lease(world.audit.writes(since=since, user=OPERATOR))
     outcome.rest_writes = counted(written, by=_kind)
     outcome.violations += [f"at rest the operator wrote: {_kind(one)} {one.namespace}/{one.name}" for one in written]
-    for text in violations(await look(world.api), world.users.declared):
-        outcome.violations.append(f"after {seconds:.0f} s of rest: {text}")
+    found = await look(world.api, with_reports=world.is_kubevirts)
+    outcome.violations += [f"after {seconds:.0f} s of rest: {text}" for text in world.violations(found)]
+    outcome.explained = explained(found, world.users.declared) if world.is_kubevirts else []
 
 
 async def _take_stock(world: World) -> None:
@@ -371,6 +381,13 @@ async def _take_stock(world: World) -> None:
         process = await world.supervisor.attach(replica, seconds=_READY_SECONDS)
         outcome.rss_mib[replica.name] = round(psutil.Process(process.process.pid).memory_info().rss / 2**20, 1)
         outcome.events_dropped += await asyncio.to_thread(process.metric, "nicplug_dropped_events_total")
+    if world.virt_controller is not None:
+        foreign = counted(foreign_writes(written), by=lambda write: f"{_kind(write)} {write.name}")
+        outcome.violations += [
+            f"nicplug wrote to what is not its own: {one}, {times} x" for one, times in foreign.items()
+        ]
+        outcome.violations += tracebacks(world.virt_controller)
+        outcome.virt_controller_starts = sum(one.starts for one in world.virt_controller.replicas)
     outcome.warnings = world.supervisor.warnings()
     outcome.violations += [f"a bug in the log of {text}" for text in world.supervisor.complaints()]
 
@@ -379,9 +396,10 @@ def _kind(write: Write) -> str:
     return f"{write.verb} {write.resource} {write.code}"
 
 
-async def look(api: Api) -> Found:
+async def look(api: Api, *, with_reports: bool = False) -> Found:
     """What is there now."""
     scope = {"fieldSelector": f"metadata.namespace={NAMESPACE}"}
     resources = (VIRTUAL_MACHINES, VIRTUAL_MACHINE_INSTANCES, PODS, REVISIONS, MIGRATIONS)
     vms, vmis, pods, revisions, jobs = [tuple((await api.list(one, params=scope))["items"]) for one in resources]
-    return Found(vms=vms, vmis=vmis, pods=pods, revisions=revisions, migrations=jobs)
+    reports = tuple((await api.list(REPORTS, params=scope))["items"]) if with_reports else ()
+    return Found(vms=vms, vmis=vmis, pods=pods, revisions=revisions, migrations=jobs, reports=reports)

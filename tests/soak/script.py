@@ -43,6 +43,10 @@ class Deed(StrEnum):
     DELETE_POD = "delete the launcher pod"
     GATE = "switch hot-plug"
     NETWORK = "delete or create a network"
+    BREAK_NETWORK = "break or mend a network"
+    MIGRATE = "migrate the VM"
+    CANCEL = "cancel a migration"
+    EVICT = "evict the launcher pod"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,7 @@ class _Writer:
         deed = self._random.choices(list(weights), weights=list(weights.values()))[0]
         if deed is Deed.PLUG and self._random.random() < _EARLY and (operation := self._plug_early()) is not None:
             return operation
-        if deed in (Deed.GATE, Deed.NETWORK):
+        if deed in _SWITCHES:
             return self._switch_off(deed)
         may, act = _DEEDS[deed]
         able = [machine for machine in self._machines if may(machine)]
@@ -148,8 +152,8 @@ class _Writer:
         return self._operation(deed, vm=machine.name, nic=nic, value=value)
 
     def _plug_early(self) -> Operation | None:
-        """Onto a network that does not exist yet; None when all do."""
-        missing = [nic for deed, nic in self._off if deed is Deed.NETWORK and nic in TEMPLATE_NICS]
+        """Onto a network that does not exist yet, or works not; None when all do."""
+        missing = [nic for deed, nic in self._off if deed is not Deed.GATE and nic in TEMPLATE_NICS]
         able = [(one, nic) for nic in missing for one in self._machines if one.is_up and nic not in one.template]
         if not able:
             return None
@@ -159,7 +163,7 @@ class _Writer:
 
     def _switch_off(self, deed: Deed) -> Operation | None:
         """For a few operations; None when it is off."""
-        nic = self._random.choice(NICS) if deed is Deed.NETWORK else ""
+        nic = self._random.choice(NICS) if deed is not Deed.GATE else ""
         if (deed, nic) in self._off:
             return None
         self._off[deed, nic] = self._written + self._random.randint(3, 8)
@@ -177,6 +181,8 @@ class _Writer:
         return Operation(deed=deed, pause_seconds=pause, vm=vm, nic=nic, value=value)
 
 
+# What is switched off for a while.
+_SWITCHES = (Deed.GATE, Deed.NETWORK, Deed.BREAK_NETWORK)
 # Share of the hot-plugs that come before their network, while one is missing.
 _EARLY = 0.7
 _Able = Callable[[_Machine], bool]
@@ -264,6 +270,10 @@ def _create(machine: _Machine, randomness: random.Random) -> tuple[str, str]:
     return nic, ""
 
 
+def _nothing_chosen(_: _Machine, __: random.Random) -> tuple[str, str]:
+    return "", ""
+
+
 def _label(_: _Machine, randomness: random.Random) -> tuple[str, str]:
     return "", f"{randomness.randrange(16**4):04x}"
 
@@ -318,7 +328,27 @@ _NICS = {
     Deed.DELETE: 1,
     Deed.CREATE: 4,
 }
-_WEIGHTS: dict[Scenario, dict[Deed, int]] = {Scenario.LIFE: _EVERYTHING, Scenario.PATHS: _NICS}
+# KubeVirt changes the NICs of an instance by its VM's template alone, and ignores an entry that is deleted from it.
+_BESIDE_KUBEVIRT = {
+    Deed.PLUG: 40,
+    Deed.UNPLUG: 12,
+    Deed.RESTART: 3,
+    Deed.DELETE_INSTANCE: 2,
+    Deed.HALT: 2,
+    Deed.START: 6,
+    Deed.DELETE: 2,
+    Deed.CREATE: 4,
+    Deed.NETWORK: 4,
+    Deed.BREAK_NETWORK: 4,
+    Deed.MIGRATE: 6,
+    Deed.CANCEL: 6,
+    Deed.EVICT: 4,
+}
+_WEIGHTS: dict[Scenario, dict[Deed, int]] = {
+    Scenario.LIFE: _EVERYTHING,
+    Scenario.PATHS: _NICS,
+    Scenario.COMPANION: _BESIDE_KUBEVIRT,
+}
 _DEEDS: dict[Deed, tuple[_Able, _Act]] = {
     Deed.PLUG: (lambda machine: machine.exists and len(machine.template) < len(TEMPLATE_NICS), _plug),
     Deed.UNPLUG: (lambda machine: machine.exists and bool(machine.template), _unplug),
@@ -337,4 +367,7 @@ _DEEDS: dict[Deed, tuple[_Able, _Act]] = {
     Deed.MEMORY: (lambda machine: machine.exists, _memory),
     Deed.MAC: (lambda machine: machine.exists and bool(machine.template), _mac),
     Deed.DELETE_POD: (lambda machine: machine.is_up, _delete_pod),
+    Deed.MIGRATE: (lambda machine: machine.is_up, _nothing_chosen),
+    Deed.CANCEL: (lambda machine: machine.is_up, _nothing_chosen),
+    Deed.EVICT: (lambda machine: machine.is_up, _nothing_chosen),
 }

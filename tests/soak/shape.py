@@ -11,6 +11,8 @@ class Scenario(StrEnum):
     """The whole life of VMs, while operator and API server are killed and connections cut."""
     PATHS = "paths"
     """NICs in place and by migration, while dynamic networks controllers break and are mended."""
+    COMPANION = "companion"
+    """The same beside KubeVirt, whose virt-controller is killed as often as nicplug."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +20,7 @@ class Shape:
     """How much of everything.
 
     Attributes:
+        kills: of replicas of nicplug; beside KubeVirt virt-controller is killed as often again.
         controllers: how often a dynamic networks controller breaks, breaks otherwise, or is mended; only those of
             half of the nodes, and from the beginning.
     """
@@ -47,5 +50,8 @@ class Shape:
 SHAPES = {
     Scenario.LIFE: Shape(),
     Scenario.PATHS: Shape(scenario=Scenario.PATHS, operations=150, vms=20, restarts=0, cuts=0, controllers=30, nodes=4),
+    Scenario.COMPANION: Shape(
+        scenario=Scenario.COMPANION, operations=150, vms=20, kills=12, restarts=0, cuts=10, controllers=20, nodes=4
+    ),
 }
 """The soak of each scenario when nothing else is asked for."""

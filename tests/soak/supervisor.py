@@ -61,7 +61,7 @@ class Supervisor:
         directory: Path,
         kubeconfig: Path,
         say: Say,
-        names: tuple[str, ...] = ("a", "b"),
+        names: tuple[str, ...] = ("operator-a", "operator-b"),
         spawn: Spawn = operator_process.spawn_operator,
     ) -> None:
         self.replicas = tuple(Replica(name=name) for name in names)
@@ -122,7 +122,7 @@ class Supervisor:
     def _start(self, replica: Replica) -> None:
         replica.starts += 1
         replica.process = self._spawn(
-            directory=self._directory, kubeconfig=self._kubeconfig, name=f"operator-{replica.name}-{replica.starts}"
+            directory=self._directory, kubeconfig=self._kubeconfig, name=f"{replica.name}-{replica.starts}"
         )
         replica.logs.append(replica.process.log)
 

@@ -11,6 +11,7 @@ from tests.soak.shape import SHAPES, Scenario, Shape
 
 SHAPE = Shape()
 PATHS = SHAPES[Scenario.PATHS]
+COMPANION = SHAPES[Scenario.COMPANION]
 
 
 def operations(script: tuple[Step, ...]) -> list[Operation]:
@@ -21,7 +22,7 @@ def test_scenarios_are_told_apart_by_their_values_on_the_command_line() -> None:
     """Click takes an enum by the names of its members, and `--scenario paths` was no choice."""
     (option,) = (parameter for parameter in main.params if parameter.name == "scenario")
     assert isinstance(option.type, click.Choice)
-    assert list(option.type.choices) == ["life", "paths"]
+    assert list(option.type.choices) == ["life", "paths", "companion"]
 
 
 def test_same_seed_writes_the_same_script_and_another_seed_another() -> None:
@@ -41,7 +42,7 @@ def test_script_has_as_much_of_everything_as_the_shape_says(seed: int) -> None:
 
 
 def test_nothing_that_can_happen_is_left_out() -> None:
-    scripts = [write_script(SHAPE, seed=seed) for seed in range(5)]
+    scripts = [write_script(shape, seed=seed) for shape in (SHAPE, COMPANION) for seed in range(5)]
     assert {step.deed for script in scripts for step in operations(script)} == set(Deed)
     scripts += [write_script(PATHS, seed=seed) for seed in range(5)]
     assert {step.misfortune for script in scripts for step in script if isinstance(step, Fault)} == set(Misfortune)

@@ -8,8 +8,9 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 
 import aiohttp
@@ -70,11 +71,23 @@ class Users:
 
     async def prepare(self) -> None:
         """Networks, the policy by which an entry that is deleted from a template unplugs, and every VM."""
-        for nic in (FIRST_NIC, *NICS):
-            await self.create_network(network_of(nic))
         policy = {"spec": {"configuration": {"network": {"hotplug": {"removalPolicy": "Declarative"}}}}}
         await self._patch_kubevirt(policy)
+        await self.create_all()
+
+    async def create_all(self) -> None:
+        """Networks, and every VM on them."""
+        for nic in (FIRST_NIC, *NICS):
+            await self.create_network(network_of(nic))
         await asyncio.gather(*(self._create(name) for name in self.declared))
+
+    def body(self, name: str, *nics: str) -> Json:
+        """A VM that is to be created."""
+        return bodies.vm_body(name, *nics, home=self._homes[name])
+
+    def deeds(self) -> Mapping[Deed, Callable[[Operation], Awaitable[None]]]:
+        """How each deed is done."""
+        return {deed: partial(do, self) for deed, do in _DEEDS.items()}
 
     async def carry_out(self, operation: Operation) -> None:
         """Do it when what was asked for before on the same VM is done.
@@ -84,7 +97,7 @@ class Users:
         """
         async with self._turns[operation.vm]:
             try:
-                await _DEEDS[operation.deed](self, operation)
+                await self.deeds()[operation.deed](operation)
                 self.done[operation.deed] += 1
             except NotPossible as error:
                 self.not_possible.append(f"{operation.deed} ({operation.vm}): {error}")
@@ -150,9 +163,7 @@ class Users:
         while True:
             try:
                 await self._until_answered(
-                    lambda: self._api.create(
-                        VIRTUAL_MACHINES, bodies.vm_body(name, *nics, home=self._homes[name]), namespace=NAMESPACE
-                    )
+                    lambda: self._api.create(VIRTUAL_MACHINES, self.body(name, *nics), namespace=NAMESPACE)
                 )
             except ApiError as error:
                 if error.status != HTTPStatus.CONFLICT:

@@ -10,10 +10,13 @@ from tests.sim.migration_agents import fail
 from tests.sim.node_agent import state_of
 from tests.sim.users import make_nodes
 from tests.sim.virt_controller import evict
+from tests.stories.blame import sandbox_fails
+from tests.stories.migrations import target_of
 from tests.stories.people import (
     NETWORKS,
     create_network,
     create_vm,
+    delete_network,
     edit,
     edit_status,
     guest,
@@ -71,6 +74,12 @@ def migrations(stage: Stage) -> dict[str, str]:
     """The phase of each migration, by the beginning of its name."""
     jobs = stage.cluster.all(MIGRATIONS)
     return {job["metadata"]["name"].rpartition("-")[0]: (job.get("status") or {}).get("phase", "") for job in jobs}
+
+
+def names(stage: Stage) -> list[str]:
+    """The names of the migrations, oldest first."""
+    jobs = sorted(stage.cluster.all(MIGRATIONS), key=lambda job: str(job["metadata"]["creationTimestamp"]))
+    return [job["metadata"]["name"] for job in jobs]
 
 
 def instance(stage: Stage) -> Json:
@@ -220,4 +229,32 @@ def beside_kubevirt_report_only() -> Stage:
     edit(stage, KUBEVIRTS, "kubevirt", lambda body: body["spec"].update(workloadUpdateStrategy=strategy), by="admin")
     stage.settle()
     assert guest(stage) == ["default", "blue"]
+    return stage
+
+
+@story
+def beside_kubevirt_broken_network() -> Stage:
+    """Beside KubeVirt: two NICs are to come, and the network of one is broken
+
+    The kubelet names it. virt-controller deletes the target pod after 15 minutes, and its target pods have every NIC:
+    so the broken one has failed, and the other one waits until it is corrected. nicplug's migration is made once for
+    nothing, not five times. KubeVirt's workload updater goes on, and nicplug says so.
+    """
+    stage = a_stage()
+    stage.cluster.failing_networks.add("default/blue-net")
+    plug(stage, "blue", "green")
+    stage.settle(3)
+    sandbox_fails(stage, target_of(stage), "blue-net")
+    stage.settle(1000, until=lambda: record(stage, "blue")["phase"] == "Failed")
+    assert record(stage, "green")["phase"] == "Blocked"
+    stage.settle(2000)
+    assert [name for name in names(stage) if name.startswith("nicplug-")] == names(stage)[:1]
+    assert "MigrationsInVain" in str(report(stage)["conditions"])
+    stage.chapter("The admin repairs the network and writes its definition anew.")
+    stage.cluster.failing_networks.clear()
+    delete_network(stage, "blue")
+    create_network(stage, "blue")
+    stage.settle(1800)
+    assert guest(stage) == ["default", "blue", "green"]
+    assert "targetPodFailures" not in report(stage)
     return stage

@@ -65,7 +65,7 @@ ALLOWED = {
     "kubevirt.io/virtualmachineinstancemigrations": {*READ, "create", "delete"},
     "kubevirt.io/kubevirts": READ,
     "nicplug.io/hotplugpolicies": READ,
-    "nicplug.io/interfacereports": {*READ, "create", "update", "patch", "delete"},
+    "nicplug.io/interfacereports": {*READ, "create", "patch", "delete"},
     "nicplug.io/interfacereports/status": {"patch"},
     "/pods": READ,
     "/events": READ,

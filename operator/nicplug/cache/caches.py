@@ -204,6 +204,8 @@ class Caches:
             *(vmi.key for vmi in self.vmis),
             *(migration.key for migration in self.migrations),
             *([SLOTS] if len(self.migrations) else []),
+            # Its VM or VMI may be gone.
+            *(VmiKey(report.key.namespace, report.key.name) for report in self.reports),
             *self.due_budgets(),
         ]
 

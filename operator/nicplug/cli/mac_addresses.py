@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
     from nicplug.insight.evidence import Evidence, Target
     from nicplug.model.requests import AddInterface
+    from nicplug.model.vm import VirtualMachine
 
 
 class MacAddress(click.ParamType[str]):
@@ -55,7 +56,8 @@ async def add_with_mac(
     say_what_is_unknown(evidence)
     owner = evidence.parsed_vm if persist else evidence.parsed_vmi
     if owner is not None and not has_nic(request, owner):
-        await _patch(session, machine, request, mac=mac, persist=persist)
+        before = template_before(evidence) if persist else None
+        await _patch(session, machine, request, mac=mac, before=before)
 
 
 def say_what_is_unknown(evidence: "Evidence") -> None:
@@ -65,13 +67,15 @@ def say_what_is_unknown(evidence: "Evidence") -> None:
             click.echo(printable(f"Note: {item.what} cannot be read ({item.why}): {item.remedy}"), err=True)
 
 
-async def _patch(session: Session, machine: "Machine", request: "AddInterface", *, mac: str, persist: bool) -> None:
+async def _patch(
+    session: Session, machine: "Machine", request: "AddInterface", *, mac: str, before: "VirtualMachine | None"
+) -> None:
     from nicplug.kube.errors import Stale
     from nicplug.kube.resources import VIRTUAL_MACHINE_INSTANCES, VIRTUAL_MACHINES
 
-    raw = (machine.vm if persist else machine.vmi) or {}
-    resource = VIRTUAL_MACHINES if persist else VIRTUAL_MACHINE_INSTANCES
-    patch = added(raw, name=request.name, network=request.network, mac=mac)
+    raw = (machine.vm if before is not None else machine.vmi) or {}
+    resource = VIRTUAL_MACHINES if before is not None else VIRTUAL_MACHINE_INSTANCES
+    patch = added(raw, request, mac=mac, before=before)
     try:
         await session.api.patch(resource, patch, name=machine.name, namespace=session.namespace)
     except Stale as error:
@@ -79,19 +83,40 @@ async def _patch(session: Session, machine: "Machine", request: "AddInterface", 
         raise CommandError(message, remedy="Try again.", code=Exit.REFUSED) from error
 
 
-def added(raw: dict[str, Any], *, name: str, network: str, mac: str = "") -> list[dict[str, Any]]:
-    """Return the JSON patch that adds a bridge NIC to the template of a VM, or to the spec of a VMI."""
-    is_vm = "template" in (raw.get("spec") or {})
-    root = "/spec/template/spec" if is_vm else "/spec"
-    spec = raw["spec"]["template"]["spec"] if is_vm else raw.get("spec") or {}
+def template_before(evidence: "Evidence") -> "VirtualMachine | None":
+    """Return the VM with every NIC that it starts with in its template, before one is added."""
+    from nicplug.insight.known import default_binding
+    from nicplug.model.vmi import own_vmi
+    from nicplug.plan.nic.default_nic import with_default_nic
+
+    vm = evidence.parsed_vm
+    if vm is None:
+        return None
+    return with_default_nic(vm, vmi=own_vmi(evidence.parsed_vmi, vm_uid=vm.uid), binding=default_binding(evidence))
+
+
+def added(
+    raw: dict[str, Any], request: "AddInterface", *, mac: str, before: "VirtualMachine | None"
+) -> list[dict[str, Any]]:
+    """Return the JSON patch that adds a bridge NIC to the template of a VM, or to the spec of a VMI.
+
+    Args:
+        before: the VM with its NICs; None to patch the VMI.
+    """
+    from nicplug.model.frozen_json import thaw
+
+    root = "/spec" if before is None else "/spec/template/spec"
+    spec = raw["spec"] if before is None else raw["spec"]["template"]["spec"]
     devices = (spec.get("domain") or {}).get("devices") or {}
-    interface = {"name": name, "bridge": {}, **({"macAddress": mac} if mac else {})}
+    interface = {"name": request.name, "bridge": {}, **({"macAddress": mac} if mac else {})}
+    network = {"name": request.name, "multus": {"networkName": request.network}}
+    implied = ((), ()) if before is None else (before.interfaces, before.networks)
     lists = (
-        (f"{root}/domain/devices/interfaces", devices.get("interfaces"), interface),
-        (f"{root}/networks", spec.get("networks"), {"name": name, "multus": {"networkName": network}}),
+        (f"{root}/domain/devices/interfaces", devices.get("interfaces"), interface, implied[0]),
+        (f"{root}/networks", spec.get("networks"), network, implied[1]),
     )
     patch = [{"op": "test", "path": "/metadata/uid", "value": raw["metadata"]["uid"]}]
-    for path, seen, entry in lists:
+    for path, seen, entry, known in lists:
         patch.append({"op": "test", "path": path, "value": seen})
-        patch.append({"op": "add", "path": path, "value": [*(seen or []), entry]})
+        patch.append({"op": "add", "path": path, "value": [*(seen or [thaw(item.raw) for item in known]), entry]})
     return patch

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nicplug.cli.allowed_version import with_allowed_version
 from nicplug.cli.completion import complete_addition, complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.environment import OPERATOR_NAMESPACE
@@ -62,6 +63,7 @@ with_operator_namespace = click.option(
 @click.option("-f", "--filename", default=None, metavar="FILE", help="Manifest of VMs to be applied; - for stdin.")
 @with_kubevirt_namespace
 @with_operator_namespace
+@with_allowed_version
 @with_output
 @on_cluster
 async def plan(session: Session, *, vm: str | None, filename: str | None, output: str, **options: Any) -> int | None:
@@ -114,7 +116,7 @@ async def _with_note(session: Session, target: "Target", found: "list[PlanDocume
 
 
 def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
-    """Take the namespaces out of the options, and return the VM that the question is about."""
+    """Take what concerns the installation out of the options, and return the VM that the question is about."""
     from nicplug.insight.evidence import Target
 
     return Target(
@@ -122,6 +124,7 @@ def target_of(session: Session, name: str, options: dict[str, Any]) -> "Target":
         name=name,
         kubevirt_namespace=options.pop("kubevirt_namespace"),
         operator_namespace=options.pop("operator_namespace"),
+        allowed_version=options.pop("allow_kubevirt_version") or "",
     )
 
 

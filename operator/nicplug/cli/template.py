@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nicplug.cli.connection import Session
 from nicplug.cli.exits import CommandError, Exit
-from nicplug.cli.mac_addresses import added, say_what_is_unknown
+from nicplug.cli.mac_addresses import added, say_what_is_unknown, template_before
 
 if TYPE_CHECKING:
     from nicplug.cli.machines import Machine
@@ -34,7 +34,7 @@ async def add_to_template(
     vm = template_of(machine)
     evidence = await _check(session, machine, request, mac=mac, kubevirt_namespace=kubevirt_namespace)
     if evidence.parsed_vm is None or not has_nic(request, evidence.parsed_vm):
-        await _patch(session, machine, added(vm, name=request.name, network=request.network, mac=mac))
+        await _patch(session, machine, added(vm, request, mac=mac, before=template_before(evidence)))
 
 
 async def remove_from_template(
@@ -73,9 +73,10 @@ def template_of(machine: "Machine") -> Json:
 def removed(raw: Json, request: "InterfaceRequest") -> list[Json]:
     """Return the JSON patch that carries out a removal, if the lists are still those that were read."""
     from nicplug.insight.changes import with_requests
+    from nicplug.model.networks import Binding
 
     found: list[Json] = []
-    for operation in with_requests(raw, [request], vmi=None)[0]:
+    for operation in with_requests(raw, [request], vmi=None, binding=Binding.BRIDGE)[0]:
         if operation["op"] != "test":
             found.append({"op": "test", "path": operation["path"], "value": _value(raw, operation["path"])})
         found.append(operation)

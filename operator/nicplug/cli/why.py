@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nicplug.cli.allowed_version import with_allowed_version
 from nicplug.cli.completion import complete_machine, complete_nic
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.exits import CommandError, Exit, printable
@@ -30,6 +31,7 @@ AS_ABOVE = 'as "waits for" says'
 @click.argument("nic", required=False, shell_complete=complete_nic)
 @with_kubevirt_namespace
 @with_operator_namespace
+@with_allowed_version
 @with_output
 @on_cluster
 async def why(session: Session, *, vm: str, nic: str | None, output: str, **options: Any) -> int | None:

@@ -8,17 +8,18 @@ from nicplug.insight.patched import patched
 from nicplug.insight.question import WholeSpec
 from nicplug.model.frozen_json import thaw
 from nicplug.model.metadata import mapping, sequence
-from nicplug.model.networks import Interface, Network, parse_interfaces, parse_networks
+from nicplug.model.networks import Binding, Interface, Network, parse_interfaces, parse_networks
 from nicplug.model.requests import MEMBER, AddInterface, InterfaceRequest
 from nicplug.model.vm import parse_vm
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.default_nic import with_default_nic
 from nicplug.plan.nic.requested import object_to, with_nic, without_nic
 
 Json = dict[str, Any]
 
 
 def with_requests(
-    raw: Json, requests: Sequence[InterfaceRequest], *, vmi: VirtualMachineInstance | None
+    raw: Json, requests: Sequence[InterfaceRequest], *, vmi: VirtualMachineInstance | None, binding: Binding
 ) -> tuple[list[Json], Json]:
     """Return the JSON patch, and the object after it; requests that a VM has already recorded are processed first.
 
@@ -26,13 +27,18 @@ def with_requests(
         raw: a VM, whose template is changed, or a VMI.
         requests: requests that the checks accept.
         vmi: the live one; None for a stopped VM.
+        binding: that of the pod network that a VMI without networks gets.
     """
     spec: Mapping[str, Any] = mapping(raw.get("spec"))
     if _is_vm(raw):
-        spec, vm = mapping(mapping(spec.get("template")).get("spec")), parse_vm(raw)
+        vm = parse_vm(raw)
         recorded = [item for item in pending_requests(vm) if object_to(item, vm=vm, vmi=vmi) is None]
         requests = (*recorded, *requests)
-    interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
+        if any(isinstance(item, AddInterface) for item in requests):
+            vm = with_default_nic(vm, vmi=vmi, binding=binding)
+        interfaces, networks = _apply(vm.interfaces, vm.networks, requests)
+    else:
+        interfaces, networks = _apply(parse_interfaces(spec), parse_networks(spec), requests)
     patch: list[Json] = [
         {"op": "test", "path": "/metadata/uid", "value": mapping(raw.get("metadata")).get("uid")},
         *_lists(raw, [thaw(item.raw) for item in interfaces], [thaw(item.raw) for item in networks]),

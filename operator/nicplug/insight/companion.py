@@ -3,7 +3,7 @@
 Pure except for the evidence.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from nicplug.insight.evidence import Evidence
@@ -12,6 +12,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.companion.target_pods import with_target_pod_failures
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.migration_request import plan_migration_request
@@ -24,12 +25,19 @@ from nicplug.reconcile.memory import Memory
 
 @dataclass(frozen=True, slots=True)
 class CompanionViews(Gatherer):
-    """Builds the views by the rules that hold beside KubeVirt; the VMI in the caches has the records of its report."""
+    """Builds the views by the rules that hold beside KubeVirt; the VMI in the caches has the records of its report.
+
+    Attributes:
+        allowed_version: the newer minor version of KubeVirt beside which the operator may act; "" for none.
+    """
+
+    allowed_version: str = ""
 
     def view_of(self, vmi: VirtualMachineInstance) -> VmiView:
         """Return the view of a VMI."""
         plain = Gatherer(self.caches, self.memory, self.settings)
-        return guest_view(plain, vmi, allowed_version="")
+        view = guest_view(plain, vmi, allowed_version=self.allowed_version)
+        return with_target_pod_failures(view, now=self.memory.clock())
 
 
 def gatherer_of(evidence: Evidence) -> Gatherer:
@@ -37,15 +45,15 @@ def gatherer_of(evidence: Evidence) -> Gatherer:
     memory = Memory(clock=evidence.clock)
     if evidence.mode is Mode.STANDALONE:
         return Gatherer(evidence.caches, memory, AT_ONCE)
-    settings = replace(AT_ONCE, renews_target_pods=False)
-    return CompanionViews(evidence.caches, memory, settings)
+    settings = AT_ONCE.beside_kubevirt()
+    return CompanionViews(evidence.caches, memory, settings, allowed_version=evidence.allowed_version)
 
 
 def requests_of(evidence: Evidence) -> RequestMigrations:
     """Return what decides on the migrations for NICs."""
     if evidence.mode is Mode.STANDALONE:
         return plan_migration_request
-    vmi, slots = evidence.parsed_vmi, CompanionSlots(evidence.caches, _wake_nobody)
+    vmi, slots = evidence.parsed_vmi, CompanionSlots(evidence.caches, _wake_nobody, evidence.clock)
     share = slots.share_of(VmiKey(evidence.target.namespace, evidence.target.name))
     records = vmi.status.records(now=evidence.clock()) if vmi is not None else {}
     # Only nicplug has seen since when virt-controller does nothing.

@@ -23,12 +23,14 @@ class Target:
     Attributes:
         kubevirt_namespace: namespace of the KubeVirt CR.
         operator_namespace: namespace of the operator's Lease and of the slots of migrations.
+        allowed_version: the operator's setting `allow_kubevirt_version`, in case its Lease cannot be read.
     """
 
     namespace: str
     name: str
     kubevirt_namespace: str = "kubevirt"
     operator_namespace: str = "nicplug-system"
+    allowed_version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +67,14 @@ class Evidence:
         clock: that of the caches.
         asked: the definitions that were looked up; any other appears not to exist. None if all are known.
         mode: in companion mode, `vmi` and the caches have the records of the VMI's report.
+        allowed_version: the newer minor version of KubeVirt beside which the operator may act; "" for none.
     """
 
     target: Target
     caches: Caches
     clock: Callable[[], datetime]
     mode: Mode = Mode.STANDALONE
+    allowed_version: str = ""
     vm: Json | None = None
     vmi: Json | None = None
     unknown: list[Unknown] = field(default_factory=list)

@@ -126,7 +126,7 @@ def _stop(evidence: Evidence) -> None:
     """End the instance; the next one starts from the template, with what is requested for it."""
     vm, vmi, config = evidence.vm or {}, evidence.vmi or {}, evidence.caches.config()
     if config is not None and config.hotplug_enabled and evidence.parsed_vm is not None:
-        evidence.put(CachedKind.VM, with_requests(vm, (), vmi=None)[1])
+        evidence.put(CachedKind.VM, with_requests(vm, (), vmi=None, binding=config.default_binding)[1])
     metadata = {**mapping(vmi.get("metadata")), "deletionTimestamp": format_time(evidence.clock())}
     evidence.put(CachedKind.VMI, {**vmi, "metadata": metadata})
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from nicplug.insight.evidence import Evidence
 from nicplug.model.attachments import KnownAttachments, referenced_keys
-from nicplug.model.networks import Network, first_by_name
+from nicplug.model.networks import Binding, Network, first_by_name
 from nicplug.model.requests import (
     MEMBER,
     AddInterface,
@@ -80,3 +80,9 @@ def known_attachments(evidence: Evidence, networks: Iterable[Network]) -> KnownA
     access = caches.attachment_access()
     keys = referenced_keys(networks, namespace=namespace)
     return caches.attachments.known((key for key in keys if access.allows(key, namespace=namespace)), access=access)
+
+
+def default_binding(evidence: Evidence) -> Binding:
+    """Return the binding of the pod network that a VMI without networks gets."""
+    config = evidence.caches.config()
+    return config.default_binding if config is not None else Binding.BRIDGE

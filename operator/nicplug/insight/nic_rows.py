@@ -152,8 +152,6 @@ def _row(
     is_to_start: bool,
 ) -> NicRow:
     in_guest = has_source(reported, DOMAIN)
-    has_slot = interface is not None and takes_slot(interface)
-    slot = "used" if in_guest else "reserved" if has_reserved or has_source(reported, MULTUS_STATUS) else ""
     is_to_go = is_leaving and is_running and (is_in_vmi or in_guest)
     is_tried = record is not None and not needs_person(record.phase)
     is_nowhere = not in_guest and not has_source(reported, MULTUS_STATUS) and not is_tried
@@ -165,7 +163,7 @@ def _row(
         network=shown_network(network, namespace=namespace),
         binding=str(interface.binding) if interface is not None else "",
         phase=str(phase),
-        pci_slot=slot if has_slot else "",
+        pci_slot=_slot(interface, reported, has_reserved=has_reserved),
         pci_address=text(read(interface.raw).get("pciAddress")) if interface is not None else "",
         mac_address=reported.mac if reported is not None else "",
         ip_address=reported.ip_address if reported is not None else "",
@@ -176,8 +174,22 @@ def _row(
     )
     if record is None or (is_to_go and _predates_removal(record, interface)):
         return known
+    return _as_recorded(known, record)
+
+
+def _slot(interface: Interface | None, reported: InterfaceRow | None, *, has_reserved: bool) -> str:
+    """Return whether the NIC uses a PCI slot of the guest, or has one reserved; "" for neither."""
+    if interface is None or not takes_slot(interface):
+        return ""
+    if has_source(reported, DOMAIN):
+        return "used"
+    return "reserved" if has_reserved or has_source(reported, MULTUS_STATUS) else ""
+
+
+def _as_recorded(row: NicRow, record: InterfaceOperation) -> NicRow:
+    """Return the row with what the operator has recorded about the NIC."""
     return replace(
-        known,
+        row,
         has_left=False,
         operation=record.operation,
         path="" if record.path == "None" else record.path,

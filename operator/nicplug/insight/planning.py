@@ -8,13 +8,14 @@ from typing import Any
 from nicplug.insight.changes import live_instance, with_lists, with_recorded, with_requests
 from nicplug.insight.evidence import Evidence
 from nicplug.insight.forecast import forecast
-from nicplug.insight.known import pending_requests
+from nicplug.insight.known import default_binding, pending_requests
 from nicplug.insight.nic_names import free_name
 from nicplug.insight.outcome import VmForecast
 from nicplug.insight.question import PlanQuestion
 from nicplug.insight.requests import refusals_in_turn
 from nicplug.insight.wrong_addresses import addresses_of, with_wrong_addresses
 from nicplug.model.mode import Mode
+from nicplug.model.networks import Binding
 from nicplug.model.requests import AddInterface, InterfaceRequest, RemoveInterface
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -48,12 +49,14 @@ class WeighedChange:
     Attributes:
         raw: the object to change; None if nothing is accepted.
         running: the VM's instance, or the VMI itself; None for a stopped VM.
+        default_binding: that of the pod network that a VMI without networks gets.
     """
 
     raw: dict[str, Any] | None
     accepted: tuple[InterfaceRequest, ...]
     refusals: tuple[str, ...]
     running: VirtualMachineInstance | None = None
+    default_binding: Binding = Binding.BRIDGE
 
     @property
     def names(self) -> frozenset[str]:
@@ -62,7 +65,9 @@ class WeighedChange:
 
     def change(self) -> tuple[list[dict[str, Any]], dict[str, Any]] | None:
         """Return the JSON patch of what is accepted, and the object after it; None if nothing is."""
-        return with_requests(self.raw, self.accepted, vmi=self.running) if self.raw is not None else None
+        if self.raw is None:
+            return None
+        return with_requests(self.raw, self.accepted, vmi=self.running, binding=self.default_binding)
 
     def recorded(self, changed: dict[str, Any], *, mode: Mode = Mode.STANDALONE) -> dict[str, Any]:
         """Return the changed object as the VM controller would find it; KubeVirt's knows no requests."""
@@ -92,6 +97,7 @@ def weigh(evidence: Evidence, question: PlanQuestion, *, forbidden: Mapping[str,
         accepted=accepted,
         refusals=tuple(filter(None, reasons)),
         running=live_instance(evidence.parsed_vmi),
+        default_binding=default_binding(evidence),
     )
 
 

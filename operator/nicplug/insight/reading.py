@@ -22,6 +22,7 @@ from nicplug.cache.optional_kinds import (
     watch_policy,
 )
 from nicplug.cache.optional_watch import Absence, OptionalWatch
+from nicplug.insight.allowed_version import read_allowed_version
 from nicplug.insight.effective_kubevirts import EffectiveKubevirts
 from nicplug.insight.evidence import Evidence, Target, Unknown
 from nicplug.insight.reports import read_report, with_report
@@ -72,6 +73,8 @@ async def read_evidence(
     async for item in _list(api, KUBEVIRTS, namespace=target.kubevirt_namespace):
         found.caches.observe(CachedKind.KUBEVIRT, item)
     await _read_policy(api, found)
+    if mode is Mode.COMPANION:
+        await read_allowed_version(api, found)
     await _read_machine(api, found)
     await asyncio.gather(
         _read_nodes(api, found),
@@ -183,6 +186,8 @@ async def read_cluster(
     caches = found.caches
     async for item in _list(api, KUBEVIRTS):
         caches.observe(CachedKind.KUBEVIRT, item)
+    if mode is Mode.COMPANION:
+        await read_allowed_version(api, found)
     definitions = watch_attachments(api, sink=caches.attachments)
     await asyncio.gather(
         _read_nodes(api, found),

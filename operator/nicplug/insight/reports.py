@@ -13,8 +13,9 @@ from nicplug.model.interface_report import InterfaceReport, interfaces_hash, par
 from nicplug.model.metadata import mapping, objects, text
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.companion.target_pods import TARGET_PODS_MEMBER
 
-_MEMBERS = ("interfaceOperations", "pciBudget")
+_MEMBERS = ("interfaceOperations", "pciBudget", TARGET_PODS_MEMBER)
 _CONDITIONS = (INTERFACES_READY, INVALID_HOTPLUG_POLICY)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from nicplug.insight.evidence import Evidence
-from nicplug.insight.known import known_attachments
+from nicplug.insight.known import default_binding, known_attachments
 from nicplug.kube.resources import KUBEVIRTS, NETWORK_ATTACHMENT_DEFINITIONS
 from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import freeze, read
@@ -60,7 +60,7 @@ def _after(
             return replace(found, vm=replace(vm, status_text=status))
         if answer.write is None:
             return found
-        nics, networks = lists_after(request, vm)
+        nics, networks = lists_after(request, found.vm_before(request) or vm)
         return replace(found, vm=replace(vm, interfaces=nics, networks=networks))
     if vmi is None:
         return found
@@ -138,4 +138,6 @@ def _evidence(
     if is_known:
         known = known_attachments(evidence, networks)
     is_staged = config is not None and config.stages_changes
-    return interfaces.Evidence(vm=vm, vmi=vmi, known=known, is_staged=is_staged)
+    return interfaces.Evidence(
+        vm=vm, vmi=vmi, known=known, is_staged=is_staged, default_binding=default_binding(evidence)
+    )

@@ -144,9 +144,16 @@ _BY_MOVER: Mapping[Mover, tuple[Reason, ...]] = {
         Reason.SLOT_LEDGER_REFUSED,
         Reason.REJECTED_BY_QUOTA,
         Reason.FAILED_CREATE,
+        Reason.WEBHOOK_UNAVAILABLE,
         Reason.HOTPLUG_ERROR,
     ),
-    Mover.KUBEVIRT: (Reason.VIRT_CONTROLLER_SILENT, Reason.UPDATERS_TURN, Reason.UPDATER_REPEATS),
+    Mover.KUBEVIRT: (
+        Reason.VIRT_CONTROLLER_SILENT,
+        Reason.WAITING_FOR_VIRT_CONTROLLER,
+        Reason.UPDATERS_TURN,
+        Reason.UPDATER_REPEATS,
+        Reason.MIGRATION_LEFT_PENDING,
+    ),
     Mover.INTRUDER: (
         Reason.ANNOTATION_CONTESTED,
         Reason.ANNOTATION_UNREADABLE,

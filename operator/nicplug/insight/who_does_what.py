@@ -29,7 +29,7 @@ def kubevirts_part(nic: NicRow, view: VmiView, *, migrations: Sequence[Migration
 
     Args:
         view: of the VMI, with its VM.
-        migrations: those of the VM, whoever created them.
+        migrations: all of the VM, regardless of who created them.
     """
     if nic.is_ready or view.vmi.phase is not VmiPhase.RUNNING:
         return ""

@@ -4,8 +4,9 @@ One method per verb: builds the request, and parses the answer. Knows nothing of
 with `on_response`.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from copy import copy
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -66,6 +67,18 @@ class AioApi:
             connections=connections,
             middlewares=middlewares,
         )
+        self._may_write: Callable[[], bool] = lambda: True
+
+    def guarded(self, may_write: Callable[[], bool]) -> "AioApi":
+        """Return a client with the same connections whose writes are sent only while they may be.
+
+        Args:
+            may_write: asked when a write has its connection, since the process may be stopped while it waits for one.
+                A write that must not be sent any more raises `Unavailable`.
+        """
+        client = copy(self)
+        client._may_write = may_write
+        return client
 
     async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         """Read one object."""
@@ -178,7 +191,7 @@ class AioApi:
         """Apply a JSON patch and discard the response: the API server returns only metadata, which is not parsed."""
         body = [dict(operation) for operation in patch]
         call = _call("patch", resource, namespace=namespace, name=name, subresource=subresource, body=body)
-        await self._transport.ask(replace(call, accept=_METADATA))
+        await self._transport.ask(replace(call, accept=_METADATA), may_send=self._may_write)
 
     async def replace(self, resource: Resource, body: Json, *, name: str, namespace: str | None = None) -> Json:
         """Replace an object (PUT), guarded by the resourceVersion in `body`.
@@ -266,7 +279,10 @@ class AioApi:
         await self._transport.close()
 
     async def _send(self, call: Call) -> Json:
-        answer = await self._transport.ask(call)
+        if call.method == "GET":
+            answer = await self._transport.ask(call)
+        else:
+            answer = await self._transport.ask(call, may_send=self._may_write)
         with _json_expected(answer):
             value = ObjectText(call.target.partition("/")[0]).read(answer.content)
         return _mapping(value, answer)

@@ -5,7 +5,7 @@ that are too large to parse. Kopf watches the kinds that every process needs; `W
 installed.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -165,6 +165,13 @@ class WatchingApi(KubeApi, Protocol):
 
 class ServerApi(WatchingApi, TextApi, Protocol):
     """All requests that nicplug sends to an API server."""
+
+    def guarded(self, may_write: Callable[[], bool]) -> "ServerApi":
+        """Return a client with the same connections whose writes raise `Unavailable` unless `may_write` returns True.
+
+        It is asked at the last moment: when the request has its connection.
+        """
+        ...
 
     async def get_cached(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
         """Read one object from the API server's watch cache: cheaper than from etcd, but possibly stale."""

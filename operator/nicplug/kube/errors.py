@@ -93,3 +93,17 @@ class Rejected(ApiError):
 
     Retried only when the object changes.
     """
+
+
+class RejectedForNow(Rejected):
+    """The server refused the request for a reason that passes without a change of the object.
+
+    Reported like any refusal, and retried with back-off.
+
+    Attributes:
+        remedy: what a person can do about it.
+    """
+
+    def __init__(self, message: str, *, remedy: str, status: int = 0, reason: str = "", request: str = "") -> None:
+        super().__init__(message, status=status, reason=reason, request=request)
+        self.remedy = remedy

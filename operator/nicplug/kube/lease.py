@@ -1,8 +1,8 @@
 """Leader election of the replicas: the holder renews a Lease; another replica takes over a Lease that is not renewed.
 
 Decides by the monotonic clock only; the times inside the Lease are informational. Knows nothing of what the leader
-does: it calls `on_gain` and `on_lose`, and answers `is_leader`. This is not fencing: a write may still be in flight
-when leadership ends, so every write carries its own guard.
+does: it calls `on_gain` and `on_lose`, and answers `is_leader`. `AioApi.guarded` asks that before it sends a write.
+This is not fencing: a write may still be in flight when leadership ends, so every write carries its own guard.
 """
 
 import asyncio

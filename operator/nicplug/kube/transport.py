@@ -10,7 +10,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +62,36 @@ class Call:
         return f"{self.method} {self.path}"
 
 
+# aiohttp makes its requests itself, with nothing of ours; they run in the task that asked.
+_may_send: ContextVar[Callable[[], bool]] = ContextVar("may_send", default=lambda: True)
+
+
+class _NotSent(aiohttp.ClientError):
+    """The request must not be sent any more. A class that aiohttp does not send again."""
+
+    def __init__(self) -> None:
+        super().__init__("leadership ended before the request was sent")
+
+
+class _GuardedRequest(aiohttp.ClientRequest):
+    """Asks whether it may be sent once it has its connection: the process may be stopped while it waits for one."""
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        """Write the request to the connection, if it may be sent."""
+        if not _may_send.get()():
+            raise _NotSent
+        return await super().send(conn)
+
+
+@contextmanager
+def _guarded(may_send: Callable[[], bool]) -> Iterator[None]:
+    token = _may_send.set(may_send)
+    try:
+        yield
+    finally:
+        _may_send.reset(token)
+
+
 class Transport:
     """One connection pool.
 
@@ -90,6 +122,7 @@ class Transport:
         configuration.client_session_kwargs = {
             "trust_env": False,
             "middlewares": (encode_as_go, in_pages(self.sizes), *middlewares),
+            "request_class": _GuardedRequest,
             "response_class": BoundedResponse,
             # Every request sets its own, or none, as virtctl does.
             "skip_auto_headers": ("Content-Type",),
@@ -102,18 +135,24 @@ class Transport:
         self._under_way: set[asyncio.Timeout] = set()
         self._ended = asyncio.Event()
 
-    async def ask(self, call: Call) -> Answer:
+    async def ask(self, call: Call, *, may_send: Callable[[], bool] = lambda: True) -> Answer:
         """Send a request and return the answer.
 
+        Args:
+            may_send: returns whether it may still be sent; asked when there is a connection for it.
+
         Raises:
-            ApiError: the request failed.
+            ApiError: the request failed, or must not be sent any more (`Unavailable`).
         """
         headers = await self._headers(call)
         started = time.monotonic()
         code = 0
         try:
-            response, content = await self._exchange(call, headers)
+            with _guarded(may_send):
+                response, content = await self._exchange(call, headers)
             code = response.status
+        except _NotSent as error:
+            raise Unavailable(str(error), request=call.request) from error
         # RuntimeError: the session was closed in between.
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             cause = _cause(error)

@@ -11,7 +11,7 @@ from typing import Any
 from nicplug.elided import ELIDED
 from nicplug.model import metadata as meta
 from nicplug.model.keys import AttachmentKey
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import json_in, mapping, text
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.names import RESOURCE_NAME_ANNOTATION
 from nicplug.model.networks import Network
@@ -89,11 +89,6 @@ def referenced_keys(networks: Iterable[Network], *, namespace: str) -> frozenset
     return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.attachment)
 
 
-def attachment_keys(networks: Iterable[Network], *, namespace: str) -> frozenset[AttachmentKey]:
-    """Return the NADs that the secondary networks of a VMI in `namespace` refer to."""
-    return frozenset(attachment_key(network, namespace=namespace) for network in networks if network.is_secondary)
-
-
 def parse_attachment_definition(raw: Mapping[str, Any], *, changed_at: datetime | None) -> AttachmentDefinition:
     """Parse a NAD from the API."""
     metadata, spec = mapping(raw.get("metadata")), mapping(raw.get("spec"))
@@ -166,9 +161,5 @@ def format_attached(definitions: Mapping[str, AttachmentDefinition]) -> str:
 
 def attached_at_birth(annotation: str) -> dict[str, Attached]:
     """Parse a pod's annotation, by NIC; empty if it cannot be read."""
-    try:
-        found = mapping(json.loads(annotation or "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    parts = {name: text(value).partition("/") for name, value in found.items()}
+    parts = {name: text(value).partition("/") for name, value in mapping(json_in(annotation)).items()}
     return {name: Attached(uid=uid, config_hash=digest) for name, (uid, _, digest) in parts.items() if uid and digest}

@@ -74,6 +74,11 @@ class Status:
     def _by_type(self) -> Mapping[str, Condition]:
         return {item.type: item for item in map(_parse_condition, reversed(self.conditions))}
 
+    @property
+    def statuses(self) -> Mapping[str, str]:
+        """The status of each condition, by its type."""
+        return {type_: item.status for type_, item in self._by_type.items()}
+
     def condition(self, type_: str) -> Condition:
         """Return the condition of that type; one without a status if the object has none."""
         return self._by_type.get(type_) or Condition(type=type_, status="")
@@ -89,6 +94,12 @@ class Status:
         for row in objects(self.members.get("phaseTransitionTimestamps")):
             times.setdefault(text(row.get("phase")), parse_time(row.get("phaseTransitionTimestamp")))
         return times
+
+    def with_phase_times(self, entered: Iterable[str], *, now: datetime) -> list[Row]:
+        """Return `phaseTransitionTimestamps` with the phases entered now; an existing timestamp is kept."""
+        rows = objects(self.members.get("phaseTransitionTimestamps"))
+        new = [phase for phase in entered if phase not in self.phase_times]
+        return [*rows, *({"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in new)]
 
 
 NO_STATUS = Status({})

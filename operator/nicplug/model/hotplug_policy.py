@@ -70,6 +70,7 @@ class HotplugPolicy:
             its owner wrote; the cluster admin's are logged, not reported at every VM.
         origins: where each value that is not the default is set, by the name of the field, for a sentence.
         overridden: the fields that an annotation of the VM or its VMI sets.
+        migration_remedy: what allows migrations, as the beginning of a sentence.
     """
 
     dynamic_path: DynamicPath = DynamicPath.AUTO
@@ -80,6 +81,7 @@ class HotplugPolicy:
     problems: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
     overridden: frozenset[str] = frozenset()
+    migration_remedy: str = "Set migration to Allowed"
 
     def origin(self, name: str) -> str:
         """Return where a field was set, as in `annotation nicplug.io/migration of VirtualMachine default/a`."""

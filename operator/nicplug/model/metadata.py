@@ -1,5 +1,6 @@
 """The members of `metadata` that every record needs."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -61,6 +62,14 @@ def are_equal_sets(one: Iterable[Mapping[str, Any]], other: Iterable[Mapping[str
 def text(value: Any) -> str:
     """Return `value` if it is a string, otherwise an empty one."""
     return value if isinstance(value, str) else ""
+
+
+def json_in(value: str | None) -> Any:
+    """Return the JSON value in a text that any client may write; None if there is none, or it cannot be read."""
+    try:
+        return json.loads(value) if value else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def well_formed(value: str) -> str:

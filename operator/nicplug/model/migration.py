@@ -164,6 +164,12 @@ class Migration:
         )
 
     @property
+    def brings_every_nic(self) -> bool:
+        """True if nicplug created it beside KubeVirt: virt-controller's target pods have every NIC of the spec."""
+        is_made_for_nics = self.annotation(MIGRATION_INTERFACES_ANNOTATION) is not None
+        return is_made_for_nics and self.key.name.startswith(COMPANION_PREFIX)
+
+    @property
     def is_final(self) -> bool:
         """True if it has ended, successfully or not."""
         return self.phase in _FINAL

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 
+from nicplug.model.metadata import json_in, mapping
 from nicplug.model.networks import Interface, Network
 
 # Where a NIC of a VM's VMI comes from: the VM's template, or a user who added it to the VMI alone.
@@ -15,10 +16,7 @@ from nicplug.model.networks import Interface, Network
 
 def parse_origin(annotation: str | None) -> frozenset[str] | None:
     """Return the names that came from the template; None if unknown."""
-    try:
-        names = json.loads(annotation) if annotation else None
-    except (ValueError, RecursionError):
-        return None
+    names = json_in(annotation)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return None
     return frozenset(names)
@@ -45,13 +43,7 @@ def entry_digest(interface: Interface, network: Network) -> str:
 
 def parse_rolled_back(annotation: str | None) -> dict[str, str]:
     """Return NIC name -> digest; empty if unknown."""
-    try:
-        found = json.loads(annotation) if annotation else None
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(found, dict):
-        return {}
-    return {name: digest for name, digest in found.items() if isinstance(digest, str)}
+    return {name: digest for name, digest in mapping(json_in(annotation)).items() if isinstance(digest, str)}
 
 
 def render_rolled_back(digests: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nicplug.model.keys import MigrationKey, VmiKey
-from nicplug.model.metadata import mapping, text
+from nicplug.model.metadata import json_in, mapping, text
 from nicplug.model.times import format_micro_time, parse_time
 
 LEDGER_NAME = "nicplug-migration-slots"
@@ -132,10 +132,7 @@ def _format_entry(entry: SlotEntry) -> str:
 
 
 def _parse_entry(uid: str, written: str) -> SlotEntry | None:
-    try:
-        value = mapping(json.loads(written))
-    except (ValueError, RecursionError):
-        return None
+    value = mapping(json_in(written))
     namespace, name, vmi = (text(value.get(member)) for member in ("namespace", "migration", "vmi"))
     if not (namespace and name and vmi):
         return None

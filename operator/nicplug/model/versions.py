@@ -9,6 +9,8 @@ import re
 
 # On the operator's Lease: the version of the leader.
 VERSION_ANNOTATION = "nicplug.io/version"
+# On the same Lease: its setting `allow_kubevirt_version`, for commands that predict what it does; "" without one.
+ALLOWED_KUBEVIRT_ANNOTATION = "nicplug.io/allowed-kubevirt-version"
 KUBEVIRT_API = "1.0.0"
 _OURS = "+nicplug."
 

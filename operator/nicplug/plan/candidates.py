@@ -5,13 +5,14 @@ target pod is created.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from nicplug.model.attachments import KnownAttachments, attachment_keys
+from nicplug.model.attachments import KnownAttachments
 from nicplug.model.frozen_json import read_object
 from nicplug.model.metadata import mapping, objects
+from nicplug.model.networks import Network
 from nicplug.model.node import Node, fits_affinity, is_cordoned_for, missing_labels, repelling_taints
 from nicplug.model.vmi import VirtualMachineInstance
 
@@ -92,14 +93,21 @@ def node_needs(
     """
     placement = _comparable_placement(vmi)
     going = {interface.name for interface in vmi.interfaces if interface.is_absent} | left_out
-    networks = [network for network in vmi.networks if network.name not in going]
-    found = (attachments.definitions.get(key) for key in attachment_keys(networks, namespace=vmi.key.namespace))
+    networks = (network for network in vmi.networks if network.name not in going)
     return NodeNeeds(
         node_selector={**(added_node_selector or {}), **mapping(placement.get("nodeSelector"))},
         affinity=mapping(placement.get("affinity")),
         tolerations=objects(placement.get("tolerations")),
-        devices=frozenset(item.device for item in found if item is not None and item.device),
+        devices=frozenset(devices_of(networks, attachments, namespace=vmi.key.namespace)),
     )
+
+
+def devices_of(networks: Iterable[Network], attachments: KnownAttachments, *, namespace: str) -> Iterator[str]:
+    """Yield the devices that the definitions of secondary networks require."""
+    for network in networks:
+        definition = attachments.definition_of(network, namespace=namespace) if network.is_secondary else None
+        if definition is not None and definition.device:
+            yield definition.device
 
 
 def _comparable_placement(vmi: VirtualMachineInstance) -> Mapping[str, Any]:
@@ -132,9 +140,8 @@ def refuse_devices(
     groups = _NodeGroups(nodes, source=vmi.node_name, needs=needs)
     asked = needs.devices
     for name in lacking:
-        keys = attachment_keys([networks[name]] if name in networks else [], namespace=vmi.key.namespace)
-        found = (attachments.definitions.get(key) for key in keys)
-        wanted = asked | {item.device for item in found if item is not None and item.device}
+        network = [networks[name]] if name in networks else []
+        wanted = asked.union(devices_of(network, attachments, namespace=vmi.key.namespace))
         if wanted == asked:
             continue
         candidates = groups.candidates(wanted)
@@ -203,7 +210,7 @@ def _flaw(node: Node, needs: NodeNeeds) -> _Flaw | None:
     if not node.is_ready:
         return _Flaw("is not ready", "are not ready")
     if labels := missing_labels(needs.node_selector, node):
-        return _with("lack", f"label {_listed(labels)}")
+        return _lacks(f"label {_listed(labels)}")
     if not fits_affinity(needs.affinity, node):
         return _Flaw("does not match the node affinity", "do not match the node affinity")
     if taints := repelling_taints(needs.tolerations, node):
@@ -212,7 +219,7 @@ def _flaw(node: Node, needs: NodeNeeds) -> _Flaw | None:
 
 
 def _lacks_devices(devices: frozenset[str]) -> _Flaw | None:
-    return _with("lack", f"device {_listed(sorted(devices))}") if devices else None
+    return _lacks(f"device {_listed(sorted(devices))}") if devices else None
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -220,8 +227,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown)
 
 
-def _with(verb: str, rest: str) -> _Flaw:
-    return _Flaw(f"{verb}s {rest}", f"{verb} {rest}")
+def _lacks(what: str) -> _Flaw:
+    return _Flaw(f"lacks {what}", f"lack {what}")
 
 
 def _counted(flaw: _Flaw, count: int) -> str:

@@ -110,6 +110,9 @@ class Reason(StrEnum):
     UPDATER_REPEATS = "WorkloadUpdaterRepeats"
     UPDATERS_TURN = "WorkloadUpdatersTurn"
     EVACUATION_FIRST = "EvacuationFirst"
+    WAITING_FOR_VIRT_CONTROLLER = "WaitingForVirtController"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
+    MIGRATION_LEFT_PENDING = "MigrationLeftPending"
 
     # The launcher pod's annotations.
     NETWORK_STATUS_UNREADABLE = "NetworkStatusUnreadable"

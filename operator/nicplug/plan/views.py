@@ -1,7 +1,7 @@
 """Everything a decision may depend on, gathered from the cache before it is taken; may be stale."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from nicplug.model.attachments import KnownAttachments
@@ -56,6 +56,7 @@ class PlanSettings:
         kubevirt_namespace: namespace of the KubeVirt CR, for sentences.
         record_patience: how long to wait for the record of a pod that another leader may have created.
         renews_target_pods: a target pod that lacks a NIC is replaced before the hand-off; not by virt-controller.
+        asks_pods: nicplug writes the networks annotation of pods; beside KubeVirt, virt-controller does.
         name_salt: makes names of pods unpredictable; new in each process.
     """
 
@@ -68,7 +69,12 @@ class PlanSettings:
     kubevirt_namespace: str = DEFAULT_KUBEVIRT_NAMESPACE
     record_patience: timedelta = timedelta(seconds=5)
     renews_target_pods: bool = True
+    asks_pods: bool = True
     name_salt: str = field(default="", repr=False)
+
+    def beside_kubevirt(self) -> "PlanSettings":
+        """Return the settings for VMs that virt-controller runs."""
+        return replace(self, renews_target_pods=False, asks_pods=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

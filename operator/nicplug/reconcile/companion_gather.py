@@ -8,9 +8,10 @@ import structlog
 from nicplug.model.frozen_json import freeze, read_object
 from nicplug.model.interface_report import InterfaceReport
 from nicplug.model.keys import ReportKey, VmiKey, VmKey
-from nicplug.model.kubevirt_versions import why_only_report
+from nicplug.model.kubevirt_versions import remedy_for, why_only_report
 from nicplug.model.pod import PodRecord
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.companion.target_pods import TARGET_PODS_MEMBER
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import effective_config, effective_policy
 from nicplug.plan.views import VmiView
@@ -19,6 +20,7 @@ from nicplug.reconcile.gather import Gatherer
 
 log = structlog.get_logger(__name__)
 
+_OVERLAID_MEMBERS = ("interfaceOperations", "pciBudget", TARGET_PODS_MEMBER)
 _NUDGE_DENIED = timedelta(minutes=10)
 _NUDGE_REMEDY = "Grant it (docs/beside-kubevirt.md, The nudge), or set spec.companion.nudge to false"
 
@@ -41,14 +43,15 @@ class CompanionGatherer:
     )
 
     def view(self, key: VmiKey) -> CompanionView | None:
-        """Return the view; None if neither VM nor VMI exists, whose report Kubernetes then removes."""
+        """Return the view; None if neither VM nor VMI exists, nor a report that nobody else would remove."""
         caches, memory = self.gatherer.caches, self.gatherer.memory
         vm, vmi = caches.vms.get(VmKey(key.namespace, key.name)), caches.vmis.get(key)
         if vmi is None:
             self._merged.pop(key, None)
+        report = caches.reports.get(ReportKey(key.namespace, key.name))
         if vm is None and vmi is None:
             self.slots.wait(key, since=None)
-            return None
+            return CompanionView(key=key, guest=None, vm=None, report=report) if _is_left(report) else None
         guest = self._guest(vmi) if vmi is not None else None
         if vm is not None and guest is not None and guest.vm is None:
             guest = None  # a VMI of another owner: the VM waits for its name
@@ -57,7 +60,7 @@ class CompanionGatherer:
             key=key,
             guest=guest,
             vm=vm,
-            report=caches.reports.get(ReportKey(key.namespace, key.name)),
+            report=report,
             interfaces_hash=caches.specs.hash_of(guest.vmi) if guest is not None else "",
             slot=self.slots.share_of(key),
             may_nudge=self._may_nudge(),
@@ -107,14 +110,23 @@ def guest_view(gatherer: Gatherer, vmi: VirtualMachineInstance, *, allowed_versi
         config=effective_config(
             view.config, ignores_methods=gatherer.caches.kubevirts.companion().ignore_workload_update_methods
         ),
-        policy=effective_policy(view.policy, report_only=why_only_report(version, allowed=allowed_version)),
+        policy=effective_policy(
+            view.policy,
+            report_only=why_only_report(version, allowed=allowed_version),
+            remedy=remedy_for(version),
+        ),
     )
+
+
+def _is_left(report: InterfaceReport | None) -> bool:
+    """True for a report of nicplug's without VM and VMI whose owner reference does not make Kubernetes remove it."""
+    return report is not None and report.is_labelled and not report.is_garbage_collected
 
 
 def _merge(vmi: VirtualMachineInstance, report: InterfaceReport | None, *, digest: str) -> VirtualMachineInstance:
     if report is None or report.vmi_uid != vmi.uid:
         return replace(vmi, generation=1)
     known = report.status.members
-    members = {name: known[name] for name in ("interfaceOperations", "pciBudget") if name in known}
+    members = {name: known[name] for name in _OVERLAID_MEMBERS if name in known}
     generation = report.generation_of(vmi_uid=vmi.uid, digest=digest)
     return replace(vmi, generation=generation, status_text=freeze({**read_object(vmi.status_text), **members}))

@@ -1,7 +1,8 @@
 """The migrations that KubeVirt runs at a time, shared among the VMIs whose NICs need one.
 
 A migration that waits in KubeVirt's queue blocks the evacuation of its VMI, so none is created before it has a slot.
-All migrations count, whoever created them. Only the leader creates any, so the shares are kept in memory.
+As in KubeVirt, all migrations count that have a target pod, regardless of who created them; so do nicplug's own that
+are about to get one (`pending`). Only the leader creates any, so the shares are kept in memory.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from nicplug.cache.caches import Caches
 from nicplug.model.keys import VmiKey
 from nicplug.model.migration_configuration import CLUSTER_LIMIT, OUTBOUND_LIMIT
+from nicplug.plan.companion.pending import slot_lapses_at, takes_slot
 from nicplug.plan.companion.view import SlotShare
 
 # Since when a VMI waits that does not wait yet.
@@ -24,24 +26,36 @@ class CompanionSlots:
 
     Attributes:
         wake: called with each VMI that may have a slot now.
+        clock: current time, UTC.
     """
 
     caches: Caches
     wake: Callable[[VmiKey], None]
+    clock: Callable[[], datetime]
     _taken: set[VmiKey] = field(default_factory=set)
     _waiting: dict[VmiKey, datetime] = field(default_factory=dict)
 
     def share_of(self, key: VmiKey) -> SlotShare:
         """Return whether a migration of this VMI may be created now."""
+        if not (blocked_by := self._obstacle(key)):
+            return SlotShare()
+        return SlotShare(is_free=False, blocked_by=blocked_by, again_at=self._lapses_at())
+
+    def _obstacle(self, key: VmiKey) -> str:
         in_cluster, by_node = self._used()
         limits, node = self.caches.limits(), self._node_of(key)
         if in_cluster >= limits.per_cluster:
-            return SlotShare(is_free=False, blocked_by=f"{CLUSTER_LIMIT} is {limits.per_cluster}")
+            return f"{CLUSTER_LIMIT} is {limits.per_cluster}"
         if by_node[node] >= limits.outbound_per_node:
-            return SlotShare(is_free=False, blocked_by=f"{OUTBOUND_LIMIT} of {node} is {limits.outbound_per_node}")
+            return f"{OUTBOUND_LIMIT} of {node} is {limits.outbound_per_node}"
         since = self._waiting.get(key, _LAST)
-        is_next = key in self._granted({**self._waiting, key: since})
-        return SlotShare() if is_next else SlotShare(is_free=False, blocked_by="others wait before this VM")
+        return "" if key in self._granted({**self._waiting, key: since}) else "others wait before this VM"
+
+    def _lapses_at(self) -> datetime | None:
+        """Return when the first pending migration stops counting: no event tells."""
+        now = self.clock()
+        counted = (item for item in self.caches.unfinished_migrations() if takes_slot(item, now=now))
+        return min((at for item in counted if (at := slot_lapses_at(item)) is not None), default=None)
 
     def take(self, key: VmiKey) -> None:
         """Take a slot for a migration whose creation is being sent."""
@@ -69,13 +83,14 @@ class CompanionSlots:
             self.wake(key)
 
     def _used(self) -> tuple[int, Counter[str]]:
-        """Return how many migrations exist or are being created, in the cluster and by the node that they leave."""
+        """Return how many slots are taken, in the cluster and by the node that the VMI leaves."""
         leaving = self._leaving()
         return len(leaving), Counter(map(self._node_of, leaving))
 
     def _leaving(self) -> list[VmiKey]:
-        """Return the VMI of each migration that exists or is being created."""
-        moving = [item.vmi for item in self.caches.unfinished_migrations()]
+        """Return the VMI of each migration that takes a slot or is being created."""
+        now = self.clock()
+        moving = [item.vmi for item in self.caches.unfinished_migrations() if takes_slot(item, now=now)]
         return [*moving, *(self._taken - set(moving))]
 
     def _node_of(self, key: VmiKey) -> str:

@@ -4,7 +4,17 @@ import random
 from dataclasses import dataclass, field
 
 from nicplug.cache.caches import Caches
-from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+from nicplug.kube.errors import (
+    AlreadyExists,
+    ApiError,
+    Denied,
+    Gone,
+    Rejected,
+    RejectedForNow,
+    Stale,
+    Throttled,
+    Unavailable,
+)
 from nicplug.model.keys import SLOTS, VmiKey, VmKey, WorkKey
 from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
 from nicplug.model.vmi import VmiPhase
@@ -128,11 +138,8 @@ class RetryPolicy:
                 return self._backoff(_STALE_BASE_SECONDS, failures)
             case Unavailable():
                 return self._backoff(_UNAVAILABLE_BASE_SECONDS, failures)
-            case Denied():
-                if failures == 0:
-                    return _FIRST_DENIED_SECONDS
-                limit = min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
-                return self.randomness.uniform(limit * 0.8, limit)
+            case Denied() | RejectedForNow():
+                return self._after_refusal(error, failures)
             case Rejected(reason=Reason.NAME_TAKEN):
                 return _NAME_TAKEN_SECONDS
             case Rejected() | ApiError():
@@ -153,7 +160,19 @@ class RetryPolicy:
         self._reported[key] = str(error)
         return is_news
 
+    def _after_refusal(self, error: Denied | RejectedForNow, failures: int) -> float:
+        """Return a delay with little jitter: the refusal must be in the status before the next attempt."""
+        limit = _limit(_UNAVAILABLE_BASE_SECONDS, failures)
+        if isinstance(error, Denied):
+            if failures == 0:
+                return _FIRST_DENIED_SECONDS
+            limit = min(_DENIED_BASE_SECONDS * 2.0 ** min(failures - 1, _MAXIMUM_EXPONENT), _DENIED_CAP_SECONDS)
+        return self.randomness.uniform(limit * 0.8, limit)
+
     def _backoff(self, base_seconds: float, failures: int) -> float:
         """Return an exponential delay with full jitter, so that a thousand keys do not retry at the same time."""
-        limit = min(base_seconds * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _UNAVAILABLE_CAP_SECONDS)
-        return self.randomness.uniform(0, limit)
+        return self.randomness.uniform(0, _limit(base_seconds, failures))
+
+
+def _limit(base_seconds: float, failures: int) -> float:
+    return min(base_seconds * 2.0 ** min(failures, _MAXIMUM_EXPONENT), _UNAVAILABLE_CAP_SECONDS)

@@ -80,6 +80,7 @@ class Memory:
 
     clock: Callable[[], datetime]
     _refused: dict[WorkKey, _Refused] = field(default_factory=dict)
+    _announced: dict[WorkKey, tuple[Refusal, int]] = field(default_factory=dict)
     _pending_since: dict[WorkKey, datetime] = field(default_factory=dict)
     _last: dict[WorkKey, _Planned] = field(default_factory=dict)
     _attempts: dict[WorkKey, Attempt] = field(default_factory=dict)
@@ -98,6 +99,12 @@ class Memory:
             del self._refused[key]
             return None
         return known.refusal
+
+    def announces(self, key: WorkKey, refusal: Refusal, *, generation: int) -> bool:
+        """Report whether a refusal is to be announced, and remember that it is: once, however often it is retried."""
+        is_news = self._announced.get(key) != (refusal, generation)
+        self._announced[key] = (refusal, generation)
+        return is_news
 
     def refused_until(self, key: WorkKey) -> datetime | None:
         """Return when to retry what the API server refused."""
@@ -150,6 +157,8 @@ class Memory:
 
     def carried_out(self, key: WorkKey, plan: Plan) -> None:
         """Record a successful plan, with its report; a report whose write fails stays due."""
+        if key not in self._refused:
+            self._announced.pop(key, None)
         if plan.afterwards:
             self._afterwards[key] = (Plan(actions=plan.afterwards), self.clock() + _AFTERWARDS)
         if not plan.withholds_report:
@@ -177,5 +186,6 @@ class Memory:
         self._afterwards.pop(key, None)
         self._attempts.pop(key, None)
         self._refused.pop(key, None)
+        self._announced.pop(key, None)
         self._pending_since.pop(key, None)
         self._last.pop(key, None)

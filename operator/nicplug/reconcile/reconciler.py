@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import structlog
 
 from nicplug.kube.api import KubeApi
-from nicplug.kube.errors import ApiError, Denied, Rejected
+from nicplug.kube.errors import ApiError, Denied, Rejected, RejectedForNow
 from nicplug.model.frozen_json import thaw
 from nicplug.model.keys import BudgetKey, MigrationKey, SlotsKey, VmiKey, VmKey, WorkKey
 from nicplug.model.names import VM_GENERATION_ANNOTATION
@@ -50,6 +50,8 @@ KeyT = TypeVar("KeyT", bound=VmKey | VmiKey | MigrationKey | BudgetKey)
 ViewT = TypeVar("ViewT", bound=View)
 AnyKeyT = TypeVar("AnyKeyT", contravariant=True)
 
+CREATING_MIGRATION = "creating a Migration for automated workload update"
+"""What an `Attempt` says about a migration, in KubeVirt's words."""
 _NAMES = {
     Kind.VM: "virtual machine",
     Kind.VMI: "virtual machine instance",
@@ -247,10 +249,12 @@ class ObjectReconciler(Generic[KeyT, ViewT]):
             # outlast it. The next plan reports it, in the status and by an Event.
             return True
         # Uses the plan's generation, not the view's: the spec may have been corrected while the request was in flight.
-        refusal = Refusal(reason=error.reason, message=str(error), requests=attempt.requests)
+        remedy = error.remedy if isinstance(error, RejectedForNow) else ""
+        refusal = Refusal(reason=error.reason, message=str(error), remedy=remedy, requests=attempt.requests)
         is_news = memory.refusal(key, generation=attempt.generation) != refusal
         memory.refuse(key, refusal, generation=attempt.generation, seconds=seconds)
-        if is_news and not attempt.requests:  # these are reported when they end
+        is_announced = memory.announces(key, refusal, generation=attempt.generation)
+        if is_announced and not attempt.requests:  # these are reported when they end
             # As in KubeVirt, a pod that cannot be created is reported on the VMI, whichever object needs the pod.
             is_about_pod = isinstance(view, MigrationView) and error.reason == Reason.FAILED_CREATE
             about = Subject.VMI if is_about_pod else self.subject
@@ -340,7 +344,7 @@ def _reason_of(action: Action, *, by: WorkKey) -> Reason:
 def _describe(action: Action) -> str:
     """Describe an action as KubeVirt's Events do: "creating pod", "deleting virtual machine instance vmi-fedora"."""
     if isinstance(action, Create) and action.kind is Kind.MIGRATION:
-        return "creating a Migration for automated workload update"
+        return CREATING_MIGRATION
     verbs: dict[type[Action], str] = {Create: "creating", Delete: "deleting", ConfirmPod: "reading", FindPod: "reading"}
     name = f" {action.key.name}" if isinstance(action, Delete) else ""
     return f"{verbs.get(type(action), 'patching')} {_NAMES[action.kind]}{name}"

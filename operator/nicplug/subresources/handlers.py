@@ -11,7 +11,7 @@ from nicplug.apiserver.statuses import Cause, Details, Status, service_unavailab
 from nicplug.kube.errors import ApiError
 from nicplug.model.keys import ObjectKey
 from nicplug.model.names import VM_KIND
-from nicplug.model.networks import Network
+from nicplug.model.networks import Binding, Network
 from nicplug.model.requests import AddInterface, InterfaceRequest, parse_interface_requests
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
@@ -166,6 +166,7 @@ class Subresources:
             vmi=vmi,
             known=self.knowledge.known(_networks(requests, vm=vm, vmi=vmi), namespace=key.namespace),
             is_staged=config is not None and config.stages_changes,
+            default_binding=config.default_binding if config is not None else Binding.BRIDGE,
         )
 
     def _power(self, ask: AskPower) -> "Carry":

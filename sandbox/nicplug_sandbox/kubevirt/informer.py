@@ -1,4 +1,4 @@
-"""A cache of the API that is told each event by whoever drives it: in order, late, or never. Pure."""
+"""A cache of the API whose caller delivers each event: in order, late, or never. Pure."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ Listener = Callable[[Kind, Json | None, Json | None], None]
 
 
 class Informer:
-    """The objects of all kinds as the events have told them; `listen` is called with each change, old and new."""
+    """The objects of all kinds according to the events; `listen` is called with each change, old and new."""
 
     def __init__(self, *, listen: Listener) -> None:
         self._objects: dict[Kind, dict[Key, Json]] = {}

@@ -111,10 +111,13 @@ def pods_of(vmi: Json, pods: list[Json]) -> list[Json]:
 
 
 def current_pod(vmi: Json, pods: list[Json]) -> Json | None:
-    """The pod of the VMI (4.2, "Which pod"): on its node once it has one, the newest."""
+    """The pod of the VMI (4.2, "Which pod"): on its node once it has one, the newest.
+
+    Of two of the same second KubeVirt takes any, in each pass anew; here it is one that has not ended.
+    """
     node = status_of(vmi).get("nodeName")
     found = [pod for pod in pods_of(vmi, pods) if not node or pod["spec"].get("nodeName") == node]
-    return max(found, key=created_at, default=None)
+    return max(found, key=lambda pod: (created_at(pod), not is_final(pod)), default=None)
 
 
 def active_pods(vmi: Json, pods: list[Json]) -> list[Json]:

@@ -1,4 +1,4 @@
-"""One pass of each controller over one key, as a generator: it yields what to write and is told how that went. Pure.
+"""One pass of each controller over one key, as a generator: it yields what to write and receives the outcome. Pure.
 
 Who drives it sends each decision, in order, and sends back when to look again, or throws `WriteRefused`. What the
 generator returns is the seconds until another look, None for none; an error that it raises means a repetition with

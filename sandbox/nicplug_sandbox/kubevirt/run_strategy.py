@@ -61,7 +61,7 @@ def step(view: View, *, now: datetime) -> Decision:
 def _begins(vm: Json, strategy: str) -> bool:
     match strategy:
         case "Always" | "Once":
-            # Once as well: whoever deletes the VMI gets another. It is a guest that ends that is not started again.
+            # Once as well: a deleted VMI is replaced; only a guest that ends is not started again.
             return True
         case "RerunOnFailure":
             return has_start_request(vm) or status_of(vm).get("runStrategy") != strategy

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nicplug_sandbox.kubevirt.admission import VIRT_CONTROLLER
 from nicplug_sandbox.kubevirt.controllers import Controllers, make_mirrors
+from nicplug_sandbox.kubevirt.lease import keep_lease
 from nicplug_sandbox.kubevirt.send import RESOURCES, Sender
 from nicplug_sandbox.kubevirt.webhooks import serve
 from nicplug_sandbox.node.api import MERGE_PATCH, Api, load_configuration
@@ -35,6 +36,7 @@ async def run_controller(kubeconfig: Path, *, stop: asyncio.Event) -> None:
         controllers = Controllers(mirrors=mirrors, sender=sender)
         stack.push_async_callback(controllers.close)
         controllers.start()
+        stack.push_async_callback(_cancel, [asyncio.create_task(keep_lease(api))])
         _say_ready()
         await stop.wait()
 

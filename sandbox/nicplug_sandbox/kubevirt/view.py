@@ -12,7 +12,7 @@ Queue = Literal["vm", "vmi", "migration", "workload-updater", "evacuation"]
 
 
 class Cache(Protocol):
-    """The objects as the watches have told them."""
+    """The objects as the watches have delivered them."""
 
     def get(self, kind: Kind, key: Key) -> Json | None:
         """One object."""

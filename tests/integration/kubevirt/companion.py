@@ -1,20 +1,19 @@
 """nicplug beside the stand-in of KubeVirt, as a process with the rights of its ServiceAccount."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.integration.kubevirt.conftest import Cluster
+from tests.integration.kubevirt.own_writes import writes
 from tests.integration.user import Json, User
 
 from nicplug_sandbox import audit
 from nicplug_sandbox.apply import apply_manifests
 from nicplug_sandbox.nicplug_process import ROOT
 from nicplug_sandbox.operator_process import (
-    NAMESPACE,
-    SERVICE_ACCOUNT,
     OperatorProcess,
     service_account_kubeconfig,
     start_operator,
@@ -30,7 +29,6 @@ _RIGHTS = [
     *(_KUSTOMIZE / "base" / "operator" / f"{name}.yaml" for name in _ACCOUNT),
     *(_KUSTOMIZE / "overlays" / "companion" / f"{name}.yaml" for name in ("clusterrole", "role")),
 ]
-_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 
 
 @dataclass(slots=True)
@@ -47,14 +45,14 @@ class Companion:
     operator: OperatorProcess | None = None
     _starts: int = 0
 
-    def start(self) -> None:
-        """Start it, and wait until it works."""
+    def start(self, *options: str) -> None:
+        """Start it, with more options of `nicplug run`, and wait until it works."""
         self._starts += 1
         self.operator = start_operator(
             directory=self.admin.parent,
             kubeconfig=self.account,
             name=f"companion-{self._starts}",
-            arguments=["--mode=companion"],
+            arguments=["--mode=companion", *options],
         )
         wait_until_leading(self.operator)
 
@@ -69,14 +67,9 @@ class Companion:
         return (self.admin.parent / "audit.log").stat().st_size
 
     def writes(self, *, since: int = 0) -> list[Json]:
-        """Its writes from the audit log, by the name of its account; its Lease left out."""
-        return [
-            entry
-            for entry in audit.entries(self.admin.parent / "audit.log", offset=since)
-            if entry["user"]["username"] == f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
-            and entry["verb"] in _WRITES
-            and (entry.get("objectRef") or {}).get("resource") != "leases"
-        ]
+        """Its writes from the audit log; its Lease left out."""
+        found = writes(audit.entries(self.admin.parent / "audit.log", offset=since))
+        return [entry for entry in found if (entry.get("objectRef") or {}).get("resource") != "leases"]
 
     def log(self) -> str:
         """What all its processes have logged."""
@@ -92,18 +85,9 @@ def companion_of(cluster: Cluster) -> Iterator[Companion]:
     try:
         found.start()
         yield found
+        assert writes(audit.entries(cluster.admin.parent / "audit.log")), "none of its account in the audit log"
     finally:
         found.stop()
-
-
-def resources(entries: Iterable[Json]) -> set[tuple[str, str]]:
-    """Verb and resource of each."""
-    return {(entry["verb"], _resource(entry["objectRef"])) for entry in entries}
-
-
-def _resource(reference: Json) -> str:
-    sub = reference.get("subresource")
-    return f"{reference['resource']}/{sub}" if sub else str(reference["resource"])
 
 
 def report(user: User, name: str) -> Json:

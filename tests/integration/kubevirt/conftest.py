@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from tests.integration.kubevirt.own_writes import foreign_writes
 from tests.integration.node_process import simulator
 from tests.integration.user import POD, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad
 
-from nicplug_sandbox import controlplane, kubevirt, lifecycle
+from nicplug_sandbox import audit, controlplane, kubevirt, lifecycle
 
 KUBEVIRT = Path(kubevirt.__file__).parent / "manifests"
 
@@ -73,6 +74,15 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         running.start("api")
         running.start("controller")
         yield running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_own_writes(cluster: Cluster) -> Iterator[None]:
+    """nicplug, where a module runs it, has written to its own objects alone; looked at when it has ended."""
+    log = cluster.admin.parent / "audit.log"
+    since = log.stat().st_size
+    yield
+    assert foreign_writes(audit.entries(log, offset=since)) == []
 
 
 NADS = "network-attachment-definition.yaml"

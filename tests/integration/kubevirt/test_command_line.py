@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import structlog
 from click.testing import CliRunner, Result
 from tests.integration.kubevirt.companion import REPORTS, Companion, companion_of
-from tests.integration.kubevirt.conftest import Cluster, status_of
-from tests.integration.kubevirt.guests import started
+from tests.integration.kubevirt.conftest import Cluster, conditions, status_of
+from tests.integration.kubevirt.guests import on, started
 from tests.integration.user import MIGRATION, VM, VMI, Json, User
 from tests.integration.waiting import until
 from tests.manifests import nad, vm, vmi
 
 from nicplug.cli.main import main
-from nicplug.model.times import format_micro_time
 
 CR = "/apis/kubevirt.io/v1/namespaces/kubevirt/kubevirts/kubevirt"
 MERGE = "application/merge-patch+json"
@@ -123,6 +121,19 @@ def test_virtctls_commands_edit_the_template_and_print_nothing(user: User) -> No
     until(lambda: template_nics(user, "vm1") == ["main"])
 
 
+def test_the_default_nic_of_a_vm_stays_when_another_one_is_added(user: User) -> None:
+    """Its template lists no NIC; KubeVirt gives it one on the pod network only as long as that is so."""
+    body = vm("vm1", affinity=on("node01"))
+    template = body["spec"]["template"]["spec"]
+    del template["domain"]["devices"]["interfaces"], template["networks"]
+    user.create(VM, body)
+    until(lambda: user.phase("vm1") == "Running")
+    assert nicplug(user, "add", "vm1", "--network", "lan", "--wait", "--timeout", "60s").exit_code == 0
+    assert template_nics(user, "vm1") == ["default", "lan"]
+    assert [item["name"] for item in (user.get(VMI, "vm1") or {})["spec"]["networks"]] == ["default", "lan"]
+    assert "RestartRequired" not in conditions(user.get(VM, "vm1") or {})
+
+
 def test_the_nics_of_a_bare_vmi_are_kubevirts(user: User) -> None:
     user.create(VMI, vmi("vmi1"))
     for done in (
@@ -163,11 +174,7 @@ def test_why_says_what_kubevirt_does_and_what_nicplug_does(user: User) -> None:
     assert user.items(MIGRATION)
 
 
-def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
-    # The stand-in has no Lease.
-    lease = {"holderIdentity": "virt-controller-1", "renewTime": format_micro_time(datetime.now(UTC))}
-    kubevirts = User(kubeconfig=user.kubeconfig, namespace="kubevirt")
-    kubevirts.create("leases", {"metadata": {"name": "virt-controller"}, "spec": lease})
+def test_doctor_checks_what_there_is_beside_kubevirt(cluster: Cluster, user: User) -> None:
     found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
     checks = {item["check"]: item for item in found}
     assert not STANDALONE_CHECKS & set(checks)
@@ -176,8 +183,14 @@ def test_doctor_checks_what_there_is_beside_kubevirt(user: User) -> None:
     assert "which nicplug knows" in checks["kubevirt"]["message"]
     for name in ("crds", "leader", "migrations", "limits", "gate", "virt-controller", "rbac"):
         assert checks[name]["severity"] == "ok", checks[name]
-    kubevirts.delete("leases", "virt-controller")
-    found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+    assert "renews Lease kubevirt/virt-controller" in checks["virt-controller"]["message"]
+    cluster.end("controller")
+    try:
+        # Or its Lease counted for another minute.
+        User(kubeconfig=user.kubeconfig, namespace="kubevirt").delete("leases", "virt-controller")
+        found = document(nicplug(user, "doctor", "-o", "json"))["findings"]
+    finally:
+        cluster.start("controller")
     (silent,) = [item for item in found if item["check"] == "virt-controller"]
     assert silent["severity"] != "ok"
     assert "nobody renews the Lease of virt-controller" in silent["message"]

@@ -6,24 +6,11 @@ import pytest
 from tests.integration.evictions import evict
 from tests.integration.kubevirt.conftest import conditions, status_of
 from tests.integration.kubevirt.guests import in_guest, migrate, plug, started, told, until_final
-from tests.integration.user import MIGRATION, POD, VM, VMI, Json, User
+from tests.integration.kubevirt.settings import be, configure, methods
+from tests.integration.user import MIGRATION, POD, VM, VMI, User
 from tests.integration.waiting import until
 
 ABORTION = "kubevirt.io/testWorkloadUpdateMigrationAbortion"
-
-
-def configure(admin: User, **spec: Json) -> None:
-    """Set members of the spec of the KubeVirt CR."""
-    admin.change("kubevirts", "kubevirt", lambda body: body["spec"].update(spec))
-
-
-def be(admin: User, version: str) -> None:
-    """Virt-operator has installed another version."""
-    admin.merge("kubevirts", "kubevirt", {"status": {"observedKubeVirtVersion": version}}, status=True)
-
-
-def methods(*names: str) -> Json:
-    return {"workloadUpdateMethods": list(names)}
 
 
 def is_required(user: User) -> bool:

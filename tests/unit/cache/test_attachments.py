@@ -12,7 +12,7 @@ from nicplug.cache.attachments import Attachments
 from nicplug.cache.caches import Caches
 from nicplug.cache.kinds import CachedKind
 from nicplug.cache.optional_watch import Absence
-from nicplug.model.attachments import Knowledge, attachment_keys
+from nicplug.model.attachments import Knowledge, referenced_keys
 from nicplug.model.keys import AttachmentKey, MigrationKey, VmiKey
 from nicplug.plan.views import PlanSettings
 from nicplug.reconcile.gather import Gatherer
@@ -197,8 +197,8 @@ def test_a_nad_of_a_namespace_that_the_vm_may_not_use_wakes_nobody_by_a_template
     assert caches.referring([AttachmentKey("ops", "lan")]) == []
 
 
-def test_only_secondary_networks_refer() -> None:
-    assert attachment_keys(a_vmi(vmi(primary(), nic("blue"))).networks, namespace="default") == {KEY}
+def test_the_pod_network_refers_to_nothing() -> None:
+    assert referenced_keys(a_vmi(vmi(primary(), nic("blue"))).networks, namespace="default") == {KEY}
 
 
 def test_a_network_that_only_the_template_names_yet_is_looked_for_too() -> None:

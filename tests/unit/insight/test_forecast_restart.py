@@ -71,14 +71,22 @@ def test_what_leaves_the_template_while_a_restart_is_pending_leaves_with_it() ->
 
 
 def test_a_nic_that_comes_by_itself_was_said_to_need_a_restart_for_another_one() -> None:
-    """A template without NICs is given the pod network, and with one it is not."""
-    told = plan(evidence(primary(), template=vm()), "n1=lan")
+    """A template without NICs is given the pod network, and one that a manifest gives a single other NIC is not."""
+    spec = vm(nic("n1", attachment="lan"))["spec"]["template"]["spec"]
+    lists = WholeSpec(interfaces=tuple(spec["domain"]["devices"]["interfaces"]), networks=tuple(spec["networks"]))
+    question = PlanQuestion(persist=True, spec=lists)
+    told = foresee_question(evidence(primary(), template=vm()), question, forbidden={}, now=NOW)
     assert told.by_name["n1"].outcome is Outcome.IN_PLACE
     default = told.by_name["default"]
     assert (default.operation, default.outcome, default.is_side_effect) == ("Unplug", Outcome.NEEDS_RESTART, True)
     assert default.message.startswith("the next restart removes it from the guest")
     assert default.remedy == "To keep it, add it and its network (pod: {}) to the template"
     assert told.arrives
+
+
+def test_a_request_for_a_nic_keeps_the_one_that_the_template_does_not_list() -> None:
+    told = plan(evidence(primary(), template=vm()), "n1=lan")
+    assert [(item.name, item.outcome) for item in told.nics] == [("n1", Outcome.IN_PLACE)]
 
 
 BLOCKED = operation("red", phase="Blocked", path="None", reason="NetworkAttachmentDefinitionMissing")

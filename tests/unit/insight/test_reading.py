@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.build import NOW, VM_UID, kubevirt, nad, nic, primary, vm, vmi
-from tests.sim.planning import _is_labelled, _is_selected
+from tests.build import NOW, VM_UID, nad, primary, vm, vmi
+from tests.unit.insight.read_api import Api
 
 from nicplug.insight.evidence import Target
 from nicplug.insight.forecast import forecast
@@ -13,43 +13,9 @@ from nicplug.insight.planning import foresee_question
 from nicplug.insight.question import Addition, PlanQuestion
 from nicplug.insight.reading import read_cluster, read_evidence
 from nicplug.kube.api import Json, Resource
-from nicplug.kube.errors import Denied, Gone, Unavailable
+from nicplug.kube.errors import Denied, Unavailable
 
 TARGET = Target(namespace="default", name="vmi-fedora")
-
-
-class Api:
-    """A cluster with one VMI; remembers what was asked."""
-
-    def __init__(self, *networks: str, denied: frozenset[str] = frozenset()) -> None:
-        self.asked: list[str] = []
-        self.denied = denied
-        pairs = [nic(f"n{number}", attachment=name) for number, name in enumerate(networks)]
-        self.objects: dict[str, list[Json]] = {
-            "kubevirts": [kubevirt()],
-            "virtualmachineinstances": [vmi(primary(), *pairs)],
-            "network-attachment-definitions": [nad("lan")],
-        }
-
-    async def get(self, resource: Resource, *, name: str, namespace: str | None = None) -> Json:
-        """Read one object."""
-        self.asked.append(f"{resource.plural} {namespace}/{name}")
-        if resource.plural in self.denied:
-            raise Denied(f"{resource.plural} cannot be read", status=403)
-        for item in self.objects.get(resource.plural, []):
-            if (item["metadata"]["name"], item["metadata"]["namespace"]) == (name, namespace):
-                return item
-        raise Gone(f'{resource.plural} "{name}" not found', status=404)
-
-    async def list(self, resource: Resource, **options: Any) -> Json:
-        """Read a collection."""
-        self.asked.append(f"{resource.plural} {options.get('namespace')}")
-        if resource.plural in self.denied:
-            raise Denied(f"{resource.plural} cannot be read", status=403)
-        items = self.objects.get(resource.plural, [])
-        chosen = [item for item in items if _is_labelled(item, options.get("label_selector"))]
-        chosen = [item for item in chosen if _is_selected(item, options.get("field_selector"))]
-        return {"metadata": {"resourceVersion": "1"}, "items": chosen}
 
 
 async def test_of_a_network_that_the_vm_may_not_use_nothing_is_read() -> None:

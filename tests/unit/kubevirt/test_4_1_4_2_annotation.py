@@ -6,6 +6,7 @@ import pytest
 from tests.unit.kubevirt.build import net, nic, pod, vmi
 
 from nicplug_sandbox.kubevirt.interface_names import hashed_name, secondary_names
+from nicplug_sandbox.kubevirt.launcher_pod import current_pod
 from nicplug_sandbox.kubevirt.pod_networks import live_annotation, new_pod_annotations
 from nicplug_sandbox.kubevirt.vmi import View, sync
 
@@ -87,3 +88,19 @@ def test_during_a_migration_it_is_the_source_pod() -> None:
 
 def test_a_pod_that_is_not_ready_is_left_alone() -> None:
     assert sync(View(vmi=vmi(nic("red"), phase="Scheduled"), pods=[pod(phase="Pending")])).writes == ()
+
+
+def test_the_pod_of_a_vmi_is_the_newest_on_its_node() -> None:
+    pods = [pod(name="older", age=60), pod(name="newer", age=30), pod(name="elsewhere", node="other", age=10)]
+    found = current_pod(vmi(), pods)
+    assert found is not None
+    assert found["metadata"]["name"] == "newer"
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["the dead one first", "the dead one last"])
+def test_of_two_pods_of_one_second_the_vmi_has_the_one_that_lives(order: int) -> None:
+    """A migration to the node of one that had failed within the second left the guest in a pod that nobody asked."""
+    pods = [pod(name="dead", phase="Failed"), pod(name="alive")]
+    found = current_pod(vmi(), pods[::order])
+    assert found is not None
+    assert found["metadata"]["name"] == "alive"

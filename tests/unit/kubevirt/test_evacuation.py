@@ -77,7 +77,7 @@ def test_no_other_is(machine: Any) -> None:
 
 @pytest.mark.parametrize("phase", ["", "Pending", "Running"])
 def test_an_unfinished_migration_of_anybodys_keeps_it_back_and_is_not_aborted(phase: str) -> None:
-    """Also one that only waits: whoever made it can withdraw it, and nobody else does."""
+    """Also one that only waits: only its creator withdraws it."""
     for whose in (migration(phase=phase), migration(phase=phase, marked=True)):
         assert leave(guest(), migrations=(whose,)).writes == ()
     assert leave(guest(), migrations=(migration(phase="Failed"),)).writes

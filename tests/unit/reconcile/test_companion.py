@@ -1,7 +1,7 @@
 """A pass beside KubeVirt: what it sees, what it sends, and what a refusal means."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from tests.build import (
     VM_UID,
     VMI_UID,
     Json,
+    interface_report,
     kubevirt,
     later,
     nic,
@@ -31,7 +32,7 @@ from tests.unit.reconcile.bench import PlainApi, Recorded, fail
 
 from nicplug.cache.caches import Caches
 from nicplug.cache.kinds import CachedKind
-from nicplug.kube.errors import ApiError, Denied, Rejected, Unavailable
+from nicplug.kube.errors import ApiError, Denied, Rejected, Stale, Unavailable
 from nicplug.model.interface_report import interfaces_hash
 from nicplug.model.keys import SLOTS, BudgetKey, MigrationKey, VmiKey, VmKey, WorkKey
 from nicplug.model.mode import Mode
@@ -80,7 +81,7 @@ class Beside:
         self.caches = Caches(clock=self.now, mode=Mode.COMPANION)
         self.woken: list[VmiKey] = []
         self.inner: CompanionReconciler | None = None
-        settings = PlanSettings(renews_target_pods=False)
+        settings = PlanSettings().beside_kubevirt()
         self.reconciler = Reconciler(
             api=self.api,
             gatherer=Gatherer(self.caches, Memory(clock=self.now), settings),
@@ -102,8 +103,20 @@ class Beside:
     def hear(self, kind: CachedKind, raw: Json) -> None:
         self.caches.observe(kind, raw)
 
-    def run_vm(self, *nics: Any, name: str = NAME, version: int = 10, node: str = "node01", **members: Any) -> VmiKey:
-        """A VM that runs and can migrate; its guest has none of these NICs."""
+    def run_vm(
+        self,
+        *nics: Any,
+        name: str = NAME,
+        version: int = 10,
+        node: str = "node01",
+        has_report: bool = True,
+        **members: Any,
+    ) -> VmiKey:
+        """A VM that runs and can migrate; its guest has none of these NICs.
+
+        Args:
+            has_report: its report exists, without any record.
+        """
         suffix = "" if name == NAME else f"-{name}"
         vm_uid, vmi_uid, pod_uid = VM_UID + suffix, VMI_UID + suffix, POD_UID + suffix
         raw = vmi(
@@ -121,7 +134,18 @@ class Beside:
         self.hear(CachedKind.VM, vm(primary(), *nics, name=name, uid=vm_uid, version=version))
         self.hear(CachedKind.POD, its_pod)
         self.hear(CachedKind.VMI, raw)
+        if has_report and not self.report(name):
+            body = interface_report(name=name, owner_uid=vm_uid)
+            body = self.cluster.create(REPORTS, body, by="operator")
+            status = {"vmUid": vm_uid, "vmiUid": vmi_uid}
+            self.tell_report({**body, "status": status}, subresource="status")
         return VmiKey(NAMESPACE, name)
+
+    def tell_report(self, body: Json, *, subresource: str | None = None) -> None:
+        """Somebody writes a report, and nicplug hears of it."""
+        name = body["metadata"]["name"]
+        written = self.cluster.replace(REPORTS, name, body, by="user", subresource=subresource)
+        self.hear(CachedKind.REPORT, written)
 
     def reconcile(self, key: VmiKey = KEY, *, after: float = 1.0) -> float | None:
         """A pass, so much later than the last one."""
@@ -163,13 +187,98 @@ def test_vm_vmi_and_report_share_a_key() -> None:
 
 
 def test_report_and_migration_of_a_nic(beside: Beside) -> None:
-    beside.run_vm(BLUE)
-    beside.reconcile()
+    beside.run_vm(BLUE, has_report=False)
+    for _ in range(4):
+        beside.reconcile()
     (name,) = beside.migrations()
     assert name.startswith("nicplug-")
-    beside.reconcile()
     assert (beside.record()["name"], beside.record()["migration"]) == ("blue", name)
-    assert set(beside.api.writes) == {("create", MIGRATIONS), ("create", REPORTS), ("patch", REPORTS)}
+    created = [("create", REPORTS), ("patch", REPORTS), ("create", MIGRATIONS)]
+    assert beside.api.writes == [*created, ("patch", REPORTS)]
+
+
+def test_without_a_report_no_pass_waits_for_an_echo(beside: Beside) -> None:
+    """POST, first status, and then the migration: each pass asks for the next one, which would rest for 20 ms."""
+    beside.run_vm(BLUE, has_report=False)
+    assert beside.reconcile() == pytest.approx(0.001)
+    assert beside.api.writes == [("create", REPORTS)]
+    assert beside.reconcile(after=0.001) == pytest.approx(0.001)
+    assert beside.api.writes[1:] == [("patch", REPORTS)]
+    beside.reconcile(after=0.001)
+    assert beside.api.writes[2:] == [("create", MIGRATIONS), ("patch", REPORTS)]
+
+
+@pytest.mark.parametrize("error", [Denied("no", status=403), Rejected("no", status=422)], ids=["rights", "webhook"])
+def test_who_cannot_report_does_not_migrate(beside: Beside, error: ApiError) -> None:
+    """No records, no count of failures: it would migrate without end."""
+
+    def no_reports(plural: str, body: Json, _: str) -> Json:
+        if plural == REPORTS:
+            raise error
+        return body
+
+    beside.run_vm(BLUE, has_report=False)
+    beside.cluster.admit = no_reports
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            beside.reconcile()
+    assert beside.migrations() == []
+
+
+def test_a_report_that_nobody_else_removes_goes_with_its_vm(beside: Beside) -> None:
+    """Somebody has removed its owner reference, so that Kubernetes keeps it."""
+    beside.run_vm(BLUE)
+    beside.reconcile()
+    body = beside.report()
+    body["metadata"]["ownerReferences"] = []
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VM, vm())
+    beside.reconcile()
+    assert beside.report(), "a VMI of that name exists"
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VMI, vmi())
+    assert KEY in beside.caches.all_keys(), "a new leader finds it as well"
+    beside.reconcile()
+    assert beside.report() == {}
+    before = len(beside.api.writes)
+    assert beside.reconcile() is None
+    assert len(beside.api.writes) == before
+
+
+def test_a_report_of_that_name_that_is_not_nicplugs_stays(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    body = beside.report()
+    body["metadata"] |= {"ownerReferences": [], "labels": {}}
+    beside.tell_report(body)
+    beside.caches.forget(CachedKind.VM, vm())
+    beside.caches.forget(CachedKind.VMI, vmi())
+    assert beside.reconcile() is None
+    assert beside.report()
+
+
+def test_an_edit_of_label_and_owner_costs_no_record(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        beside.reconcile()
+    before = beside.report()
+    edited = {**before, "metadata": {**before["metadata"], "labels": {"team": "a"}, "ownerReferences": []}}
+    beside.tell_report(edited)
+    beside.reconcile()
+    found = beside.report()
+    assert found["metadata"]["uid"] == before["metadata"]["uid"]
+    assert found["status"] == before["status"]
+    assert found["metadata"]["labels"] == {"team": "a", "app.kubernetes.io/managed-by": "nicplug"}
+    assert found["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "kubevirt.io/v1",
+            "kind": "VirtualMachine",
+            "name": NAME,
+            "uid": VM_UID,
+            "controller": True,
+            "blockOwnerDeletion": False,
+        }
+    ]
+    assert ("delete", REPORTS) not in beside.api.writes
 
 
 def test_nothing_is_repeated(beside: Beside) -> None:
@@ -208,6 +317,26 @@ def test_the_generation_counts_changes_of_the_nics_alone(beside: Beside) -> None
     assert guest.vmi.generation == 2
     beside.reconcile()
     assert beside.report()["status"]["interfacesGeneration"] == 2
+
+
+@pytest.mark.parametrize(
+    ("version", "remedy"),
+    [
+        ("v1.10.0", "Upgrade nicplug, or let it act beside this version: --allow-kubevirt-version 1.10"),
+        ("v1.3.0", "Use a version of KubeVirt beside which nicplug acts (docs/beside-kubevirt.md)"),
+    ],
+)
+def test_beside_a_version_that_it_only_reports_on_it_advised_to_set_the_policy(
+    beside: Beside, version: str, remedy: str
+) -> None:
+    raw = live_migrate(limit=5, version=11)
+    beside.hear(CachedKind.KUBEVIRT, {**raw, "status": {"observedKubeVirtVersion": version}})
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        beside.reconcile()
+    assert beside.migrations() == []
+    assert beside.record()["reason"] == Reason.MIGRATION_FORBIDDEN
+    assert beside.record()["remedy"] == f"{remedy}, or restart the VM"
 
 
 def test_only_pods_that_virt_controller_lists_count(beside: Beside) -> None:
@@ -268,6 +397,91 @@ def test_a_migration_that_virt_api_still_sees_in_flight_is_tried_again_soon(besi
     assert not beside.reconciler.is_refused(KEY)
     assert beside.recorded.events == []
     beside.reconcile(after=0.1)
+    assert len(beside.migrations()) == 1
+
+
+WEBHOOK_DOWN = (
+    'Internal error occurred: failed calling webhook "migration-create-validator.kubevirt.io": failed to call webhook: '
+    'Post "https://virt-api.kubevirt.svc:443/migration-validate-create?timeout=10s": dial tcp 10.0.0.{}:443: '
+    "connect: connection refused"
+)
+
+
+@pytest.mark.parametrize(
+    ("errors", "reason", "message", "remedy"),
+    [
+        (
+            [Rejected(IN_FLIGHT, status=422)] * 30,
+            Reason.MIGRATION_IN_FLIGHT,
+            "in-flight migration detected",
+            "Wait for the migration that the message names, or delete it",
+        ),
+        (
+            [Unavailable(WEBHOOK_DOWN.format(number), status=500) for number in range(30)],
+            Reason.WEBHOOK_UNAVAILABLE,
+            'the webhook "migration-create-validator.kubevirt.io", which has to admit the migration, cannot be called',
+            "See whether virt-api runs: kubectl get pods -A -l kubevirt.io=virt-api",
+        ),
+    ],
+    ids=["in flight", "virt-api is down"],
+)
+def test_a_refusal_that_did_not_pass_was_retried_and_never_reported(
+    beside: Beside, errors: list[ApiError], reason: Reason, message: str, remedy: str
+) -> None:
+    """It is reported from the sixth in a row on, in the report and by one Event, and still retried soon."""
+    beside.run_vm(BLUE)
+    policy = RetryPolicy()
+    for count, error in enumerate(errors, start=1):
+        refuse(beside, error)
+        with pytest.raises(ApiError) as caught:
+            beside.reconcile()
+        delay = policy.delay_seconds(KEY, caught.value)
+        assert delay <= 30
+        is_reported = policy.must_be_reported(KEY, caught.value)
+        assert is_reported is (count >= 6)
+        if is_reported:
+            beside.reconciler.note_refusal(KEY, caught.value, seconds=delay)
+            for _ in range(3):
+                beside.reconcile(after=delay / 5)
+            assert (beside.record()["reason"], beside.record()["remedy"]) == (reason, remedy)
+            assert message in beside.record()["message"]
+            assert beside.report()["status"]["reason"] == reason
+            beside.clock += timedelta(seconds=delay)
+    assert [item[2] for item in beside.recorded.events].count(reason) == 1
+    beside.reconcile()
+    assert len(beside.migrations()) == 1
+    for _ in range(2):
+        beside.reconcile()
+    assert beside.record()["reason"] != reason
+
+
+def test_a_creation_that_succeeds_starts_the_count_again(beside: Beside) -> None:
+    beside.run_vm(BLUE)
+    for _ in range(2):
+        for _ in range(5):
+            refuse(beside, Rejected(IN_FLIGHT, status=422))
+            with pytest.raises(Stale):
+                beside.reconcile()
+        beside.reconcile()
+        (job,) = beside.cluster.all(MIGRATIONS)
+        beside.cluster.delete(MIGRATIONS, job["metadata"]["name"], by="admin")
+        beside.caches.forget(CachedKind.MIGRATION, job)
+
+
+def test_a_refusal_was_announced_again_at_each_retry(beside: Beside) -> None:
+    """Once for each change of the refusal, also if the object is the same."""
+    beside.run_vm(BLUE)
+
+    def refused(message: str) -> int:
+        refuse(beside, Rejected(message, status=422))
+        assert retried_in(beside) == 0.0
+        beside.reconcile()
+        beside.clock += timedelta(seconds=601)
+        return [item[2] for item in beside.recorded.events].count(Reason.FAILED_CREATE)
+
+    assert [refused("no") for _ in range(3)] == [1, 1, 1]
+    assert [refused("never") for _ in range(2)] == [2, 2]
+    beside.reconcile()
     assert len(beside.migrations()) == 1
 
 
@@ -418,8 +632,7 @@ def test_a_record_of_hand_is_read(beside: Beside) -> None:
         "interfacesGeneration": "x",
         "vmiUid": VMI_UID,
     }
-    body = {**beside.report(), "status": lies}
-    beside.hear(CachedKind.REPORT, beside.cluster.replace(REPORTS, NAME, body, by="user", subresource="status"))
+    beside.tell_report({**beside.report(), "status": lies}, subresource="status")
     for _ in range(3):
         beside.reconcile()
     status = beside.report()["status"]

@@ -4,7 +4,7 @@ import itertools
 from datetime import datetime
 
 import pytest
-from tests.build import NOW, Json, kubevirt, later, migration, vmi
+from tests.build import NOW, Json, kubevirt, later, migration, owner, vmi
 
 from nicplug.cache.caches import Caches
 from nicplug.cache.kinds import CachedKind
@@ -20,7 +20,8 @@ class Room:
         self.caches = Caches(clock=lambda: NOW, mode=Mode.COMPANION)
         self.set_limits(per_cluster=per_cluster, outbound=outbound)
         self.woken: list[VmiKey] = []
-        self.slots = CompanionSlots(self.caches, self.woken.append)
+        self.clock = NOW
+        self.slots = CompanionSlots(self.caches, self.woken.append, lambda: self.clock)
         self._versions = itertools.count(100)
 
     def set_limits(self, *, per_cluster: int, outbound: int) -> None:
@@ -38,13 +39,22 @@ class Room:
         self.caches.observe(CachedKind.VMI, raw)
         return VmiKey(namespace, name)
 
-    def moves(self, key: VmiKey, phase: str = "Running") -> None:
-        """Its migration is in this phase, whoever created it."""
-        self.caches.observe(CachedKind.MIGRATION, self._migration(key, phase))
+    def moves(self, key: VmiKey, phase: str = "Running", *, is_own: bool = True, since: float = 0.0) -> None:
+        """Its migration is in this phase.
 
-    def _migration(self, key: VmiKey, phase: str) -> Json:
+        Args:
+            is_own: nicplug has created it.
+            since: since when it is pending, in seconds from now.
+        """
         meta: Json = {"namespace": key.namespace, "resourceVersion": str(next(self._versions))}
-        return migration(phase, name=f"job-{key.name}", uid=f"job-{key}", vmi_name=key.name, **meta)
+        times = [{"phase": phase, "phaseTransitionTimestamp": later(since).strftime("%Y-%m-%dT%H:%M:%SZ")}]
+        if is_own:
+            meta["annotations"] = {"nicplug.io/interfaces": "{}"}
+            meta["ownerReferences"] = [owner("VirtualMachineInstance", key.name, f"{key.namespace}-{key.name}")]
+        name = f"nicplug-{key.name}" if is_own else f"job-{key.name}"
+        status = {"phaseTransitionTimestamps": times}
+        raw = migration(phase, name=name, uid=f"{name}-{key}", vmi_name=key.name, status=status, **meta)
+        self.caches.observe(CachedKind.MIGRATION, raw)
 
     def wait(self, *keys: VmiKey, since: datetime = NOW) -> None:
         for key in keys:
@@ -91,13 +101,48 @@ def test_the_limit_of_a_node() -> None:
 
 
 @pytest.mark.parametrize("phase", ["", "Pending", "Scheduling", "Running"])
-def test_a_migration_counts_until_it_has_ended(phase: str) -> None:
+def test_its_own_counts_until_it_has_ended(phase: str) -> None:
     room = Room(per_cluster=1)
     first, second = room.vmi("a"), room.vmi("b")
     room.moves(first, phase)
     assert room.may(second) == []
     room.moves(first, "Failed")
     assert room.may(second) == [second]
+
+
+@pytest.mark.parametrize(
+    ("phase", "counts"),
+    [("", False), ("Pending", False), ("WaitingForSync", False), ("Scheduling", True), ("Running", True)],
+)
+def test_anothers_counts_as_in_kubevirt(phase: str, *, counts: bool) -> None:
+    """Five of people's that wait would otherwise stop nicplug in the whole cluster."""
+    room = Room(per_cluster=1)
+    first, second = room.vmi("a"), room.vmi("b")
+    room.moves(first, phase, is_own=False)
+    assert room.may(second) == ([] if counts else [second])
+
+
+def test_its_own_that_does_not_begin_counts_for_a_while() -> None:
+    room = Room(per_cluster=2)
+    for name in ("a", "b"):
+        room.moves(room.vmi(name), "Pending", since={"a": -10, "b": -20}[name])
+    third = room.vmi("c")
+    share = room.slots.share_of(third)
+    lapses_at = later(10).replace(microsecond=0)
+    assert (share.is_free, share.again_at) == (False, lapses_at), "no event tells that b counts no longer"
+    room.clock = later(9)
+    assert room.may(third) == []
+    room.clock = later(10)
+    assert room.may(third) == [third]
+
+
+def test_one_that_virt_controller_has_not_accepted_goes_on_counting() -> None:
+    """virt-controller does nothing: another migration would wait as well."""
+    room = Room(per_cluster=1)
+    room.moves(room.vmi("a"), "")
+    room.clock = later(3600)
+    share = room.slots.share_of(room.vmi("b"))
+    assert (share.is_free, share.again_at) == (False, None)
 
 
 def test_one_that_is_being_created_counts() -> None:

@@ -5,7 +5,17 @@ import random
 import pytest
 from tests.build import NAME, NAMESPACE
 
-from nicplug.kube.errors import AlreadyExists, ApiError, Denied, Gone, Rejected, Stale, Throttled, Unavailable
+from nicplug.kube.errors import (
+    AlreadyExists,
+    ApiError,
+    Denied,
+    Gone,
+    Rejected,
+    RejectedForNow,
+    Stale,
+    Throttled,
+    Unavailable,
+)
 from nicplug.model.keys import VmKey
 from nicplug.plan.reasons import Reason
 from nicplug.reconcile.delays import MAXIMUM_STALE_IN_A_ROW, RESYNC_SECONDS, RetryPolicy
@@ -56,6 +66,15 @@ def test_what_only_a_person_can_mend_is_tried_slowly() -> None:
 
 def test_what_was_rejected_waits_for_a_change() -> None:
     assert _delays(Rejected("x"), 2) == [RESYNC_SECONDS, RESYNC_SECONDS]
+
+
+def test_a_refusal_that_passes_is_retried_soon() -> None:
+    """Not before it can be in the status, whatever the jitter."""
+    error = RejectedForNow("x", remedy="y")
+    assert _delays(error, 12) == [0.05 * 2**n for n in range(10)] + [30.0, 30.0]
+    policy = RetryPolicy(randomness=random.Random(1))
+    assert all(policy.delay_seconds(KEY, error) >= 0.04 * 2**count for count in range(9))
+    assert policy.must_be_reported(KEY, error)
 
 
 def test_a_name_that_somebody_has_is_asked_for_again_soon() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nicplug.cli.allowed_version import with_allowed_version
 from nicplug.cli.connection import Session, on_cluster
 from nicplug.cli.doctor.finding import Finding, Severity, unknown
 from nicplug.cli.exits import Exit
@@ -16,6 +17,8 @@ from nicplug.cli.plan import target_of, with_kubevirt_namespace, with_operator_n
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nicplug.insight.evidence import Target
+
 _STYLES = {Severity.OK: "green", Severity.WARNING: "yellow", Severity.PROBLEM: "red", Severity.UNKNOWN: "yellow"}
 _SHORTEST_COLUMN = 12
 
@@ -23,6 +26,7 @@ _SHORTEST_COLUMN = 12
 @click.command()
 @with_kubevirt_namespace
 @with_operator_namespace
+@with_allowed_version
 @with_output
 @on_cluster
 async def doctor(session: Session, *, output: str, **options: Any) -> int | None:
@@ -38,9 +42,7 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     at most of it.
     """
     target = target_of(session, "", options)
-    findings = await examine(
-        session, kubevirt_namespace=target.kubevirt_namespace, operator_namespace=target.operator_namespace
-    )
+    findings = await examine(session, target=target)
     diagnosis = Diagnosis(findings)
     write(diagnosis, output)
     if any(item.severity is Severity.PROBLEM for item in findings):
@@ -48,21 +50,14 @@ async def doctor(session: Session, *, output: str, **options: Any) -> int | None
     return int(Exit.NOT_ALLOWED) if diagnosis.is_denied else None
 
 
-async def examine(session: Session, *, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
+async def examine(session: Session, *, target: "Target") -> list[Finding]:
     """Run every check; the findings are in the order in which a person would investigate."""
     from nicplug.cli.mode import mode_of
     from nicplug.model.mode import Mode
 
     if await mode_of(session) is Mode.COMPANION:
         from nicplug.cli.doctor.companion import companion_checks
-        from nicplug.insight.evidence import Target
 
-        target = Target(
-            namespace=session.namespace,
-            name="",
-            kubevirt_namespace=kubevirt_namespace,
-            operator_namespace=operator_namespace,
-        )
         return await _run(companion_checks(session, target=target))
     from nicplug.cli.doctor.kinds import check_definitions
     from nicplug.cli.doctor.pods import check_pods
@@ -71,13 +66,14 @@ async def examine(session: Session, *, kubevirt_namespace: str, operator_namespa
     from nicplug.cli.doctor.stale import check_waiting
     from nicplug.cli.machines import now
 
+    operator_namespace = target.operator_namespace
     checks = [
         ("crds", check_definitions(session)),
         *all_processes(session, namespace=operator_namespace),
         ("pods", check_pods(session, namespace=operator_namespace, at=now())),
         ("rbac", check_operator_rights(session, namespace=operator_namespace)),
         ("api-rbac", check_api_rights(session, namespace=operator_namespace)),
-        ("kubevirt", _check_cluster(session, kubevirt_namespace, operator_namespace)),
+        ("kubevirt", _check_cluster(session, target)),
         ("nics", check_waiting(session, at=now())),
     ]
     return await _run(checks)
@@ -102,20 +98,13 @@ async def _guarded(name: str, check: Coroutine[Any, Any, list[Finding]]) -> list
         return [unknown(name, str(error), "Install the CRDs first: kubectl apply -f crds/")]
 
 
-async def _check_cluster(session: Session, kubevirt_namespace: str, operator_namespace: str) -> list[Finding]:
+async def _check_cluster(session: Session, target: "Target") -> list[Finding]:
     from nicplug.cli.doctor.coverage import check_coverage, check_nodes
     from nicplug.cli.doctor.kinds import check_kubevirt, check_multus, check_policy
     from nicplug.cli.doctor.reported import check_status
     from nicplug.cli.machines import now
-    from nicplug.insight.evidence import Target
     from nicplug.insight.reading import read_cluster
 
-    target = Target(
-        namespace=session.namespace,
-        name="",
-        kubevirt_namespace=kubevirt_namespace,
-        operator_namespace=operator_namespace,
-    )
     evidence = await read_cluster(session.api, target=target, clock=now)
     checks = (check_kubevirt, check_policy, check_multus, check_nodes, check_coverage)
     found = [finding for check in checks for finding in check(evidence)]

@@ -116,7 +116,7 @@ COMPANION = (
     Right(
         group="nicplug.io",
         resource="interfacereports",
-        verbs=("get", *_READ, "create", "update", "patch", "delete"),
+        verbs=("get", *_READ, "create", "patch", "delete"),
     ),
     Right(group="nicplug.io", resource="interfacereports/status", verbs=("patch",)),
     Right(group="", resource="pods", verbs=("get", *_READ)),

@@ -60,17 +60,26 @@ def check_settings(evidence: Evidence) -> Iterator[Finding]:
         remedy = "Give the namespace of KubeVirt's CR by --kubevirt-namespace, and to nicplug by the same variable."
         yield problem("kubevirt", f"no KubeVirt CR in namespace {namespace}", remedy)
         return
-    yield _version(config)
+    yield _version(config, evidence)
     yield from _methods(config)
     yield _limits(config)
     yield ok("gate", "KubeVirt 1.4 and later hot-plug NICs whatever the feature gates and vmRolloutStrategy say")
 
 
-def _version(config: KubevirtConfig) -> Finding:
-    if why := why_only_report(config.observed_version):
-        remedy = remedy_for(config.observed_version) or "Nothing helps but another version of KubeVirt or of nicplug."
-        return warning("kubevirt", f"KubeVirt CR {config.key}: {why}: nicplug only reports", remedy)
-    return ok("kubevirt", f"KubeVirt CR {config.key}, KubeVirt {config.observed_version}, which nicplug knows")
+def _version(config: KubevirtConfig, evidence: Evidence) -> Finding:
+    version, allowed = config.observed_version, evidence.allowed_version
+    if why := why_only_report(version, allowed=allowed):
+        remedy = remedy_for(version) or "Only another version of KubeVirt or of nicplug helps."
+        message = f"KubeVirt CR {config.key}: {why}"
+        if unread := next((item for item in evidence.unknown if item.kind == LEASES.plural), None):
+            return unknown(
+                "kubevirt", f"{message}, and the operator's Lease cannot be read ({unread.why})", unread.remedy
+            )
+        return warning("kubevirt", f"{message}: nicplug only reports", remedy)
+    if why_only_report(version):
+        message = f"KubeVirt CR {config.key}, KubeVirt {version}, which nicplug does not know, but may act beside"
+        return ok("kubevirt", f"{message}: --allow-kubevirt-version {allowed}")
+    return ok("kubevirt", f"KubeVirt CR {config.key}, KubeVirt {version}, which nicplug knows")
 
 
 def _methods(config: KubevirtConfig) -> Iterator[Finding]:

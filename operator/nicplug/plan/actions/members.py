@@ -148,6 +148,13 @@ class PatchFinalizers(PatchMembers):
     root = "/metadata"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchOwnership(PatchMembers):
+    """Restore the label and the owner of an object of nicplug's after an edit."""
+
+    root = "/metadata"
+
+
 ObjectWithStatus = VirtualMachine | VirtualMachineInstance | Migration
 """The objects of KubeVirt's whose status nicplug writes, in standalone mode."""
 ReportedObject = ObjectWithStatus | InterfaceReport

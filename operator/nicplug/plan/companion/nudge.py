@@ -18,8 +18,9 @@ from nicplug.model.metadata import mapping
 from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
-from nicplug.model.times import format_time, parse_time
+from nicplug.model.times import format_time
 from nicplug.plan.actions import PatchNetworksAnnotation
+from nicplug.plan.companion.counted import count_of, past_time
 from nicplug.plan.nic.observed import elements_asked_for
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
@@ -70,7 +71,7 @@ def plan_nudges(
     since = [item.start_time for item in operations if _is_stuck(item, pod)]
     if not since:
         return Nudges()
-    before = _parse(mapping(known.get(NUDGE_MEMBER)))
+    before = _parse(mapping(known.get(NUDGE_MEMBER)), now=now)
     before = before if before.pod_uid == pod.uid else Nudges(pod_uid=pod.uid)
     if before.count >= MOST_NUDGES:
         return before
@@ -108,10 +109,9 @@ def _nudge(pod: LauncherPod) -> PatchNetworksAnnotation | None:
     return PatchNetworksAnnotation(key=pod.key, uid=pod.uid, seen=seen, wanted=wanted)
 
 
-def _parse(row: Mapping[str, Any]) -> Nudges:
-    count = row.get("count")
+def _parse(row: Mapping[str, Any], *, now: datetime) -> Nudges:
     return Nudges(
-        count=count if isinstance(count, int) and not isinstance(count, bool) else 0,
-        last_at=parse_time(row.get("lastTime")),
+        count=count_of(row.get("count")),
+        last_at=past_time(row.get("lastTime"), now=now),
         pod_uid=str(row.get("podUid") or ""),
     )

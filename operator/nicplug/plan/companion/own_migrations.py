@@ -13,7 +13,9 @@ from nicplug.model.frozen_json import thaw
 from nicplug.model.migration import Migration, parse_migration
 from nicplug.model.names import COMPANION_PREFIX, MIGRATION_INTERFACES_ANNOTATION
 from nicplug.model.times import parse_time
+from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create
+from nicplug.plan.companion.pending import PENDING_LIMIT, Withdrawn, is_own
 from nicplug.plan.companion.view import SlotShare
 from nicplug.plan.companion.virt_controller import LIVE_MIGRATE
 from nicplug.plan.nic.path.blame import format_changes
@@ -34,32 +36,64 @@ from nicplug.plan.vmi.moving import is_moving
 
 # Seconds after `MigrationRequired` has become True in which the updater creates a migration, if it has a slot for it.
 _UPDATERS_TURN = timedelta(seconds=10)
+_NONE_WITHDRAWN = Withdrawn()
 
 
 def plan_own_migrations(
-    view: VmiView, report: NicReport, *, slot: SlotShare, is_silent: bool, now: datetime
+    view: VmiView,
+    report: NicReport,
+    *,
+    slot: SlotShare,
+    is_silent: bool,
+    withdrawn: Withdrawn = _NONE_WITHDRAWN,
+    is_recorded: bool = True,
+    now: datetime,
 ) -> MigrationPlan:
-    """Compare what the NICs of a running VMI want with the migrations that exist, whoever created them.
+    """Compare what the NICs of a running VMI want with all existing migrations, regardless of who created them.
 
     Args:
         is_silent: virt-controller does not act: it would serve a migration as late as the request itself.
+        withdrawn: those that it has accepted and not begun.
+        is_recorded: the report on this VMI exists: whoever cannot report creates none.
     """
     under_way = [item for item in view.migrations if not item.is_final]
-    own = [item for item in under_way if item.is_workload_update(vmi_uid=view.vmi.uid)]
+    own = [item for item in under_way if is_own(item, vmi_uid=view.vmi.uid)]
     others = [item for item in under_way if item not in own]
     if not report.wanting or others:
         # Another's brings the NICs as well, and two would wait for each other.
         return withdraw(view, own)
-    if view.vmi.evacuation_node:
+    if _is_to_leave(view.vmi):
         # A migration that waits blocks the evacuation, which brings the NICs.
         hold = Hold(
             reason=Reason.EVACUATION_FIRST,
             message=f"the evacuation of node {view.vmi.evacuation_node} comes first, and brings the NIC as well",
         )
         return _held(withdraw(view, [item for item in own if not item.has_target]), report, hold)
+    if withdrawn.late is not None:
+        return _held(withdraw(view, [withdrawn.late]), report, _left_pending(withdrawn))
+    if any(item.uid == withdrawn.uid for item in own):
+        return _held(MigrationPlan(), report, _left_pending(withdrawn))
     if under_way or is_moving(view) or is_silent:
-        return MigrationPlan()
-    return _create(view, report, slot=slot, now=now)
+        return MigrationPlan(again_at=withdrawn.again_at)
+    if (next_at := withdrawn.next_at) is not None and now < next_at:
+        return _held(MigrationPlan(again_at=next_at), report, _left_pending(withdrawn))
+    plan = _create(view, report, slot=slot, now=now)
+    # The pass that writes the report causes the next one.
+    return plan if is_recorded or not plan.actions else MigrationPlan()
+
+
+def _is_to_leave(vmi: VirtualMachineInstance) -> bool:
+    """True if the VMI is to leave the node that it is on; KubeVirt does not evacuate it from another one.
+
+    Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`.
+    """
+    return bool(vmi.evacuation_node) and vmi.evacuation_node == vmi.node_name
+
+
+def _left_pending(withdrawn: Withdrawn) -> Hold:
+    minutes = round(PENDING_LIMIT.total_seconds() / 60)
+    message = f"virt-controller left the last migration Pending for {minutes} minutes, and the next one waits"
+    return Hold(reason=Reason.MIGRATION_LEFT_PENDING, message=message, until=withdrawn.next_at)
 
 
 def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime) -> MigrationPlan:
@@ -72,7 +106,8 @@ def _create(view: VmiView, report: NicReport, *, slot: SlotShare, now: datetime)
         return _held(MigrationPlan(again_at=hold.until), report, hold)
     if not slot.is_free:
         message = f"it waits for a migration slot: {slot.blocked_by}"
-        return _held(MigrationPlan(), report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
+        waits = MigrationPlan(again_at=slot.again_at)
+        return _held(waits, report, Hold(reason=Reason.WAITING_FOR_SLOT, message=message))
     name, nics = create.key.name, ", ".join(sorted(report.wanting))
     return MigrationPlan(
         actions=(create,),

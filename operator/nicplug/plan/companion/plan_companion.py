@@ -1,7 +1,7 @@
 """Plans one pass beside KubeVirt: the migrations that a VM's NICs need, and the report on them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,8 +15,17 @@ from nicplug.model.times import format_time
 from nicplug.plan.actions import Action, Delete, Kind
 from nicplug.plan.companion.nudge import Nudges, plan_nudges
 from nicplug.plan.companion.own_migrations import plan_own_migrations
-from nicplug.plan.companion.report import create_report, report_status, runs
-from nicplug.plan.companion.silence import Silence, find_silence
+from nicplug.plan.companion.pending import Withdrawn, find_withdrawn
+from nicplug.plan.companion.report import (
+    create_report,
+    is_of_an_earlier_one,
+    known_status,
+    report_status,
+    restore_ownership,
+    runs,
+)
+from nicplug.plan.companion.silence import Silence, explain_wait, find_silence
+from nicplug.plan.companion.target_pods import suspected_at, with_target_pod_failures
 from nicplug.plan.companion.updater import MIGRATIONS_IN_VAIN
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.companion.virt_controller import EVICT
@@ -40,12 +49,14 @@ class _Nics:
         before: the stored records.
         operations: the desired ones.
         plan: None while the guest does not run.
-        again_at: when virt-controller has been silent for too long.
+        withdrawn: nicplug's migrations that virt-controller did not begin.
+        again_at: when virt-controller has been silent for too long, or a target pod.
     """
 
     before: _Records
     operations: tuple[InterfaceOperation, ...] = ()
     plan: NicPlan | None = None
+    withdrawn: Withdrawn = field(default_factory=Withdrawn)
     again_at: datetime | None = None
 
 
@@ -68,12 +79,17 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
 
     It creates and withdraws migrations of its own, and reports; it writes nothing else.
     """
+    if view.guest is not None:
+        view = replace(view, guest=with_target_pod_failures(view.guest, now=now))
     nics = _plan_guest(view, view.guest, now=now) if view.guest is not None else _Nics(before={})
     report = _plan_report(view, nics, now=now)
     if nics.plan is None:
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
     actions, announcements = (*request.actions, *report.actions), request.announcements
+    if nics.withdrawn.late is not None:
+        # After the report, which counts it.
+        actions = (*report.actions, *request.actions)
     if view.refusal is not None:
         # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
         actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
@@ -95,18 +111,31 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
     if not runs(guest):
         return _Nics(before=before)
     silence = find_silence(guest, records=before)
+    withdrawn = find_withdrawn(guest, known=known_status(view), now=now)
     plan = plan_nics(
         guest,
         pod=active_pod(guest),
         phase=guest.vmi.phase,
         records=before,
         now=now,
-        request_migrations=partial(plan_own_migrations, slot=view.slot, is_silent=silence.lasts(now)),
+        request_migrations=partial(
+            plan_own_migrations,
+            slot=view.slot,
+            is_silent=silence.lasts(now),
+            withdrawn=withdrawn,
+            is_recorded=view.is_recorded,
+        ),
     )
-    operations = tuple(_warn(item, guest) for item in with_holds(plan.operations, plan.migration_request))
+    held = with_holds(plan.operations, plan.migration_request)
+    known = (explain_wait(item, guest) for item in held)
+    operations = tuple(_warn(item, guest) for item in known)
     if silence.lasts(now):
         operations = tuple(_wait(item, silence) for item in operations)
-    return _Nics(before=before, operations=operations, plan=plan, again_at=silence.again_at(now))
+    if not plan.report.wanting:
+        withdrawn = Withdrawn()
+    moments = [item for item in (silence.again_at(now), suspected_at(guest, now=now)) if item is not None]
+    again_at = min(moments, default=None)
+    return _Nics(before=before, operations=operations, plan=plan, withdrawn=withdrawn, again_at=again_at)
 
 
 def _wait(operation: InterfaceOperation, silence: Silence) -> InterfaceOperation:
@@ -138,11 +167,14 @@ def _plan_report(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         return _with_news(_transitions(nics, view.guest), nics, now=now, action=_delete(report))
     if report is None or subject is None:
         create = create_report(view)
-        return Plan(actions=(create,) if create is not None else ())
-    if report.owner is None or report.owner.uid != subject.uid or not report.is_labelled:
-        # Of an earlier VM of that name, or edited: it is created again by the next pass.
+        # The status follows at once, as a POST cannot contain it.
+        return Plan(actions=(create,), again_at=now) if create is not None else Plan()
+    if is_of_an_earlier_one(view, report):
+        # It is created again by the next pass.
         return Plan(actions=(_delete(report),) if not report.deleting else ())
-    return _update(view, nics, now=now)
+    plan = _update(view, nics, now=now)
+    restore = restore_ownership(view, report)
+    return replace(plan, actions=(restore, *plan.actions)) if restore is not None else plan
 
 
 def _has_nics(view: CompanionView) -> bool:
@@ -159,15 +191,19 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
         return Plan()
     budget = nics.plan.chooser.slots.budget if nics.plan is not None else None
     nudges = _nudges(view, nics, now=now)
-    wanted = report_status(view, operations=nics.operations, budget=budget, nudges=nudges, now=now)
+    wanted = report_status(
+        view, operations=nics.operations, budget=budget, nudges=nudges, withdrawn=nics.withdrawn, now=now
+    )
     changes = changed_members(seen=report.status_text, wanted=wanted)
     changes = {} if changes.keys() <= {"pciBudget"} else changes
     transitions = _transitions(nics, view.guest)
     delay = _delay(view, nics)
+    is_first = view.guest is not None and not view.is_recorded
+    is_urgent = is_first or nics.plan is None or nudges.action is not None or nics.withdrawn.late is not None
     status = decide_status(
         report,
         changes=changes,
-        urgent=nics.plan is None or nudges.action is not None or is_awaited(transitions, stored_bytes=0),
+        urgent=is_urgent or is_awaited(transitions, stored_bytes=0),
         pending_since=view.report_pending_since,
         delay=patience(seen=report.status_text, changes=changes, delay=delay),
         now=now,
@@ -179,14 +215,15 @@ def _update(view: CompanionView, nics: _Nics, *, now: datetime) -> Plan:
     news = (*_announce_problems(report, changes), *_announce_repeats(report, changes))
     # After the report, which counts the nudge: one that is lost with this process is better than one too many.
     actions = (*plan.actions, nudges.action) if nudges.action is not None else plan.actions
-    return replace(plan, actions=actions, announcements=(*plan.announcements, *news), again_at=nudges.again_at)
+    # What had to wait for the first report follows at once.
+    again_at = now if is_first and nics.plan is not None else nudges.again_at
+    return replace(plan, actions=actions, announcements=(*plan.announcements, *news), again_at=again_at)
 
 
 def _nudges(view: CompanionView, nics: _Nics, *, now: datetime) -> Nudges:
-    if not view.may_nudge or view.guest is None or nics.plan is None or view.report is None:
+    if not view.may_nudge or view.guest is None or nics.plan is None or not view.is_recorded:
         return Nudges()
-    known = view.report.status.members
-    return plan_nudges(view.guest, operations=nics.operations, known=known, now=now)
+    return plan_nudges(view.guest, operations=nics.operations, known=known_status(view), now=now)
 
 
 def _delete(report: InterfaceReport) -> Delete:

@@ -1,6 +1,6 @@
 """The status of an InterfaceReport, and the object itself."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,20 +10,24 @@ from nicplug.model.conditions import (
     INTERFACES_READY,
     INVALID_HOTPLUG_POLICY,
     Condition,
+    Row,
     merge_condition,
     with_condition,
 )
-from nicplug.model.frozen_json import freeze
-from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND
+from nicplug.model.frozen_json import freeze, read
+from nicplug.model.interface_report import REPORT_API_VERSION, REPORT_KIND, InterfaceReport
 from nicplug.model.keys import ReportKey
+from nicplug.model.metadata import text
 from nicplug.model.names import KUBEVIRT_API_VERSION, MANAGED_BY, MANAGED_BY_LABEL, VM_KIND, VMI_KIND
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.pci import PciBudget
 from nicplug.model.times import format_time
 from nicplug.model.vm import VirtualMachine
-from nicplug.model.vmi import VmiPhase
-from nicplug.plan.actions import Create, Kind
+from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
+from nicplug.plan.actions import Create, Kind, PatchOwnership, patch_members
 from nicplug.plan.companion.nudge import NUDGE_MEMBER, Nudges
+from nicplug.plan.companion.pending import WITHDRAWN_MEMBER, Withdrawn
+from nicplug.plan.companion.target_pods import TARGET_PODS_MEMBER, target_pod_failures
 from nicplug.plan.companion.updater import (
     MIGRATIONS_IN_VAIN,
     UPDATER_MEMBER,
@@ -39,6 +43,7 @@ from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.vmi_status import interfaces_ready, policy_problems
 
 _NOT_RUNNING = "the guest is not running"
+_CONDITIONS = frozenset({INTERFACES_READY, MIGRATIONS_IN_VAIN, INVALID_HOTPLUG_POLICY})
 
 
 def runs(guest: VmiView) -> bool:
@@ -51,14 +56,6 @@ def create_report(view: CompanionView) -> Create | None:
     subject = view.subject
     if subject is None:
         return None
-    owner = {
-        "apiVersion": KUBEVIRT_API_VERSION,
-        "kind": VM_KIND if isinstance(subject, VirtualMachine) else VMI_KIND,
-        "name": subject.key.name,
-        "uid": subject.uid,
-        "controller": True,
-        "blockOwnerDeletion": False,
-    }
     key = ReportKey(view.key.namespace, view.key.name)
     body = {
         "apiVersion": REPORT_API_VERSION,
@@ -67,10 +64,53 @@ def create_report(view: CompanionView) -> Create | None:
             "name": key.name,
             "namespace": key.namespace,
             "labels": {MANAGED_BY_LABEL: MANAGED_BY},
-            "ownerReferences": [owner],
+            "ownerReferences": [_owner_row(subject)],
         },
     }
     return Create(kind=Kind.REPORT, key=key, owner_uid=subject.uid, body=freeze(body))
+
+
+def _owner_row(subject: VirtualMachine | VirtualMachineInstance) -> dict[str, Any]:
+    return {
+        "apiVersion": KUBEVIRT_API_VERSION,
+        "kind": VM_KIND if isinstance(subject, VirtualMachine) else VMI_KIND,
+        "name": subject.key.name,
+        "uid": subject.uid,
+        "controller": True,
+        "blockOwnerDeletion": False,
+    }
+
+
+def is_of_an_earlier_one(view: CompanionView, report: InterfaceReport) -> bool:
+    """Report whether neither owner nor status of the report names the VM or VMI as it is now: it has its name only."""
+    present = {item.uid for item in (view.vm, view.guest.vmi if view.guest is not None else None) if item is not None}
+    owner_uid = report.owner.uid if report.owner is not None else ""
+    return not present & {owner_uid, report.vm_uid, report.vmi_uid}
+
+
+def restore_ownership(view: CompanionView, report: InterfaceReport) -> PatchOwnership | None:
+    """Return the patch of label and owner after an edit; None if they are as nicplug wrote them.
+
+    A new report would lack what only this one knows: the records, and what was counted.
+    """
+    subject = view.subject
+    if subject is None or report.deleting:
+        return None
+    labels, owners = read(report.labels) or None, read(report.owners) or None
+    wanted: dict[str, Any] = {}
+    if not report.is_labelled:
+        wanted["labels"] = {**(labels or {}), MANAGED_BY_LABEL: MANAGED_BY}
+    if report.owner is None or report.owner.uid != subject.uid:
+        wanted["ownerReferences"] = [_owner_row(subject)]
+    if not wanted:
+        return None
+    present = {"labels": labels, "ownerReferences": owners}
+    return patch_members(PatchOwnership, report, present=present, wanted=wanted, version=report.resource_version)
+
+
+def known_status(view: CompanionView) -> Mapping[str, Any]:
+    """Return what the report on this very VMI says; empty if there is none."""
+    return view.report.status.members if view.report is not None and view.is_recorded else {}
 
 
 def report_status(
@@ -79,6 +119,7 @@ def report_status(
     operations: Sequence[InterfaceOperation],
     budget: PciBudget | None,
     nudges: Nudges,
+    withdrawn: Withdrawn,
     now: datetime,
 ) -> dict[str, Any]:
     """Return the whole status.
@@ -92,9 +133,7 @@ def report_status(
     first = waiting[0] if waiting else None
     repeats = UpdaterMigrations()
     if guest is not None:
-        is_its_own = view.report is not None and view.report.vmi_uid == guest.vmi.uid
-        known = view.report.status.members if view.report is not None and is_its_own else {}
-        repeats = count_updater_migrations(guest, known=known, operations=operations)
+        repeats = count_updater_migrations(guest, known=known_status(view), operations=operations)
     attempts = [item.next_attempt_time for item in operations if item.next_attempt_time is not None]
     status: dict[str, Any] = {
         "vmUid": vm.uid if vm is not None else None,
@@ -105,6 +144,8 @@ def report_status(
         "interfaceOperations": [item.to_row() for item in operations],
         UPDATER_MEMBER: repeats.to_row(),
         NUDGE_MEMBER: nudges.to_row(),
+        TARGET_PODS_MEMBER: (target_pod_failures(guest, now=now) or None) if guest is not None else None,
+        WITHDRAWN_MEMBER: withdrawn.to_row(),
         "conditions": _conditions(view, operations=operations, repeats=repeats, now=now),
         "pciBudget": budget.to_row() if budget is not None else None,
     }
@@ -123,7 +164,7 @@ def report_status(
 def _conditions(
     view: CompanionView, *, operations: Sequence[InterfaceOperation], repeats: UpdaterMigrations, now: datetime
 ) -> list[dict[str, Any]]:
-    rows = view.report.status.conditions if view.report is not None else ()
+    rows = _written_rows(view.report.status.conditions) if view.report is not None else ()
     guest = view.guest
     if guest is not None and runs(guest):
         condition = interfaces_ready(view=guest, phase=guest.vmi.phase, operations=operations)
@@ -135,6 +176,17 @@ def _conditions(
     condition = replace(condition, observed_generation=generation)
     merged = merge_condition(rows, condition, now=now)
     problems = policy_problems(guest) if guest is not None else None
+    if problems is not None:
+        problems = replace(problems, observed_generation=view.vm.generation if view.vm is not None else None)
     for type_, found in ((MIGRATIONS_IN_VAIN, in_vain_condition(repeats)), (INVALID_HOTPLUG_POLICY, problems)):
         merged = with_condition(merged, type_, found, now=now)
     return merged
+
+
+def _written_rows(rows: Iterable[Row]) -> list[Row]:
+    """Return the conditions that nicplug writes, each once: others are an edit, and nobody would ever remove them."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        if (type_ := text(row.get("type"))) in _CONDITIONS:
+            found.setdefault(type_, row)
+    return list(found.values())

@@ -1,13 +1,13 @@
 """Whether virt-controller acts on what a VM requests: while it is down, its VMs wait, and no migration would help."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, first_by_name
-from nicplug.model.networks_annotation import hashed_interface_name
-from nicplug.model.operations import InterfaceOperation
-from nicplug.plan.nic.observed import elements_asked_for
+from nicplug.model.networks import first_by_name
+from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType
+from nicplug.plan.nic.unasked import unasked_nics
+from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.moving import leaves_its_pod
@@ -22,7 +22,7 @@ class Silence:
 
     Attributes:
         since: since when the oldest of it waits; None if nothing does.
-        nics: NICs that are not in the VMI's spec, or in the pod's annotation, yet.
+        nics: NICs whose change is not in the VMI's spec, or in the pod's annotation, yet.
         migrations: names of migrations that it has not accepted.
     """
 
@@ -42,13 +42,12 @@ class Silence:
 def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) -> Silence:
     """Return what virt-controller still has to act on.
 
-    Source: KubeVirt 1.9, `pkg/network/pod/annotations` (which NICs it asks the pod for), `pkg/virt-controller/network`
-    (the template's NICs).
+    Source: KubeVirt 1.9, `pkg/virt-controller/network` (the template's NICs).
 
     Args:
         records: of the NICs, before this pass.
     """
-    nics = dict.fromkeys(_missing_in_annotation(view), view.spec_seen_at)
+    nics = dict.fromkeys(_not_in_annotation(view), view.spec_seen_at)
     nics |= {name: records[name].start_time for name in _missing_in_spec(view, records)}
     created = {
         item.key.name: item.created
@@ -62,22 +61,21 @@ def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) ->
     )
 
 
-def _missing_in_annotation(view: VmiView) -> list[str]:
-    """NICs that virt-controller asks the running pod for, and has not yet."""
-    pod, vmi = active_pod(view), view.vmi
-    if pod is None or not pod.is_ready or leaves_its_pod(view):
-        return []
-    asked, rows, networks = elements_asked_for(pod), vmi.status.interfaces, first_by_name(vmi.networks)
-    return [
-        item.name
-        for item in vmi.interfaces
-        if item.name not in rows
-        and not item.is_absent
-        and item.binding in HOTPLUGGABLE_BINDINGS - {Binding.SRIOV}
-        and item.name in networks
-        and networks[item.name].is_secondary
-        and hashed_interface_name(item.name) not in asked
-    ]
+def explain_wait(operation: InterfaceOperation, view: VmiView) -> InterfaceOperation:
+    """Return the record of a NIC with what it waits for first, if only the VM's template has it."""
+    is_wanted = (operation.operation, operation.phase) == (OperationType.PLUG, OperationPhase.PENDING)
+    if not is_wanted or operation.name in first_by_name(view.vmi.interfaces):
+        return operation
+    message = "the VM's template has it, and KubeVirt's virt-controller has not copied it to the running instance yet"
+    return replace(operation, reason=Reason.WAITING_FOR_VIRT_CONTROLLER, message=message)
+
+
+def _not_in_annotation(view: VmiView) -> frozenset[str]:
+    """NICs that virt-controller asks the running pod for, or to detach, and has not yet."""
+    pod = active_pod(view)
+    if pod is None or leaves_its_pod(view):
+        return frozenset()
+    return unasked_nics(view.vmi, pod)
 
 
 def _missing_in_spec(view: VmiView, records: Mapping[str, InterfaceOperation]) -> list[str]:

@@ -15,6 +15,7 @@ from nicplug.model.migration import Migration, MigrationPhase
 from nicplug.model.names import WORKLOAD_UPDATE_ANNOTATION
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.times import format_time, parse_time
+from nicplug.plan.companion.counted import MOST, count_of
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -79,8 +80,8 @@ def count_updater_migrations(
     took = sum((_duration(item) for item in fresh), timedelta())
     created = [item.created for item in fresh if item.created is not None]
     return UpdaterMigrations(
-        failed=counted.failed + len(fresh),
-        duration=counted.duration + took,
+        failed=min(counted.failed + len(fresh), MOST),
+        duration=min(counted.duration + took, timedelta(seconds=MOST)),
         since=counted.since or min(created, default=None),
         uids=(*counted.uids, *(item.uid for item in fresh))[-_REMEMBERED:],
     )
@@ -118,12 +119,9 @@ def _duration(migration: Migration) -> timedelta:
 
 
 def _parse(row: Mapping[str, Any]) -> UpdaterMigrations:
-    failed, seconds = row.get("failed"), row.get("durationSeconds")
     return UpdaterMigrations(
-        failed=failed if isinstance(failed, int) and not isinstance(failed, bool) else 0,
-        duration=timedelta(seconds=seconds)
-        if isinstance(seconds, int) and not isinstance(seconds, bool)
-        else timedelta(),
+        failed=count_of(row.get("failed")),
+        duration=timedelta(seconds=count_of(row.get("durationSeconds"))),
         since=parse_time(row.get("since")),
         uids=tuple(item for item in sequence(row.get("uids")) if isinstance(item, str)),
     )

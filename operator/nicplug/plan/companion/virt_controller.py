@@ -12,6 +12,7 @@ from nicplug.model.names import HOTPLUG_FEATURE_GATE
 
 LIVE_MIGRATE = "LiveMigrate"
 EVICT = "Evict"
+_OTHER_VERSION = "Use a version of KubeVirt beside which nicplug acts (docs/beside-kubevirt.md)"
 
 
 def effective_config(config: KubevirtConfig | None, *, ignores_methods: bool) -> KubevirtConfig | None:
@@ -31,11 +32,12 @@ def effective_config(config: KubevirtConfig | None, *, ignores_methods: bool) ->
     )
 
 
-def effective_policy(policy: HotplugPolicy, *, report_only: str) -> HotplugPolicy:
+def effective_policy(policy: HotplugPolicy, *, report_only: str, remedy: str = "") -> HotplugPolicy:
     """Return the policy without what only nicplug's own controller can do; each such value is a problem.
 
     Args:
         report_only: why nicplug may only report in this cluster; "" if it may migrate.
+        remedy: what makes nicplug act there; "" if nothing but another version of KubeVirt does.
     """
     problems = list(policy.problems)
     if policy.on_failure is OnFailure.ROLLBACK:
@@ -48,7 +50,9 @@ def effective_policy(policy: HotplugPolicy, *, report_only: str) -> HotplugPolic
         policy = replace(policy, removal_policy=RemovalPolicy.EXPLICIT)
     if report_only:
         origins = {**policy.origins, "migration": report_only}
-        policy = replace(policy, migration=MigrationPolicy.NEVER, origins=origins)
+        policy = replace(
+            policy, migration=MigrationPolicy.NEVER, origins=origins, migration_remedy=remedy or _OTHER_VERSION
+        )
     return replace(policy, problems=tuple(problems))
 
 

@@ -141,9 +141,7 @@ def _hand_off(view: MigrationView, facts: MigrationFacts) -> Plan:
             migration=facts.migration,
             source=source,
             target=target,
-            made=(
-                record_of(pod, vmi=vmi, records=view.records, migrations=view.migrations) for pod in (source, target)
-            ),
+            made=(record_of(pod, view, vmi) for pod in (source, target)),
             configuration=thaw(
                 view.config.migration_configuration if view.config is not None else migration_configuration({})
             ),

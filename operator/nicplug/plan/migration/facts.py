@@ -14,7 +14,7 @@ from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.path.blame import may_be_networks_fault
 from nicplug.plan.reasons import Reason
-from nicplug.plan.views import MigrationView
+from nicplug.plan.views import MigrationView, PodsView
 from nicplug.plan.vmi.own_pods import target_key
 
 
@@ -99,7 +99,7 @@ def gather_migration_facts(view: MigrationView) -> MigrationFacts:
         target=target,
         start_failure=failure.message if failure is not None else "",
         is_networks_fault=may_be_networks_fault(failure, vmi=vmi, known=view.attachments),
-        node_trouble=_node_trouble(view, target),
+        node_trouble=node_trouble(view, target),
         others=tuple(pod for pod in (*view.pods, *_replaced_by_others(view)) if pod != target and not pod.is_finished),
         has_turn=target is not None and bool(target.node_name) and view.slot.inbound_node == target.node_name,
         queue=view.slot.message,
@@ -115,14 +115,14 @@ def _replaced_by_others(view: MigrationView) -> Iterator[LauncherPod]:
     return (pod for pod in view.foreign_pods if pod.uid in replaced and not pod.deleting)
 
 
-def find_start_failure(view: MigrationView, target: LauncherPod | None) -> PodFailure | None:
+def find_start_failure(view: PodsView, target: LauncherPod | None) -> PodFailure | None:
     """Find why the kubelet could not start a pod that has a node; it retries repeatedly."""
     if target is None or not target.node_name or target.phase != "Pending":
         return None
     return next((failure for failure in view.start_failures if failure.pod_uid == target.uid), None)
 
 
-def _node_trouble(view: MigrationView, target: LauncherPod | None) -> str:
+def node_trouble(view: PodsView, target: LauncherPod | None) -> str:
     """Problem of the pod's node; none for a deleted node, as its pods are deleted with it."""
     name = target.node_name if target is not None else ""
     is_unready = any(node.name == name and not node.is_ready for node in view.nodes or ())
@@ -168,13 +168,11 @@ class Ending:
     Attributes:
         event: KubeVirt's text.
         message: message of the condition, if it has more than the event.
-        is_abort: the migration was cancelled before the node agents had it.
     """
 
     reason: Reason
     event: str
     message: str = ""
-    is_abort: bool = False
 
     @property
     def explanation(self) -> str:
@@ -182,7 +180,8 @@ class Ending:
         return self.message or self.event
 
 
-CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled", is_abort=True)
+CANCELED = Ending(reason=Reason.MIGRATION_CANCELED, event="Migration failed due to being canceled")
+"""The migration was cancelled before the node agents had it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

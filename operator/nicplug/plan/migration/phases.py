@@ -13,9 +13,7 @@ from nicplug.model.conditions import (
     find_condition,
     merge_condition,
 )
-from nicplug.model.metadata import objects
 from nicplug.model.migration import Migration, MigrationPhase
-from nicplug.model.times import format_time
 from nicplug.plan.checks import first_result
 from nicplug.plan.migration.eligibility import refuse_second
 from nicplug.plan.migration.facts import CANCELED, Ending, MigrationFacts, Progress
@@ -203,11 +201,8 @@ def with_phases(migration: Migration, entered: Sequence[MigrationPhase], *, now:
     """The last of the phases entered, and when each was first entered."""
     if not entered:
         return {}
-    rows = [dict(row) for row in objects(migration.status.members.get("phaseTransitionTimestamps"))]
-    known = {row.get("phase") for row in rows}
-    new = [phase for phase in entered if phase not in known]
-    rows += [{"phase": str(phase), "phaseTransitionTimestamp": format_time(now)} for phase in new]
-    return {"phase": str(entered[-1]), "phaseTransitionTimestamps": rows}
+    times = migration.status.with_phase_times(entered, now=now)
+    return {"phase": str(entered[-1]), "phaseTransitionTimestamps": times}
 
 
 def copied_state(facts: MigrationFacts) -> Mapping[str, Any]:

@@ -244,7 +244,7 @@ def _make_sure(facts: MigrationFacts, ending: Ending) -> Iterator[Action]:
 def _assemble(view: MigrationView, facts: MigrationFacts, outcome: _Outcome, *, now: datetime) -> MigrationPlan:
     migration = facts.migration
     phase = outcome.entered[-1] if outcome.entered else migration.phase
-    is_aborted = outcome.ending.is_abort if outcome.ending is not None else migration.deleting
+    is_aborted = outcome.ending == CANCELED if outcome.ending is not None else migration.deleting
     status = migration.status.members
     conditions = with_conditions(migration, outcome.progress, phase=phase, is_aborted=is_aborted, now=now)
     wanted = {**status, "conditions": conditions, **with_phases(migration, outcome.entered, now=now)}

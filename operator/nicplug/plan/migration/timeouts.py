@@ -134,12 +134,12 @@ def give_up_pod(facts: MigrationFacts, *, now: datetime) -> Ending | None:
     if pod.is_ready and not _lacks(facts, pod):
         return Ending(reason=Reason.NO_SLOT_IN_TIME, event=event, message=_had_no_turn(facts, pod))
     seconds = (shorter if facts.start_failure else pending_timeout(migration)).total_seconds()
-    reason = Reason.TARGET_POD_NOT_READY if _needs_correction(facts, pod) else Reason.TARGET_POD_LATE
+    reason = Reason.TARGET_POD_NOT_READY if needs_correction(facts, pod) else Reason.TARGET_POD_LATE
     if lack := _lacks(facts, pod):
         message = f"target pod {pod.key.name} runs on {pod.node_name}, but within {seconds:.0f} s {lack}"
         return Ending(reason=reason, event=event, message=message)
     where = f" on {pod.node_name}" if pod.node_name else ""
-    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s: {_waited_for(facts, pod)}"
+    message = f"target pod {pod.key.name} did not start{where} within {seconds:.0f} s: {describe_wait(facts, pod)}"
     return Ending(reason=reason, event=event, message=message)
 
 
@@ -149,13 +149,14 @@ def _had_no_turn(facts: MigrationFacts, pod: LauncherPod) -> str:
     return f"target pod {pod.key.name} was ready on {pod.node_name}, and waited for its turn for {seconds:.0f} s: {why}"
 
 
-def _waited_for(facts: MigrationFacts, pod: LauncherPod) -> str:
+def describe_wait(facts: MigrationFacts, pod: LauncherPod) -> str:
+    """Describe what a target pod that has not started waits for."""
     if pod.image_error is not None:
         return f"{pod.image_error.reason}: {pod.image_error.message}"
     return facts.start_failure or facts.node_trouble or _HINT
 
 
-def _needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
+def needs_correction(facts: MigrationFacts, pod: LauncherPod) -> bool:
     """True if a network cannot be attached, or a sidecar container is broken: the next pod would fail, too.
 
     An image is pulled after the networks are attached. If the cause is unknown (events cannot be read), interfaces that

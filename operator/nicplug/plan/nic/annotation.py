@@ -160,7 +160,8 @@ class _Decider:
         again = overdue_withdrawals(taken_out, now=now)
         asked = turn.asked | self._ask_to_detach(detaching, leaving=() if defers_removals else leaving) | again
         for item in self.waiting:
-            self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=item.name in admitted)
+            is_there = item.name in admitted and (self._is_sent or item.is_asked)
+            self._note(item.name, item.attempts, is_asked=item.name in turn.asked, is_there=is_there)
         for nic in again:
             self._note(nic, taken_out[nic], is_asked=True, is_there=True)
         elements = [*kept, *self.foreign]
@@ -315,7 +316,7 @@ class _Decider:
             interface = str(item["interface"])
             name = self.nics.get(interface, interface if interface in self.strays else "")
             if name and name not in self.withdrawn:  # that is no new attempt
-                self._note(name, Attempts(), is_asked=True, is_there=True)
+                self._note(name, Attempts(), is_asked=True, is_there=self._is_sent)
         return frozenset(overdue)
 
     def _detach_attempts(self, name: str) -> Attempts:
@@ -360,7 +361,8 @@ class _Decider:
         now, generation = self.now, self.vmi.generation
         # Requested by an earlier pass whose record was not written: counted from when it is observed.
         is_unrecorded = attempts.count == 0 and (is_there or bool(attempts.error))
-        noted = attempts.again(generation=generation, now=now) if is_asked or is_unrecorded else attempts
+        is_made = is_unrecorded or (is_asked and self._is_sent)
+        noted = attempts.again(generation=generation, now=now) if is_made else attempts
         # What is not sent is no attempt: counted, it was written down every two seconds, and its pauses grew.
         self.attempts[name] = attempts if self.chooser.view.refusal is not None else noted
 
@@ -374,9 +376,14 @@ class _Decider:
         return has_go_ahead(self.vmi.status.interfaces.get(self.nics.get(pod_interface, "")))
 
     @property
+    def _is_sent(self) -> bool:
+        """True if nicplug sends the annotation; beside KubeVirt, virt-controller does, and is only observed."""
+        return self.chooser.view.settings.asks_pods
+
+    @property
     def _is_heard(self) -> bool:
-        """True if a dynamic networks controller may be on the pod's node."""
-        return not self.chooser.view.controller.is_absent
+        """True if nicplug may ask again, and a dynamic networks controller may be on the pod's node."""
+        return self._is_sent and not self.chooser.view.controller.is_absent
 
     def _network(self, name: str) -> Network | None:
         return first_by_name(self.vmi.networks).get(name)

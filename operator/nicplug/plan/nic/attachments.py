@@ -2,7 +2,7 @@
 
 from nicplug.model.attachments import Knowledge, KnownAttachments, attachment_key
 from nicplug.model.kubevirt import KubevirtConfig
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Binding, Network
+from nicplug.model.networks import Binding, Network
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.reasons import Reason
@@ -156,13 +156,7 @@ def networks_to_allow_later(view: VmiView) -> frozenset[str]:
 
 
 def _pluggable(view: VmiView) -> frozenset[str]:
-    """NICs of the VMI that can be plugged when the guest runs."""
+    """NICs of the VMI that can be plugged when the guest runs, and need no device of the new pod."""
     if not view.hotplug_enabled:
         return frozenset()
-    return frozenset(
-        interface.name
-        for interface in view.vmi.interfaces
-        if not interface.is_absent
-        and interface.binding in HOTPLUGGABLE_BINDINGS
-        and interface.binding is not Binding.SRIOV
-    )
+    return frozenset(item.name for item in view.vmi.interfaces if item.binding is Binding.BRIDGE and not item.is_absent)

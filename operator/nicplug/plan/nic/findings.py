@@ -48,7 +48,6 @@ class Finding:
         next_attempt: when the pod request or the migration is retried; None if only a change helps, or nothing has
             failed.
         wants_migration: a migration is to be created for it, or, if in progress, to continue.
-        is_rolled_back: it is not tried any more, and the last working state is to be restored, or has been.
         change: its fingerprint, for that migration; "" when none is wanted.
         failures: the failed migrations for it; None if they were not counted.
         migration: name of the one in progress for it; "" when none is.
@@ -67,7 +66,6 @@ class Finding:
     remedy: str = ""
     next_attempt: datetime | None = None
     wants_migration: bool = False
-    is_rolled_back: bool = False
     change: str = ""
     failures: MigrationFailures | None = None
     migration: str = ""
@@ -127,7 +125,8 @@ class Situation:
     @property
     def is_in_spec(self) -> bool:
         """True if the VMI itself requests it; a NIC of the template alone reaches it later, or never."""
-        return (self.interface.name, self.interface.is_absent) in _asked_for(self.view.vmi)
+        mine = first_by_name(self.view.vmi.interfaces).get(self.interface.name)
+        return mine is not None and mine.is_absent == self.interface.is_absent
 
     @property
     def arrived_with(self) -> str:
@@ -214,11 +213,6 @@ class Situation:
         )
 
 
-@once_per_pass
-def _asked_for(vmi: VirtualMachineInstance) -> frozenset[tuple[str, bool]]:
-    return frozenset((item.name, item.is_absent) for item in vmi.interfaces)
-
-
 Check = Callable[[Situation], Finding | None]
 
 
@@ -236,8 +230,8 @@ def api_server_refuses(situation: Situation) -> Finding | None:
     denied = situation.view.refusal or situation.view.vm_refusal
     if denied is None:
         return None
-    message = f"the API server refused it; retrying: {denied.message}"
-    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, WHEN_REFUSED)
+    message, remedy = f"the API server refused it; retrying: {denied.message}", denied.remedy or WHEN_REFUSED
+    return situation.finding(OperationPath.DYNAMIC, OperationPhase.FAILED, Reason(denied.reason), message, remedy)
 
 
 def network_status_is_unreadable(situation: Situation) -> Finding | None:

@@ -75,12 +75,10 @@ def settled_by(chosen: Chosen) -> Finding:
     """Return the finding if nothing more is done, or if only the pod request is retried."""
     verdict, choice = chosen.choice.verdict, chosen.choice
     finding = _finding(chosen, phase=_PHASES[verdict], message=choice.message)
-    is_rolled_back = verdict is Verdict.ROLL_BACK
     # The cause of a failed network change can be found again: the NIC still has its record, and its migrations.
-    is_remembered = is_rolled_back and finding.operation is OperationType.PLUG
+    is_remembered = verdict is Verdict.ROLL_BACK and finding.operation is OperationType.PLUG
     return replace(
         finding,
-        is_rolled_back=is_rolled_back,
         rollback_cause=choice.message if is_remembered else "",
         next_attempt=choice.next_attempt,
         again_at=choice.again_at,

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nicplug.model.interface_status import DOMAIN, MULTUS_STATUS, has_go_ahead, has_source
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, first_by_name
+from nicplug.model.networks import Interface, first_by_name
 from nicplug.model.operations import InterfaceOperation, OperationPhase, OperationType, shortened
 from nicplug.model.pci import PciBudget, takes_slot, used_and_kept
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.nic.live_rules import may_be_plugged
 from nicplug.plan.nic.spec_checks import refuse
 
 _NICS_NAMED = 8
@@ -126,11 +127,7 @@ def _in_order(vmi: VirtualMachineInstance, records: Mapping[str, InterfaceOperat
     The others follow in spec order, whatever they report: an order by reports would change the reports again.
     """
     secondary = {network.name for network in vmi.networks if network.is_secondary}
-    coming = [
-        item
-        for item in vmi.interfaces
-        if item.name in secondary and item.binding in HOTPLUGGABLE_BINDINGS and not item.is_absent
-    ]
+    coming = [item for item in vmi.interfaces if item.name in secondary and may_be_plugged(item)]
 
     def rank(interface: Interface) -> int:
         record = records.get(interface.name)

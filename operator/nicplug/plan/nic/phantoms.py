@@ -52,11 +52,6 @@ class Phantom:
     state: PhantomState
     withdrawn_at: datetime | None
 
-    @property
-    def is_believed(self) -> bool:
-        """True if the interface counts as the pod's for now."""
-        return self.state is PhantomState.SUSPECTED
-
 
 def find_phantoms(
     view: VmiView,
@@ -86,17 +81,8 @@ def find_phantoms(
     return {item.name: _phantom(item, is_reset=_has_changed_since(item, view), now=now) for item in found}
 
 
-@dataclass(frozen=True, slots=True)
-class _FailedAddition:
-    """A NIC that the controller could not add.
-
-    Attributes:
-        start_time: when the NIC was requested.
-    """
-
-    name: str
-    heard_at: datetime
-    start_time: datetime
+_FailedAddition = tuple[datetime, InterfaceOperation]
+"""When the controller reported that it could not add a NIC, and the record of that NIC."""
 
 
 def _failed_additions(
@@ -104,12 +90,12 @@ def _failed_additions(
 ) -> list[_FailedAddition]:
     """The failed additions of NICs that have a record, oldest first."""
     named = ((nics.get(interface, ""), item) for interface, item in failures.items() if item.reason == FAILED_ADDING)
-    found = [_FailedAddition(name, item.heard_at, records[name].start_time) for name, item in named if name in records]
+    found = [(item.heard_at, records[name]) for name, item in named if name in records]
     return sorted(found, key=_heard_at)
 
 
 def _heard_at(failed: _FailedAddition) -> datetime:
-    return failed.heard_at
+    return failed[0]
 
 
 def _may_be_phantom(record: InterfaceOperation, *, row: InterfaceRow | None) -> bool:
@@ -141,8 +127,8 @@ def _is_beside_failure(record: InterfaceOperation, *, failed: Sequence[_FailedAd
     asked_at, arrived_at = _asked_at(record), _arrived_at(record, now=now)
     # The first attempt is counted from its first record, which may be later than the controller's failure.
     since = record.start_time if record.attempts <= 1 else asked_at
-    for other in failed[bisect_left(failed, since, key=_heard_at) :]:
-        if other.heard_at > arrived_at + PATIENCE:
+    for heard_at, other in failed[bisect_left(failed, since, key=_heard_at) :]:
+        if heard_at > arrived_at + PATIENCE:
             return False
         if other.start_time <= asked_at and other.name != record.name:
             return True

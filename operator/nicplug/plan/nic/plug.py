@@ -21,6 +21,7 @@ from nicplug.plan.nic.findings import (
     plug_is_staged,
 )
 from nicplug.plan.nic.path_findings import migration_brings_it, path_is_chosen, settled_by, was_rolled_back
+from nicplug.plan.nic.phantoms import PhantomState
 from nicplug.plan.nic.spec_checks import Violation, find_violations, mac_address_twin, refuse
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -142,7 +143,7 @@ def pod_has_it(situation: Situation) -> Finding | None:
         return None
     migration, name = situation.arrived_with, situation.interface.name
     phantom = situation.chooser.phantoms.get(name)
-    if phantom is not None and not phantom.is_believed:
+    if phantom is not None and phantom.state is not PhantomState.SUSPECTED:
         return None  # it is plugged again, by whatever path
     doubt = _PHANTOM if phantom is not None else situation.chooser.slots.doubt(name)
     return replace(

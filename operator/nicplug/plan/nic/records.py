@@ -107,7 +107,7 @@ def plan_operations(
     return NicReport(
         operations=tuple(wanted.values()),
         wanting=_wanting(findings),
-        rolled_back={name: finding.operation for name, finding in findings.items() if finding.is_rolled_back},
+        rolled_back={name: item.operation for name, item in findings.items() if item.reason is Reason.ROLLED_BACK},
         why_moved={name: finding.why_moved for name, finding in findings.items() if finding.why_moved},
         again_at=min((moment for moment in moments if moment is not None and moment > now), default=None),
     )

@@ -17,16 +17,14 @@ def entry_of(name: str, owner: VirtualMachine | VirtualMachineInstance) -> tuple
 
 
 def is_rolled_back(name: str, *, vm: VirtualMachine | None, vmi: VirtualMachineInstance) -> bool:
-    """True if it was rolled back, and its owner has not changed it since."""
+    """True if it was rolled back, and its owner has not changed it since.
+
+    Args:
+        vm: its template has precedence; None if the VMI's own entries decide.
+    """
     if name not in vmi.rolled_back:
         return False
     entry = entry_of(name, vm if vm is not None and _lists(vm, name) else vmi)  # as its owner wrote it
-    return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
-
-
-def is_left_as_written(name: str, *, vmi: VirtualMachineInstance) -> bool:
-    """True if the instance itself still requests the rolled-back change, whatever the template says."""
-    entry = entry_of(name, vmi) if name in vmi.rolled_back else None
     return entry is not None and entry_digest(*entry) == vmi.rolled_back[name]
 
 
@@ -46,7 +44,7 @@ def standing_rollbacks(
     return {
         name: digest
         for name, digest in vmi.rolled_back.items()
-        if is_rolled_back(name, vm=vm, vmi=vmi) or (is_staged and is_left_as_written(name, vmi=vmi))
+        if is_rolled_back(name, vm=vm, vmi=vmi) or (is_staged and is_rolled_back(name, vm=None, vmi=vmi))
     }
 
 

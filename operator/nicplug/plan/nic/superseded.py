@@ -15,13 +15,14 @@ from nicplug.model.interface_status import has_go_ahead
 from nicplug.model.keys import AttachmentKey
 from nicplug.model.metadata import text
 from nicplug.model.nad_policy import AttachmentAccess
-from nicplug.model.networks import HOTPLUGGABLE_BINDINGS, Interface, Network, first_by_name, split_attachment
+from nicplug.model.networks import Interface, Network, first_by_name, split_attachment
 from nicplug.model.networks_annotation import Element, element_of, is_hashed_name
 from nicplug.model.operations import InterfaceOperation, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.pod_failures import PodFailure
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
 from nicplug.plan.nic.attempts import Failures
+from nicplug.plan.nic.live_rules import may_be_plugged
 from nicplug.plan.nic.observed import elements_asked_for, interface_names
 from nicplug.plan.nic.phantoms import RELEASE_PATIENCE
 from nicplug.plan.views import VmiView
@@ -89,8 +90,7 @@ def over_at(record: InterfaceOperation | None) -> datetime | None:
 def _may_differ(interface: Interface, pod_interface: str, *, vmi: VirtualMachineInstance) -> bool:
     """True if it can be requested again: it is not absent, and was not plugged into the guest."""
     return (
-        not interface.is_absent
-        and interface.binding in HOTPLUGGABLE_BINDINGS
+        may_be_plugged(interface)
         and is_hashed_name(pod_interface)
         and not has_go_ahead(vmi.status.interfaces.get(interface.name))
     )

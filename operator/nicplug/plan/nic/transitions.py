@@ -37,9 +37,6 @@ class Transitions:
     unplugged: tuple[InterfaceOperation, ...] = ()
     stuck: tuple[InterfaceOperation, ...] = ()
 
-    def __bool__(self) -> bool:
-        return bool(self.moved or self.plugged or self.restored or self.linked or self.unplugged or self.stuck)
-
 
 def find_transitions(
     *,

@@ -17,7 +17,7 @@ from nicplug.plan.nic.findings import (
     unplug_is_staged,
 )
 from nicplug.plan.nic.live_rules import has_ordinal_names, may_be_unplugged
-from nicplug.plan.nic.observed import interface_names
+from nicplug.plan.nic.observed import elements_asked_for, interface_names
 from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS
 from nicplug.plan.nic.path_findings import left_by_migration, migration_brings_it, path_is_chosen
 from nicplug.plan.reasons import Reason
@@ -32,9 +32,15 @@ _REMEDY = "Correct what the controller says; nicplug retries. Or leave it: it en
 
 
 def find_stray(situation: Situation) -> Finding | None:
-    """Find a stray interface; None with hot-plug off or without a dynamic networks controller: nothing is done then."""
-    view = situation.view
+    """Find a stray interface; None if nothing is done about it.
+
+    That is so with hot-plug off, without a dynamic networks controller, and beside KubeVirt as long as the pod is asked
+    for it: virt-controller takes the element back only when another NIC changes.
+    """
+    view, pod = situation.view, situation.pod
     if not view.hotplug_enabled or view.controller.is_absent:
+        return None
+    if not view.settings.asks_pods and pod is not None and situation.interface.name in elements_asked_for(pod):
         return None
     return first_result((api_server_refuses, annotation_is_unreadable), situation) or _is_detached(situation)
 

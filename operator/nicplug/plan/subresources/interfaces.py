@@ -26,6 +26,7 @@ from nicplug.model.requests import (
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase, own_vmi
 from nicplug.plan.actions import PatchInterfaces, PatchStatus, patch_status
+from nicplug.plan.nic.default_nic import with_default_nic
 from nicplug.plan.nic.requested import (
     Because,
     Hint,
@@ -55,12 +56,20 @@ class Evidence:
         known: which networks VMs of the namespace may use (`access`), and what is known about these.
         is_staged: True with rollout strategy Stage: the template's NICs are not plugged into a running VMI
             automatically.
+        default_binding: that of the pod network that a VMI without networks gets.
     """
 
     vm: VirtualMachine | None = None
     vmi: VirtualMachineInstance | None = None
     known: KnownAttachments = field(default_factory=KnownAttachments)
     is_staged: bool = False
+    default_binding: Binding = Binding.BRIDGE
+
+    def vm_before(self, request: InterfaceRequest) -> VirtualMachine | None:
+        """Return the VM with the NICs that a request finds: an added one is not the only one of the guest."""
+        if self.vm is None or not isinstance(request, AddInterface):
+            return self.vm
+        return with_default_nic(self.vm, vmi=own_vmi(self.vmi, vm_uid=self.vm.uid), binding=self.default_binding)
 
 
 @planning_pass()
@@ -78,11 +87,12 @@ def _ask_vm(request: InterfaceRequest, *, name: str, evidence: Evidence, is_alon
     if (answer := _answer_by_pending(request, pending, name=name, namespace=vm.key.namespace)) is not None:
         return answer
     live = _live_vmi_of(vm, evidence.vmi)
-    if objection := _objection(request, pending, vm=vm, vmi=live, evidence=evidence):
+    if objection := _objection(request, pending, vm=evidence.vm_before(request), vmi=live, evidence=evidence):
         return _refused(Endpoint.VM, name, objection)
     if _is_done(request, vm=vm, vmi=live, is_staged=evidence.is_staged):
         return ACCEPTED
-    if is_alone and not pending and not evidence.is_staged and (template := _add_to_template(request, vm=vm, vmi=live)):
+    is_direct = is_alone and not pending and not evidence.is_staged
+    if is_direct and (template := _add_to_template(request, evidence, vmi=live)):
         return replace(ACCEPTED, write=template)
     return replace(ACCEPTED, write=patch_status(vm, {MEMBER: [*sequence(rows), request.to_row()]}))
 
@@ -264,19 +274,22 @@ def _objection_of_vmi(
 
 
 def _add_to_template(
-    request: InterfaceRequest, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
+    request: InterfaceRequest, evidence: Evidence, *, vmi: VirtualMachineInstance | None
 ) -> PatchInterfaces | None:
     """Return what the VM controller would write for the request; None if a NIC has to be removed first.
 
     This saves two writes and a round trip, and the client receives a rejection of admission.
     """
-    if not isinstance(request, AddInterface) or vmi is None or vmi.phase is not VmiPhase.RUNNING:
+    vm, before = evidence.vm, evidence.vm_before(request)
+    if not isinstance(request, AddInterface) or vm is None or before is None:
+        return None
+    if vmi is None or vmi.phase is not VmiPhase.RUNNING:
         return None
     if read(vm.status_text) is None:
         return None  # the list of requests could not be tested
     if any(is_leaving(request.name, owner) for owner in (vm, vmi)):
         return None
-    patch = patch_devices(vm, Devices(*lists_after(request, vm)))
+    patch = patch_devices(vm, Devices(*lists_after(request, before)))
     # One for that name may have been recorded since, and would be carried out after this.
     return replace(patch, requests=freeze(vm.status.members.get(MEMBER))) if patch is not None else None
 

@@ -7,7 +7,7 @@
 | Manual, RerunOnFailure | Start is requested | Stop is requested | Stop and Start are requested |
 | Once | refused | the strategy becomes Halted | refused |
 
-`vmi` is the VMI of the VM's name, whoever owns it; None if it does not exist. `name` is for texts.
+`vmi` is the VMI of the VM's name, regardless of its owner; None if it does not exist. `name` is for texts.
 
 Requests are in `status.stateChangeRequests`, for the VM controller to process. KubeVirt answers 500 if the state of the
 VM does not allow the request; nicplug answers 409 with KubeVirt's words.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from nicplug.model.conditions import FAILURE, TRUE
 from nicplug.model.frozen_json import FrozenJson, freeze
 from nicplug.model.hotplug_policy import HotplugPolicy
-from nicplug.model.networks import ABSENT, first_by_name, wanted_by_name
+from nicplug.model.networks import ABSENT, Binding, first_by_name, wanted_by_name
 from nicplug.model.requests import (
     MEMBER,
     AddInterface,
@@ -26,6 +26,7 @@ from nicplug.model.requests import (
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, Kind, PatchAnnotations, PatchInterfaces, patch_status
+from nicplug.plan.nic.default_nic import with_default_nic
 from nicplug.plan.nic.requested import is_leaving, lists_after, object_to
 from nicplug.plan.nic.template_sync import Devices, patch_devices, patch_vmi, wanted_template_devices
 from nicplug.plan.outcome import Plan
@@ -86,9 +87,10 @@ def process_requests(
         return None  # too large to be read in full beside the other objects in memory
     pending = parse_interface_requests(rows)
     live = vmi if vmi is not None and not vmi.deleting and not vmi.is_final else None
-    progress = _look_at(pending[:_MOST_AT_ONCE], vm=view.vm, vmi=live)
+    binding = view.config.default_binding
+    progress = _look_at(pending[:_MOST_AT_ONCE], vm=view.vm, vmi=live, binding=binding)
     if refused is not None and refused.requests in (_as_json(progress.done), _as_json(progress.done[:1])):
-        progress = _after_refusal(progress, refused, vm=view.vm, vmi=live)
+        progress = _after_refusal(progress, refused, vm=view.vm, vmi=live, binding=binding)
     actions = _carry_out(progress, view=view, vmi=vmi, live=live)
     if actions:
         # Failed requests are removed in the next pass: a condition that reports them must not be older than the
@@ -115,21 +117,25 @@ def ended_failure(vm: VirtualMachine) -> Refusal | None:
     return Refusal(reason=Reason.HOTPLUG_ERROR, message=condition.message, requests=_ENDED)
 
 
-def _look_at(pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: VirtualMachineInstance | None) -> _Progress:
+def _look_at(
+    pending: Sequence[PendingRequest], *, vm: VirtualMachine, vmi: VirtualMachineInstance | None, binding: Binding
+) -> _Progress:
     """Evaluate the requests in order, each on top of those before it."""
     progress = _Progress(vm=vm, done=[], waiting=set(), failed=[])
     for item in pending:
-        request = item.request
+        request, found = item.request, progress.vm
+        if isinstance(request, AddInterface):
+            found = with_default_nic(found, vmi=vmi, binding=binding)
         if isinstance(request, UnreadableRequest) and not request.problem:
             continue  # read once those before it are gone
         if isinstance(request, UnreadableRequest):
             progress.failed.append((item, request.problem))
         elif _waits(request, progress, vmi=vmi):
             progress.waiting.add(request.name)
-        elif objection := object_to(request, vm=progress.vm, vmi=vmi):
+        elif objection := object_to(request, vm=found, vmi=vmi):
             progress.failed.append((item, objection.message))
         else:
-            interfaces, networks = lists_after(request, progress.vm)
+            interfaces, networks = lists_after(request, found)
             progress.vm = replace(progress.vm, interfaces=interfaces, networks=networks)
             progress.done.append(item)
     return progress
@@ -144,12 +150,17 @@ def _waits(request: InterfaceRequest, progress: _Progress, *, vmi: VirtualMachin
 
 
 def _after_refusal(
-    progress: _Progress, refused: Refusal, *, vm: VirtualMachine, vmi: VirtualMachineInstance | None
+    progress: _Progress,
+    refused: Refusal,
+    *,
+    vm: VirtualMachine,
+    vmi: VirtualMachineInstance | None,
+    binding: Binding,
 ) -> _Progress:
     """Return the progress after a rejection: a single request has failed; several are retried one by one."""
     first = progress.done[0]
     if refused.requests != _as_json([first]):
-        alone = _look_at([first], vm=vm, vmi=vmi)
+        alone = _look_at([first], vm=vm, vmi=vmi, binding=binding)
         return _Progress(vm=alone.vm, done=alone.done, waiting=progress.waiting, failed=progress.failed)
     failed = [*progress.failed, (first, refused.message)]
     return _Progress(vm=vm, done=[], waiting=progress.waiting, failed=failed)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from nicplug.model.metadata import objects
+from nicplug.model.conditions import Status
 from nicplug.model.names import VM_FINALIZER
 from nicplug.model.per_pass import planning_pass
 from nicplug.model.requests import MEMBER as INTERFACE_REQUESTS
@@ -212,14 +212,7 @@ def _is_urgent(changes: Mapping[str, Any], run_state: RunState, *, printable_sta
 
 def _changes_only_reasons(vm: VirtualMachine, changes: Mapping[str, Any]) -> bool:
     """Report whether only reasons and messages of conditions change, as one NIC after the other fails."""
-    if not changes.keys() <= _WHY:
-        return False
-    before = vm.status.members.get("conditions")
-    return _statuses(before) == _statuses(changes.get("conditions", before))
-
-
-def _statuses(conditions: Any) -> dict[Any, Any]:
-    return {row.get("type"): row.get("status") for row in objects(conditions)}
+    return changes.keys() <= _WHY and Status({**vm.status.members, **changes}).statuses == vm.status.statuses
 
 
 def _failure(view: VmView, run_state: RunState, decision: Decision) -> Refusal | None:

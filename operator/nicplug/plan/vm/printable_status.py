@@ -11,7 +11,6 @@ from enum import StrEnum
 from nicplug.model.conditions import FALSE, PAUSED, POD_SCHEDULED, PROVISIONING, SYNCHRONIZED
 from nicplug.model.vm import RunStrategy, VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance, VmiPhase
-from nicplug.plan.checks import first_result
 
 _STARTING_PHASES = frozenset({VmiPhase.UNSET, VmiPhase.PENDING, VmiPhase.SCHEDULING, VmiPhase.SCHEDULED})
 _RESTARTING = frozenset({RunStrategy.ALWAYS, RunStrategy.RERUN_ON_FAILURE, RunStrategy.ONCE})
@@ -65,20 +64,9 @@ class Facts:
         return found is not None and found.status == FALSE and reason in ("", found.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A value, and when it applies."""
-
-    status: PrintableStatus
-    applies: Callable[[Facts], bool]
-
-    def __call__(self, facts: Facts) -> PrintableStatus | None:
-        return self.status if self.applies(facts) else None
-
-
 def printable_status(facts: Facts) -> PrintableStatus:
     """Return the value; Unknown if none applies."""
-    return first_result(_ROWS, facts) or PrintableStatus.UNKNOWN
+    return next((status for status, applies in _ROWS if applies(facts)), PrintableStatus.UNKNOWN)
 
 
 def _is_stopping(facts: Facts) -> bool:
@@ -124,21 +112,21 @@ def _is_stopped(facts: Facts) -> bool:
     return not facts.starts if facts.vmi is None else facts.vmi.is_final
 
 
-_ROWS = (
-    _Row(PrintableStatus.TERMINATING, lambda facts: facts.vm.deleting),
-    _Row(PrintableStatus.STOPPING, _is_stopping),
-    _Row(PrintableStatus.MIGRATING, _is_migrating),
-    _Row(PrintableStatus.PAUSED, lambda facts: _is_running(facts) and facts.is_true(PAUSED)),
-    _Row(PrintableStatus.RUNNING, _is_running),
-    _Row(PrintableStatus.PVC_NOT_FOUND, lambda facts: facts.is_false(SYNCHRONIZED, "FailedPvcNotFound")),
-    _Row(PrintableStatus.DATA_VOLUME_ERROR, lambda facts: facts.is_false(SYNCHRONIZED, "FailedDataVolumeImport")),
-    _Row(PrintableStatus.UNSCHEDULABLE, lambda facts: facts.is_false(POD_SCHEDULED, "Unschedulable")),
-    _Row(PrintableStatus.PROVISIONING, lambda facts: facts.is_false("DataVolumesReady")),
-    _Row(PrintableStatus.WAITING_FOR_VOLUME_BINDING, _is_waiting_for_binding),
-    _Row(PrintableStatus.ERR_IMAGE_PULL, lambda facts: facts.is_false(SYNCHRONIZED, "ErrImagePull")),
-    _Row(PrintableStatus.IMAGE_PULL_BACK_OFF, lambda facts: facts.is_false(SYNCHRONIZED, "ImagePullBackOff")),
-    _Row(PrintableStatus.STARTING, _is_starting),
-    _Row(PrintableStatus.CRASH_LOOP_BACK_OFF, _is_crash_looping),
-    _Row(PrintableStatus.STOPPED, _is_stopped),
-    _Row(PrintableStatus.WAITING_FOR_RECEIVER, _waits_for_receiver),
+_ROWS: tuple[tuple[PrintableStatus, Callable[[Facts], bool]], ...] = (
+    (PrintableStatus.TERMINATING, lambda facts: facts.vm.deleting),
+    (PrintableStatus.STOPPING, _is_stopping),
+    (PrintableStatus.MIGRATING, _is_migrating),
+    (PrintableStatus.PAUSED, lambda facts: _is_running(facts) and facts.is_true(PAUSED)),
+    (PrintableStatus.RUNNING, _is_running),
+    (PrintableStatus.PVC_NOT_FOUND, lambda facts: facts.is_false(SYNCHRONIZED, "FailedPvcNotFound")),
+    (PrintableStatus.DATA_VOLUME_ERROR, lambda facts: facts.is_false(SYNCHRONIZED, "FailedDataVolumeImport")),
+    (PrintableStatus.UNSCHEDULABLE, lambda facts: facts.is_false(POD_SCHEDULED, "Unschedulable")),
+    (PrintableStatus.PROVISIONING, lambda facts: facts.is_false("DataVolumesReady")),
+    (PrintableStatus.WAITING_FOR_VOLUME_BINDING, _is_waiting_for_binding),
+    (PrintableStatus.ERR_IMAGE_PULL, lambda facts: facts.is_false(SYNCHRONIZED, "ErrImagePull")),
+    (PrintableStatus.IMAGE_PULL_BACK_OFF, lambda facts: facts.is_false(SYNCHRONIZED, "ImagePullBackOff")),
+    (PrintableStatus.STARTING, _is_starting),
+    (PrintableStatus.CRASH_LOOP_BACK_OFF, _is_crash_looping),
+    (PrintableStatus.STOPPED, _is_stopped),
+    (PrintableStatus.WAITING_FOR_RECEIVER, _waits_for_receiver),
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import dropwhile
 from typing import Any
 
 from nicplug.model.metadata import mapping, text
@@ -165,10 +166,7 @@ def _pending(
     """
     if strategy is not RunStrategy.RERUN_ON_FAILURE:
         requests = tuple(request for request in requests if not request.is_rerun)
-    done = 0
-    while done < len(requests) and _is_done(requests[done], vmi):
-        done += 1
-    return requests[done:]
+    return tuple(dropwhile(lambda request: _is_done(request, vmi), requests))
 
 
 def _is_done(request: StateChangeRequest, vmi: VirtualMachineInstance | None) -> bool:

@@ -1,9 +1,9 @@
 """How a VM gets its VMI: created, together with the revision that records its template, or adopted."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from nicplug.model.frozen_json import freeze
+from nicplug.model.frozen_json import freeze, thaw
 from nicplug.model.keys import RevisionKey, VmiKey
 from nicplug.model.metadata import ControllerReference, mapping
 from nicplug.model.names import (
@@ -23,6 +23,7 @@ from nicplug.model.revision import VmRevision, revision_name
 from nicplug.model.vm import VirtualMachine
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Action, AdoptVmi, Create, Delete, Kind, check_unchanged, patch_finalizers
+from nicplug.plan.nic.default_nic import gets_default_nic, with_default_nic
 from nicplug.plan.nic.spec_checks import refuse_whole
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import Refusal, VmView
@@ -134,8 +135,7 @@ def refuse_template(view: VmView) -> Refusal | None:
         return refusal
     if config is None or config.permits_pod_bridge or config.default_binding is not Binding.BRIDGE:
         return None
-    spec = mapping(vm.read_template().get("spec"))
-    if not _gets_default_network(spec, view):
+    if not gets_default_nic(vm):
         return None
     message = f"{root}.domain.devices.interfaces: bridge interface is not enabled in kubevirt-config"
     return Refusal(reason=Reason.FAILED_CREATE, message=with_remedy(message, _DEFAULT_NETWORK_REMEDY))
@@ -148,19 +148,14 @@ def controller(vm: VirtualMachine) -> ControllerReference:
 
 def _with_default_network(spec: dict[str, Any], view: VmView) -> dict[str, Any]:
     """Add a NIC on the pod network if there is none, in the VMI and not in the template (KubeVirt 1.2)."""
-    if not _gets_default_network(spec, view):
+    if not gets_default_nic(view.vm):
         return spec
-    devices = mapping(mapping(spec.get("domain")).get("devices"))
     binding = view.config.default_binding if view.config else Binding.BRIDGE
-    interface = {"name": "default", str(binding): {}}
-    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": [interface]}}
-    return {**spec, "domain": domain, "networks": [{"name": "default", "pod": {}}]}
-
-
-def _gets_default_network(spec: Mapping[str, Any], view: VmView) -> bool:
+    vm = with_default_nic(view.vm, vmi=None, binding=binding)
     devices = mapping(mapping(spec.get("domain")).get("devices"))
-    has_none = not view.vm.interfaces and not view.vm.networks
-    return has_none and devices.get("autoattachPodInterface") is not False
+    interfaces = [thaw(item.raw) for item in vm.interfaces]
+    domain = {**mapping(spec.get("domain")), "devices": {**devices, "interfaces": interfaces}}
+    return {**spec, "domain": domain, "networks": [thaw(item.raw) for item in vm.networks]}
 
 
 # Adopts a VMI of the VM's name that has no controller, such as one whose VM was deleted with `--cascade=orphan`.

@@ -17,9 +17,9 @@ from nicplug.model.conditions import (
     TRUE,
     Condition,
     Status,
-    drop_condition,
     find_condition,
     merge_condition,
+    with_condition,
 )
 from nicplug.model.metadata import mapping, text
 from nicplug.model.requests import RERUN, unreadable_requests
@@ -173,15 +173,10 @@ def _conditions(
     for row in rows:
         if row.get("type") == INTERFACES_READY and about is not None:
             row["observedGeneration"] = about
-    rows = (
-        drop_condition(rows, FAILURE)
-        if failure is None
-        else merge_condition(rows, _as_condition(view, failure), now=now)
-    )
-    if not needs_restart:
-        return drop_condition(rows, RESTART_REQUIRED)
+    failed = _as_condition(view, failure) if failure is not None else None
     restart = Condition(type=RESTART_REQUIRED, status=TRUE, message=RESTART_REQUIRED_MESSAGE)
-    return merge_condition(rows, restart, now=now)
+    rows = with_condition(rows, FAILURE, failed, now=now)
+    return with_condition(rows, RESTART_REQUIRED, restart if needs_restart else None, now=now)
 
 
 def _as_condition(view: VmView, failure: Refusal) -> Condition:

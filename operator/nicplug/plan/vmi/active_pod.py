@@ -125,7 +125,7 @@ def _known_pods(view: VmiView) -> tuple[PodKey, ...]:
 
 
 def _confirm(view: VmiView, keys: tuple[PodKey, ...]) -> ConfirmPod:
-    uids = recorded_uids(view, view.vmi)
+    uids = recorded_uids(view.vmi, view.records)
     return ConfirmPod(keys=keys, owner=view.vmi.key, owner_uid=view.vmi.uid, uids=uids)
 
 

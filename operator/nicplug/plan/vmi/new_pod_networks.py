@@ -27,6 +27,7 @@ from nicplug.model.networks_annotation import (
 )
 from nicplug.model.operations import shortened
 from nicplug.model.vmi import VirtualMachineInstance
+from nicplug.plan.candidates import devices_of
 from nicplug.plan.nic.attachments import refuse_attachment, refuse_use
 from nicplug.plan.nic.spec_checks import attachment_is_valid, refuse
 from nicplug.plan.reasons import Reason
@@ -146,10 +147,9 @@ def device_counts(
     networks = [
         network
         for interface, network in _nics_at_birth(vmi)
-        if network.is_secondary and network.name not in left_out and refuse(interface, network) is None
+        if network.name not in left_out and refuse(interface, network) is None
     ]
-    found = (known.definition_of(network, namespace=vmi.key.namespace) for network in networks)
-    return dict(Counter(item.device for item in found if item is not None and item.device))
+    return dict(Counter(devices_of(networks, known, namespace=vmi.key.namespace)))
 
 
 def _nics_at_birth(vmi: VirtualMachineInstance) -> Iterator[tuple[Interface, Network]]:

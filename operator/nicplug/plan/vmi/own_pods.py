@@ -45,7 +45,7 @@ def sort_out(
     if has_no_record(vmi, records):
         uids |= _taken_over(vmi, owned)
     targets = {target_pod_key(vmi, migration_uid=item.uid): item for item in migrations if has_unrecorded_target(item)}
-    counted = _counted(vmi, records)
+    counted = recorded_uids(vmi, records)
     uids |= {pod.uid for pod in owned if pod.key in targets and _is_target(pod, targets[pod.key], counted=counted)}
     own = tuple(pod for pod in owned if pod.uid in uids)
     return own, tuple(pod for pod in owned if pod not in own)
@@ -98,18 +98,21 @@ def _taken_over(vmi: VirtualMachineInstance, owned: Sequence[LauncherPod]) -> se
 
 def first_pod_key(view: PodsView, vmi: VirtualMachineInstance) -> PodKey:
     """The pod that was created to start the guest; its name, if it does not exist yet."""
-    present = {pod.uid for pod in view.pods}
-    firsts = [record for record in view.records if not record.migration_uid]
-    found = [record.key for record in firsts if record.uid in present] or [record.key for record in firsts]
-    return found[0] if found else launcher_pod_key(vmi)
+    return _recorded_key(view, migration_uid="") or launcher_pod_key(vmi)
 
 
 def target_key(view: PodsView, vmi: VirtualMachineInstance, *, migration_uid: str) -> PodKey:
     """The pod that was created for a migration; its name, if it does not exist yet."""
+    recorded = _recorded_key(view, migration_uid=migration_uid)
+    return recorded or next_target_key(vmi, view.migrations, migration_uid=migration_uid)
+
+
+def _recorded_key(view: PodsView, *, migration_uid: str) -> PodKey | None:
+    """The recorded pod that was created for the migration, or, without one, to start the guest; a visible one first."""
     present = {pod.uid for pod in view.pods}
-    targets = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
-    found = [record.key for record in targets if record.uid in present] or [record.key for record in targets]
-    return found[0] if found else next_target_key(vmi, view.migrations, migration_uid=migration_uid)
+    found = [record for record in view.records if record.migration_uid == migration_uid and not record.is_replaced]
+    visible = [record for record in found if record.uid in present]
+    return next((record.key for record in (*visible, *found)), None)
 
 
 def next_target_key(vmi: VirtualMachineInstance, migrations: Iterable[Migration], *, migration_uid: str) -> PodKey:
@@ -130,19 +133,17 @@ def all_replaced_pods(view: PodsView) -> tuple[LauncherPod, ...]:
     return tuple(pod for pod in view.foreign_pods if pod.uid in uids)
 
 
-def record_of(
-    pod: LauncherPod, *, vmi: VirtualMachineInstance, records: Iterable[PodRecord], migrations: Iterable[Migration]
-) -> PodRecord:
+def record_of(pod: LauncherPod, view: PodsView, vmi: VirtualMachineInstance) -> PodRecord:
     """The record of a pod that nicplug created; a new one for a pod of an earlier version."""
-    if (found := next((record for record in records if record.uid == pod.uid), None)) is not None:
+    if (found := next((record for record in view.records if record.uid == pod.uid), None)) is not None:
         return found
-    made_for = (item.uid for item in migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
+    made_for = (item.uid for item in view.migrations if pod.key == target_pod_key(vmi, migration_uid=item.uid))
     return PodRecord(key=pod.key, uid=pod.uid, migration_uid=next(made_for, ""))
 
 
 def migration_of(view: VmiView, pod: LauncherPod) -> str:
     """uid of the migration that the pod was created for; "" for the pod that started the guest."""
-    return record_of(pod, vmi=view.vmi, records=view.records, migrations=view.migrations).migration_uid
+    return record_of(pod, view, view.vmi).migration_uid
 
 
 def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord, ...]:
@@ -155,11 +156,7 @@ def pods_to_record(view: VmiView, *, pod: LauncherPod | None) -> tuple[PodRecord
         if record.uid in present or (is_needed and record.uid not in view.gone)
     ]
     recorded = {record.uid for record in known}
-    new = [
-        record_of(item, vmi=view.vmi, records=view.records, migrations=view.migrations)
-        for item in view.pods
-        if item.uid not in recorded
-    ]
+    new = [record_of(item, view, view.vmi) for item in view.pods if item.uid not in recorded]
     # Never empty again: without a record the VMI would pass for one of an earlier version.
     return (*known, *sorted(new, key=lambda record: record.key)) or (view.vmi.launcher_pods or ())[-1:]
 
@@ -170,20 +167,15 @@ def _is_moved(view: VmiView) -> bool:
     return is_active or any(MIGRATION_FINALIZER in item.finalizers for item in view.migrations)
 
 
-def recorded_uids(view: PodsView, vmi: VirtualMachineInstance) -> frozenset[str] | None:
-    """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
-    return _counted(vmi, view.records)
-
-
 def uids_of_target(view: MigrationView, vmi: VirtualMachineInstance, *, migration: Migration) -> frozenset[str] | None:
     """The uids by which a migration's target counts; None where an earlier version may just have created one."""
     if has_unrecorded_target(migration) and migration.phase in _BEFORE_HAND_OFF:
         return None
-    return recorded_uids(view, vmi)
+    return recorded_uids(vmi, view.records)
 
 
-def _counted(vmi: VirtualMachineInstance, records: Iterable[PodRecord]) -> frozenset[str] | None:
-    records = tuple(records)
+def recorded_uids(vmi: VirtualMachineInstance, records: Sequence[PodRecord]) -> frozenset[str] | None:
+    """The uids by which a pod that is read by name counts; None where an earlier version has recorded none."""
     uids = frozenset(record.uid for record in records if not record.is_replaced)
     if has_no_record(vmi, records):
         return vmi.active_pods | uids if vmi.active_pods else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicplug.model.conditions import EVICTION_REQUESTED, SYNCHRONIZED, Status
 from nicplug.model.interface_status import MULTUS_STATUS, InterfaceRow, has_source
-from nicplug.model.metadata import objects, text
+from nicplug.model.metadata import objects
 from nicplug.model.names import NODE_NAME_LABEL, VMI_FINALIZER
 from nicplug.model.operations import InterfaceOperation
 from nicplug.model.per_pass import planning_pass
@@ -383,11 +383,7 @@ def _is_urgent(view: VmiView, life: _Life, changes: dict[str, Any]) -> bool:
     in_flight = any(not item.is_settled for item in life.nics.operations)
     if "conditions" not in changes or life.phase is not VmiPhase.RUNNING or in_flight:
         return False
-    return _statuses(Status(changes)) != _statuses(view.vmi.status)
+    return Status(changes).statuses != view.vmi.status.statuses
 
 
 _EARLY_PHASES = frozenset({VmiPhase.PENDING, VmiPhase.SCHEDULING})
-
-
-def _statuses(status: Status) -> dict[str, str]:
-    return {text(row.get("type")): text(row.get("status")) for row in status.conditions}

@@ -23,10 +23,8 @@ from nicplug.model.conditions import (
     merge_condition,
     with_condition,
 )
-from nicplug.model.metadata import objects
 from nicplug.model.operations import InterfaceOperation, OperationPhase
 from nicplug.model.pod import LAUNCHER_PODS_MEMBER, LauncherPod
-from nicplug.model.times import format_time
 from nicplug.model.vmi import VmiPhase
 from nicplug.plan.nic.records import unsettled
 from nicplug.plan.nic.transitions import Transitions
@@ -68,7 +66,7 @@ def report_delay(
 def is_awaited(transitions: Transitions, *, stored_bytes: int) -> bool:
     """True if users wait for one of these results. On a large VMI, failures are batched."""
     is_expensive = bool(write_pause(stored_bytes, nics=1))
-    return bool(replace(transitions, stuck=()) if is_expensive else transitions)
+    return (replace(transitions, stuck=()) if is_expensive else transitions) != Transitions()
 
 
 # Policy annotations of a VM's owner that have no effect: reported in a condition while they exist, and in one event.
@@ -255,7 +253,7 @@ def pod_members(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now:
     }
     if phase is not view.vmi.phase:
         members["phase"] = str(phase)
-        members["phaseTransitionTimestamps"] = _with_phase_timestamp(view.vmi.status, phase=phase, now=now)
+        members["phaseTransitionTimestamps"] = view.vmi.status.with_phase_times([phase], now=now)
     if pod is not None:
         members["launcherContainerImageVersion"] = pod.compute_image
     elif phase is VmiPhase.FAILED or view.vmi.is_final:
@@ -270,11 +268,3 @@ def pod_members(view: VmiView, *, pod: LauncherPod | None, phase: VmiPhase, now:
     elif pod is not None and phase is VmiPhase.RUNNING and has_moved_to(view, pod):
         members["reason"] = None  # the guest has left the pod that was about to end
     return members
-
-
-def _with_phase_timestamp(status: Status, *, phase: VmiPhase, now: datetime) -> list[Row]:
-    """Return the timestamps with that of `phase`; an existing one is kept."""
-    rows = objects(status.members.get("phaseTransitionTimestamps"))
-    if phase in status.phase_times:
-        return rows
-    return [*rows, {"phase": str(phase), "phaseTransitionTimestamp": format_time(now)}]

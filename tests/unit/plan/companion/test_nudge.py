@@ -107,6 +107,21 @@ def test_a_pod_is_nudged_a_bounded_number_of_times_and_the_next_pod_again() -> N
     assert len(nudged(decide(nudges={**spent, "podUid": "another"}))) == 1
 
 
+@pytest.mark.parametrize("seconds", [-86400, 86400], ids=["long ago", "of tomorrow"])
+def test_an_edited_count_allows_no_more_nudges(seconds: float) -> None:
+    """Fewer than none would make the next waits shorter, without end."""
+    forged = {"count": -1000, "lastTime": later(seconds).strftime("%Y-%m-%dT%H:%M:%SZ"), "podUid": POD_UID}
+    found = decide(nudges=forged)
+    (report, _) = found.plan.actions
+    assert isinstance(report, PatchStatus)
+    assert thaw(report.wanted)["nudges"]["count"] == 1
+
+
+def test_nothing_is_nudged_before_the_report_counts_it() -> None:
+    for report in (None, interface_report(), interface_report(vmUid=VM_UID, vmiUid="another")):
+        assert nudged(decide(report=report)) == []
+
+
 def decide_unplug(networks: str) -> CompanionDecision:
     """Of a VM that has waited for an hour for its pod to release a NIC; `networks` is the pod's annotation."""
     leaving = absent("blue")

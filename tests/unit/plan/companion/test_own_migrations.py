@@ -51,6 +51,7 @@ BY_UPDATER = migration(
     uid="by-updater",
     annotations={"kubevirt.io/workloadUpdateMigration": ""},
 )
+OWNER = owner("VirtualMachineInstance", NAME, VMI_UID)
 TIMES = ("Pending", "Scheduling", "Scheduled", "PreparingTarget", "TargetReady", "Running", "Failed", "Succeeded")
 
 
@@ -67,6 +68,7 @@ def decide(
     records: tuple[Json, ...] = (),
     conditions: tuple[Json, ...] = (MIGRATABLE,),
     evacuated: bool = False,
+    leaves: str = "node01",
     moving: Json | None = None,
     asked: tuple[Json, ...] | None = None,
     pods: tuple[Json, ...] = (),
@@ -76,6 +78,7 @@ def decide(
     """Of a migratable VM with these NICs, none of which its guest has, on a node without a controller.
 
     Args:
+        leaves: the node that an evacuation empties; the VM is on node01.
         asked: what virt-controller asks the pod for; all NICs unless said otherwise.
     """
     raw = vmi(
@@ -87,7 +90,7 @@ def decide(
         moving=moving,
     )
     if evacuated:
-        raw["status"]["evacuationNodeName"] = "node01"
+        raw["status"]["evacuationNodeName"] = leaves
     facts: Json = {
         "controller": NO_CONTROLLER,
         "nads": [nad("blue-net"), nad("red-net")],
@@ -217,6 +220,19 @@ def test_nothing_is_created_for_a_virt_controller_that_does_not_act() -> None:
     assert len(made(decide(BLUE, asked=(), spec_seen_at=later(-4)))) == 1, "it may need a moment"
 
 
+@pytest.mark.parametrize("state", [ControllerState.NOT_DEPLOYED, ControllerState.READY], ids=str)
+def test_a_nic_of_the_template_alone_was_said_to_wait_for_the_launcher_pod_or_a_migration(
+    state: ControllerState,
+) -> None:
+    """virt-controller has not copied it to the VMI yet."""
+    found = decide(vm=vm(primary(), BLUE), controller=DynamicController(state=state))
+    assert made(found) == []
+    assert (row(found)["reason"], row(found)["message"]) == (
+        Reason.WAITING_FOR_VIRT_CONTROLLER,
+        "the VM's template has it, and KubeVirt's virt-controller has not copied it to the running instance yet",
+    )
+
+
 def test_nothing_wanted_nothing_created() -> None:
     assert made(decide()) == []
 
@@ -293,8 +309,15 @@ def test_its_own_is_withdrawn_when_no_nic_wants_it() -> None:
         BY_UPDATER,
         migration("Pending", name="nicplug-0123456789", uid="lookalike"),
         migration("Pending", name="nicplug-0123456789", uid="lookalike", annotations={"nicplug.io/interfaces": "{}"}),
+        {**BY_UPDATER, "metadata": {**BY_UPDATER["metadata"], "ownerReferences": [OWNER]}},
     ],
-    ids=["people's", "the updater's", "one of that name", "one of that name and mark, of another VMI"],
+    ids=[
+        "people's",
+        "the updater's",
+        "one of that name",
+        "one of that name and mark, of another VMI",
+        "the updater's, owned by the VMI",
+    ],
 )
 @pytest.mark.parametrize("evacuated", [False, True])
 @pytest.mark.parametrize("nics", [(), (BLUE,)], ids=["nothing wanted", "wanted"])
@@ -309,6 +332,12 @@ def test_none_is_created_while_the_vm_is_to_leave_its_node() -> None:
     assert row(found)["reason"] == Reason.EVACUATION_FIRST
     assert "the evacuation of node node01 comes first, and brings the NIC as well" in row(found)["message"]
     assert found.waits_for_slot_since is None
+
+
+def test_the_evacuation_of_a_node_that_the_vm_has_left_is_over() -> None:
+    """KubeVirt evacuates a VM only from the node that it is on."""
+    assert len(made(decide(BLUE, evacuated=True, leaves="node02"))) == 1
+    assert withdrawn(decide(BLUE, migrations=(own("Pending", ended=-1),), evacuated=True, leaves="node02")) == []
 
 
 @pytest.mark.parametrize(

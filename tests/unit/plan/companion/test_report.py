@@ -1,19 +1,22 @@
 """What an InterfaceReport contains, and when it is created, replaced and removed."""
 
 import json
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from tests.build import (
     NAME,
     NOW,
+    REPORT_UID,
     VM_UID,
     VMI_UID,
     Json,
     absent,
     companion_view,
     element,
+    failed,
     interface_report,
     kubevirt,
     later,
@@ -30,8 +33,9 @@ from tests.build import (
 
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
+from nicplug.model.hotplug_policy import HotplugPolicy
 from nicplug.model.interface_report import interfaces_hash
-from nicplug.plan.actions import Create, Delete, Kind, PatchStatus
+from nicplug.plan.actions import Create, Delete, Kind, PatchOwnership, PatchStatus
 from nicplug.plan.companion.plan_companion import decide_companion
 from nicplug.plan.companion.view import CompanionView
 from nicplug.plan.outcome import Plan
@@ -196,6 +200,92 @@ def test_at_rest_nothing_is_written() -> None:
     assert (again.actions, again.again_at) == ((), None)
 
 
+def _writes(raw: Json, its_vm: Json, *, report: Json, seconds: int = 60, **members: Any) -> list[int]:
+    """In which seconds the report is written, if nobody does anything."""
+    found: list[int] = []
+    for second in range(seconds):
+        now = later(second)
+        plan = decide(view(raw, machine=its_vm, report=report, pending_since=later(second - 60), **members), now=now)
+        if plan.actions:
+            found.append(second)
+            report = written(plan, report)
+    return found
+
+
+@pytest.mark.parametrize("may_migrate", [False, True], ids=["only reports", "may migrate"])
+@pytest.mark.parametrize(
+    ("nics", "rows"),
+    [((BLUE, RED), (BLUE_ROW,)), ((absent("blue"),), ())],
+    ids=["plug", "unplug"],
+)
+def test_a_change_that_virt_controller_has_not_asked_the_pod_for_waits_for_it(
+    nics: tuple[Any, ...], rows: tuple[Json, ...], may_migrate: bool
+) -> None:
+    """While virt-controller was down, each pass was counted as an attempt and written, and the time ran out."""
+    raw = running(*nics, rows=rows)
+    facts: Json = {"attached": ("blue",), "ignores_methods": may_migrate}
+    assert _writes(raw, machine(*nics), report=interface_report(), **facts) == [0, 5]
+
+
+def test_the_time_of_a_change_begins_when_virt_controller_asks_the_pod_for_it() -> None:
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,)), machine(BLUE, RED)
+    before = written(decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",))))
+    asked: Json = {"networks": ("blue", "red"), "attached": ("blue",), "pending_since": NOW}
+    now = later(60)
+    plan = decide(view(raw, machine=its_vm, report=before, **asked), now=now)
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.WAITING_FOR_POD_INTERFACE, 1)
+    report = written(plan, before)
+    late = decide(view(raw, machine=its_vm, report=report, **asked), now=now + timedelta(seconds=11))
+    (record,) = status_of(late)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.DYNAMIC_TIMEOUT, 1)
+
+
+def test_nobody_asks_again_for_what_a_controller_fails_to_attach() -> None:
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,)), machine(BLUE, RED)
+    facts: Json = {"networks": ("blue", "red"), "attached": ("blue",), "failures": (failed("red"),)}
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), **facts))
+    (record,) = status_of(plan)["interfaceOperations"]
+    assert (record["reason"], record["attempts"]) == (Reason.ATTACH_FAILED, 1)
+    assert "nextAttemptTime" not in record
+    assert "nextAttemptTime" not in status_of(plan)
+
+
+def test_the_vm_is_migrated_a_second_after_the_last_failure_that_a_controller_reported() -> None:
+    """Before, nothing happened until dynamicTimeout, as the second failure that ends the path never came."""
+    migratable: Json = {"type": "LiveMigratable", "status": "True"}
+    raw, its_vm = running(BLUE, RED, rows=(BLUE_ROW,), conditions=(migratable,)), machine(BLUE, RED)
+    facts: Json = {
+        "networks": ("blue", "red"),
+        "attached": ("blue",),
+        "ignores_methods": True,
+        "report": interface_report(vmUid=VM_UID, vmiUid=VMI_UID),
+    }
+    early = decide(view(raw, machine=its_vm, failures=(failed("red", at=later(0.5)),), **facts), now=later(1.4))
+    assert not [item for item in early.actions if isinstance(item, Create)]
+    assert early.again_at == later(1.5)
+    due = decide(view(raw, machine=its_vm, failures=(failed("red", at=later(0.5)),), **facts), now=later(1.5))
+    assert [item.kind for item in due.actions if isinstance(item, Create)] == [Kind.MIGRATION]
+    (record,) = status_of(due)["interfaceOperations"]
+    assert (record["reason"], record["path"]) == (Reason.ATTACH_FAILED, "Migration")
+    assert "failed once to attach" in record["message"]
+
+
+def test_an_interface_that_kubevirt_leaves_in_the_pod_is_none_of_the_vms_nics() -> None:
+    """A NIC was unplugged before it had arrived: virt-controller does not take its element back."""
+    stray: Json = {"networks": ("blue", "red"), "attached": ("blue", "red")}
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), **stray))
+    assert ready(plan)["status"] == "True"
+    assert _writes(raw, its_vm, report=written(plan), **stray) == []
+
+
+def test_an_interface_that_a_controller_is_asked_to_detach_is_waited_for() -> None:
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    plan = decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue", "red")))
+    assert (ready(plan)["status"], status_of(plan)["reason"]) == ("False", Reason.WAITING_FOR_POD_RELEASE)
+
+
 def test_a_stopped_vm_is_at_rest() -> None:
     its_vm = machine(BLUE)
     plan = decide(view(None, machine=its_vm, report=interface_report()))
@@ -241,22 +331,85 @@ def test_a_vmi_of_the_same_name_begins_anew() -> None:
     assert "InterfacePlugged" not in {item.reason for item in plan.announcements}, "it has it since its start"
 
 
-@pytest.mark.parametrize(
-    "edited",
-    [
-        {"owner_uid": "another"},
-        {"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID},
-        {"ownerReferences": None},
-        {"labels": None},
-        {"labels": {"app.kubernetes.io/managed-by": "somebody"}},
-    ],
-    ids=["of an earlier VM", "of the VMI", "owner removed", "label removed", "label changed"],
-)
-def test_a_report_that_is_not_as_nicplug_makes_it_is_replaced(edited: Json) -> None:
+EARLIER: Json = {"owner_uid": "another", "vmUid": "another", "vmiUid": "another"}
+
+
+@pytest.mark.parametrize("edited", [EARLIER, {"owner_uid": "another"}, {"ownerReferences": None}], ids=str)
+def test_a_report_of_an_earlier_vm_of_that_name_is_replaced(edited: Json) -> None:
     seen = view(running(BLUE), machine=machine(BLUE), report=interface_report(**edited))
     assert is_deleted(decide(seen))
     going = view(running(BLUE), machine=machine(BLUE), report=interface_report(**edited, deleting=True))
     assert decide(going).actions == (), "it is being deleted"
+
+
+@pytest.mark.parametrize(
+    ("edited", "members"),
+    [
+        ({"owner_uid": "another"}, {"ownerReferences"}),
+        ({"owner_kind": "VirtualMachineInstance", "owner_uid": VMI_UID}, {"ownerReferences"}),
+        ({"ownerReferences": None}, {"ownerReferences"}),
+        ({"labels": None}, {"labels"}),
+        ({"labels": {"app.kubernetes.io/managed-by": "somebody"}}, {"labels"}),
+        ({"labels": None, "ownerReferences": None}, {"labels", "ownerReferences"}),
+    ],
+    ids=["another owner", "the VMI is its owner", "owner removed", "label removed", "label changed", "both"],
+)
+@pytest.mark.parametrize("known", [{"vmUid": VM_UID}, {"vmiUid": VMI_UID}], ids=["of this VM", "of this VMI"])
+def test_label_and_owner_are_restored_after_an_edit(known: Json, edited: Json, members: set[str]) -> None:
+    """The records, and what was counted, are in this report alone."""
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(**known, **edited)))
+    (patch,) = [item for item in found.actions if isinstance(item, PatchOwnership)]
+    assert thaw(patch.wanted).keys() == members
+    assert {"op": "test", "path": "/metadata/uid", "value": REPORT_UID} in patch.json_patch()
+    assert not [item for item in found.actions if isinstance(item, Delete)]
+    assert status_of(found)["interfaceOperations"], "the status goes on"
+
+
+def test_label_and_owner_of_a_report_that_goes_are_left() -> None:
+    going = interface_report(vmUid=VM_UID, vmiUid=VMI_UID, labels=None, deleting=True)
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=going))
+    assert not [item for item in found.actions if isinstance(item, PatchOwnership)]
+
+
+def test_a_condition_that_nicplug_does_not_write_is_removed() -> None:
+    raw, its_vm = running(BLUE, rows=(BLUE_ROW,)), machine(BLUE)
+    forged = written(decide(view(raw, machine=its_vm, report=interface_report(), attached=("blue",))))
+    (condition,) = forged["status"]["conditions"]
+    forged["status"]["conditions"] = [{"type": "Forged", "status": "True"}, condition, {**condition, "status": "False"}]
+    found = decide(view(raw, machine=its_vm, report=forged, attached=("blue",)), now=later(10))
+    assert status_of(found) == {"conditions": [condition]}
+
+
+@pytest.mark.parametrize("generation", [2**63 - 1, 2**70, 0, -5])
+def test_a_generation_that_cannot_rise_begins_again(generation: int) -> None:
+    known: Json = {"vmiUid": VMI_UID, "interfacesHash": "another", "interfacesGeneration": generation}
+    found = decide(view(running(BLUE), machine=machine(BLUE), report=interface_report(**known)))
+    assert status_of(found)["interfacesGeneration"] == 1
+
+
+def test_nothing_is_migrated_for_a_vm_without_a_report() -> None:
+    """Whoever cannot report would migrate it again and again."""
+    needs: Json = {"config": _migrates(), "controller": DynamicController(state=ControllerState.NOT_DEPLOYED)}
+    raw = running(BLUE, conditions=({"type": "LiveMigratable", "status": "True"},))
+    for known in (None, interface_report(), interface_report(vmUid=VM_UID, vmiUid="another")):
+        plan = decide(view(raw, machine=machine(BLUE), report=known, spec_seen_at=later(-60), **needs))
+        assert {item.kind for item in plan.actions} == {Kind.REPORT}
+        assert plan.again_at == NOW, "what had to wait follows at once"
+    recorded = interface_report(vmUid=VM_UID, vmiUid=VMI_UID)
+    plan = decide(view(raw, machine=machine(BLUE), report=recorded, spec_seen_at=later(-60), **needs))
+    assert [item.kind for item in plan.actions] == [Kind.MIGRATION, Kind.REPORT]
+
+
+def _migrates() -> Json:
+    raw = kubevirt()
+    raw["spec"]["workloadUpdateStrategy"] = {"workloadUpdateMethods": ["LiveMigrate"]}
+    return raw
+
+
+def test_a_deleted_report_is_waited_for_without_haste() -> None:
+    going = interface_report(**EARLIER, deleting=True)
+    again_at = decide(view(running(BLUE), machine=machine(BLUE), report=going)).again_at
+    assert again_at is None or again_at > NOW
 
 
 def test_what_somebody_wrote_into_the_status_is_written_over() -> None:
@@ -364,3 +517,23 @@ def test_an_event_is_told_with_the_record_that_it_is_about() -> None:
     assert [item.reason for item in plan.announcements] == ["InterfacePlugged"]
     again = decide(view(raw, machine=its_vm, report=written(plan, known), attached=("blue",)))
     assert again.announcements == ()
+
+
+def test_the_condition_of_an_invalid_policy_had_the_generation_of_the_nics() -> None:
+    """That of a VM, as all conditions of a report; of a bare VMI none."""
+    policy = HotplugPolicy(problems=("migration: Perhaps is no value",))
+
+    def generation(owned: bool) -> int | None:
+        owner = machine(BLUE, generation=7) if owned else None
+        of_vmi = interface_report(owner_kind="VirtualMachineInstance", owner_uid=VMI_UID)
+        report = interface_report() if owned else of_vmi
+        seen = view(running(BLUE, owned=owned), machine=owner, report=report)
+        assert seen.guest is not None
+        seen = replace(seen, guest=replace(seen.guest, policy=policy))
+        conditions = status_of(decide(seen))["conditions"]
+        (found,) = (item for item in conditions if item["type"] == "InvalidHotplugPolicy")
+        value: int | None = found.get("observedGeneration")
+        return value
+
+    assert generation(owned=True) == 7
+    assert generation(owned=False) is None

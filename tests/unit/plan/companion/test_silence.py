@@ -46,6 +46,11 @@ def test_a_nic_that_the_pod_is_not_asked_for() -> None:
     assert found.again_at(NOW) is None
 
 
+def test_a_nic_that_the_pod_is_not_asked_to_detach() -> None:
+    found = find(absent("blue"), rows=(row("blue", "multus-status"),), asked=("blue",))
+    assert (set(found.nics), found.since) == ({"blue"}, later(-60))
+
+
 @pytest.mark.parametrize(
     ("nics", "members"),
     [

@@ -1,4 +1,4 @@
-"""KubeVirt's workload updater repeats a migration that fails: how often, since when, and that it is told once."""
+"""KubeVirt's workload updater repeats a migration that fails: how often, since when, and that it is reported once."""
 
 import json
 
@@ -184,3 +184,18 @@ def test_the_count_of_an_earlier_vmi_is_not_that_of_this_one() -> None:
 @pytest.mark.parametrize("lies", [7, [], {"failed": "x", "durationSeconds": True, "since": 3, "uids": "u"}], ids=str)
 def test_whatever_somebody_writes_is_read(lies: object) -> None:
     assert counted(decide(updaters(1), updaterMigrations=lies))["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("forged", "failed"),
+    [
+        ({"failed": -7, "durationSeconds": -7}, 1),
+        ({"failed": 2**70, "durationSeconds": 2**70}, 2**31 - 1),
+        ({"failed": True, "durationSeconds": "x"}, 1),
+    ],
+    ids=["negative", "huge", "of other types"],
+)
+def test_an_edited_count_is_bounded(forged: Json, failed: int) -> None:
+    found = counted(decide(updaters(1), updaterMigrations=forged))
+    assert found["failed"] == failed
+    assert 0 <= found["durationSeconds"] < 2**31

@@ -1456,8 +1456,11 @@ SHOWN_IN = {
     Reason.FAILED_ABORT: "api/test_migration_patience.py",
     Reason.SLOT_LEDGER_REFUSED: "api/test_migration_slots.py",
     Reason.EVACUATION_FIRST: "unit/plan/companion/test_own_migrations.py",
+    Reason.MIGRATION_LEFT_PENDING: "unit/plan/companion/test_pending.py",
     Reason.UPDATERS_TURN: "unit/plan/companion/test_own_migrations.py",
     Reason.VIRT_CONTROLLER_SILENT: "unit/plan/companion/test_own_migrations.py",
+    Reason.WAITING_FOR_VIRT_CONTROLLER: "unit/plan/companion/test_own_migrations.py",
+    Reason.WEBHOOK_UNAVAILABLE: "unit/reconcile/test_companion.py",
     Reason.UPDATER_REPEATS: "unit/plan/companion/test_updater.py",
 }
 

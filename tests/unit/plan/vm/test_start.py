@@ -152,7 +152,7 @@ def test_a_vm_that_wants_no_nic_gets_none() -> None:
 
 
 class TestRevision:
-    """What the VM looked like when it was started, for whoever has to tell what changed since."""
+    """The VM as it was when it was started, so that later changes can be identified."""
 
     def test_it_is_made_before_the_vmi_as_kubevirt_makes_it(self) -> None:
         raw = vm(primary(), nic("blue"), generation=7)

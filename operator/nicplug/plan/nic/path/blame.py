@@ -6,6 +6,9 @@ created for, and `migration_history` counts them. `find_blocking_networks` finds
 from starting.
 
 Each NIC is blamed with the fingerprint of its change, so that a corrected NIC or network is tried again at once.
+
+Beside KubeVirt nobody writes the status of a migration for nicplug: its report keeps these members, and the migration
+is read as if its status had them (`plan.companion.target_pods`).
 """
 
 import hashlib
@@ -57,7 +60,9 @@ def blame_nics(
     unreported = [item.name for item in vmi.networks if item.is_secondary and _has_interface(item, missing)]
     named = _nics_named_by(failure, vmi=vmi, known=known)
     names = named or [name for name in unreported if name in made_for] or unreported
-    others = {name: _change_now(name, vmi=vmi, known=known) for name in names if name not in made_for}
+    # A pod that has every NIC fails of this one whichever NIC it is for.
+    blocking = [name for name in names if name not in made_for or migration.brings_every_nic]
+    others = {name: _change_now(name, vmi=vmi, known=known) for name in blocking}
     changes = {name: change for name, change in others.items() if change}
     members = {_AT_FAULT_MEMBER: names, _CAUSES_AT_FAULT_MEMBER: changes}
     return {member: value for member, value in members.items() if value}
@@ -114,7 +119,13 @@ def blamed_nics(migration: Migration) -> Mapping[str, str]:
 
 @once_per_pass
 def others_at_fault(migration: Migration) -> Mapping[str, str]:
-    """Return the NICs that it is blamed on though it was not created for them, each with its fingerprint."""
+    """Return the NICs that it is blamed on though it was not created for them, each with its fingerprint.
+
+    If its target pod had every NIC, these are all that it is blamed on by name: they block it for any other one.
+    """
+    if migration.brings_every_nic:
+        causes = mapping(migration.status.members.get(_CAUSES_AT_FAULT_MEMBER))
+        return {name: change for name, change in causes.items() if isinstance(change, str)}
     made_for = changes_of(migration)
     return {name: change for name, change in blamed_nics(migration).items() if name not in made_for}
 
@@ -169,11 +180,13 @@ class BlockingNetwork:
         interface: the NIC whose network it is.
         error: why the last migration failed.
         until: when the next migration is created nevertheless; None after the last attempt.
+        is_in_every_pod: no target pod is created without it.
     """
 
     interface: str
     error: str
     until: datetime | None
+    is_in_every_pod: bool = False
 
 
 def find_blocking_networks(
@@ -193,14 +206,16 @@ def find_blocking_networks(
         if blames_other_nics(item, vmi_uid=vmi.uid):
             for name in others_still_at_fault(item, vmi=vmi, known=known):
                 failed.setdefault(name, []).append(item)
-    return [_blocking_network(name, items) for name, items in failed.items()]
+    in_guest = vmi.status.in_guest
+    return [_blocking_network(name, items, has_attached=name in in_guest) for name, items in failed.items()]
 
 
-def _blocking_network(name: str, newest_first: list[Migration]) -> BlockingNetwork:
+def _blocking_network(name: str, newest_first: list[Migration], *, has_attached: bool) -> BlockingNetwork:
     newest, count = newest_first[0], len(newest_first)
     failed_at = newest.entered_at(MigrationPhase.FAILED) or newest.created
-    until = None if count >= MAX_MIGRATIONS or failed_at is None else failed_at + FIRST_PAUSE * 2 ** (count - 1)
-    return BlockingNetwork(interface=name, error=error_of(newest), until=until)
+    is_hopeless = count >= MAX_MIGRATIONS or (newest.brings_every_nic and not has_attached)
+    until = None if is_hopeless or failed_at is None else failed_at + FIRST_PAUSE * 2 ** (count - 1)
+    return BlockingNetwork(interface=name, error=error_of(newest), until=until, is_in_every_pod=newest.brings_every_nic)
 
 
 # The changes that a migration was created for: an annotation names the NICs, each with the fingerprint of its change.

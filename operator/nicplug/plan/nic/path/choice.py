@@ -73,7 +73,7 @@ def choose_path(evidence: PathEvidence) -> PathChoice:
     return PathChoice(  # the request to the pod is repeated, whatever a migration waits for
         verdict=Verdict.HOLD,
         reason=rule.reason_for(evidence),
-        message=f"{cause}; it is retried with back-off. The VM is not migrated: {explanation}",
+        message=f"{cause}; {render('{pod_retry}', evidence)}. The VM is not migrated: {explanation}",
         remedy=render(obstacle.remedy, evidence),
         again_at=obstacle.again_at(evidence),
         asks_pod=True,

@@ -1,7 +1,7 @@
 """The evidence for the path of one NIC; `plan.nic.path.choice` evaluates it."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from nicplug.model.dynamic_controller import DynamicController
 from nicplug.model.hotplug_policy import HotplugPolicy
@@ -10,6 +10,8 @@ from nicplug.plan.candidates import Candidates
 
 FAILED_ATTEMPTS = 2
 """This many failures reported by the controller end the dynamic path before its deadline."""
+BURST = timedelta(seconds=1)
+"""How long after a reported failure the controller may still try by itself: four times, 5 to 20 ms apart."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,9 @@ class PathEvidence:
         attempts: number of requests to the pod.
         error: the controller's last report; "" if there is none.
         waiting_since: when it was first requested from the pod, or when the change was first observed.
+        is_asked: the pod is asked for it, or nicplug asks; beside KubeVirt False until virt-controller has asked.
+        asks_again: nicplug asks the pod again after a failure; beside KubeVirt nobody does.
+        failed_at: when the controller last reported a failure; None if it reported none.
         not_migratable: why the VM cannot be migrated (condition LiveMigratable); "" if it can.
         candidates: the nodes it could move to; unknown while no migration is needed.
         workload_update_allows: `workloadUpdateMethods` of the KubeVirt CR is not set, or lists LiveMigrate.
@@ -58,6 +63,9 @@ class PathEvidence:
     migration_error: str
     migration_given_up: bool
     now: datetime
+    is_asked: bool = True
+    asks_again: bool = True
+    failed_at: datetime | None = None
     is_retried_alone: bool = False
     blocking_network: str = ""
     blocked_until: datetime | None = None
@@ -71,3 +79,14 @@ class PathEvidence:
     def deadline(self) -> datetime:
         """When the dynamic path times out."""
         return self.waiting_since + self.policy.dynamic_timeout
+
+    @property
+    def gives_up_at(self) -> datetime | None:
+        """When the controller that has reported a failure counts as having given up; None if it is asked again."""
+        return None if self.asks_again or self.failed_at is None else self.failed_at + BURST
+
+    @property
+    def has_failed(self) -> bool:
+        """True if the controller has reported enough failures to end the path."""
+        has_given_up = self.gives_up_at is not None and self.now >= self.gives_up_at
+        return has_given_up or self.failed_attempts >= FAILED_ATTEMPTS

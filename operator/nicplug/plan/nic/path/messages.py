@@ -55,6 +55,10 @@ class _Phrases:
         return self._policy("migration", self.of.policy.migration)
 
     @property
+    def allow_migration(self) -> str:
+        return self.of.policy.migration_remedy
+
+    @property
     def held_by(self) -> str:
         """The part of the policy that forbids a migration now."""
         return self.dynamic_path if self.of.policy.dynamic_path == "Always" else self.on_failure
@@ -97,7 +101,7 @@ class _Phrases:
 
     @property
     def failed_or_late(self) -> str:
-        return self.failed if self.of.failed_attempts > 1 else self.late
+        return self.failed if self.of.has_failed else self.late
 
     @property
     def correct_it(self) -> str:
@@ -116,6 +120,11 @@ class _Phrases:
         if self.of.is_retried_alone:
             return "nobody can tell for which of its NICs, so each is tried by itself"
         return "it is retried with back-off"
+
+    @property
+    def pod_retry(self) -> str:
+        """What follows a failure in place."""
+        return "it is retried with back-off" if self.of.asks_again else "KubeVirt does not ask for it again"
 
     @property
     def no_candidate(self) -> str:

@@ -109,7 +109,8 @@ def _is_retried_alone(failed: Iterable[Migration], *, before: bool) -> bool:
     is_alone = before
     for item in failed:
         if item.progress_reason == Reason.TARGET_POD_NOT_READY:
-            is_alone = not others_at_fault(item) and len(blamed_nics(item)) > 1
+            # A target pod that has every NIC of the spec fails in the same way for each of them.
+            is_alone = not others_at_fault(item) and len(blamed_nics(item)) > 1 and not item.brings_every_nic
     return is_alone
 
 
@@ -201,13 +202,18 @@ def backoff_until(
             failures.append(failed_at)
     if not failures:
         return None
-    doublings = min(len(failures) - 1, _MOST_DOUBLINGS)
     failed_at = failures[0]
     if migration.created is not None:
         # It was created after they had failed, or shortly before. A later time was written by a clock that was hours
         # ahead, and the wait would be as long.
         failed_at = min(failed_at, migration.created + _LONGEST_AHEAD)
-    return failed_at + FIRST_BACKOFF * 2**doublings, len(failures)
+    return failed_at + backoff_after(len(failures)), len(failures)
+
+
+def backoff_after(failures: int) -> timedelta:
+    """Return how long the next migration waits after so many failures, at least one."""
+    wait: timedelta = FIRST_BACKOFF * 2 ** min(failures - 1, _MOST_DOUBLINGS)
+    return wait
 
 
 def spaced_until(

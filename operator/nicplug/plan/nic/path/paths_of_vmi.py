@@ -21,8 +21,9 @@ from nicplug.plan.nic.path.migration_history import failed_migrations, is_given_
 from nicplug.plan.nic.path.rules import Verdict, is_pod_left_alone
 from nicplug.plan.nic.pci_slots import PciSlots
 from nicplug.plan.nic.phantoms import Phantom, PhantomState
-from nicplug.plan.nic.rollback import entry_of, is_left_as_written, is_rolled_back
+from nicplug.plan.nic.rollback import entry_of, is_rolled_back
 from nicplug.plan.nic.superseded import Superseded
+from nicplug.plan.nic.unasked import unasked_nics
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
 
@@ -50,6 +51,7 @@ class Chosen:
             not is_pod_left_alone(self.evidence)
             and not self.evidence.controller.is_absent
             and not self.evidence.rolled_back
+            and self.evidence.is_asked
         )
         return self.evidence.waiting_since if is_tried else None
 
@@ -78,10 +80,6 @@ class Chooser:
     _refused: dict[str, Candidates] = field(default_factory=dict, init=False)
     _chosen: dict[tuple[OperationType, Interface, Network | None], Chosen] = field(default_factory=dict, init=False)
     _blocking_networks: Sequence[BlockingNetwork] | None = field(default=None, init=False)
-    _names: Mapping[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._names = interface_names(self.view.vmi, self.pod)
 
     def choose(self, *, operation: OperationType, interface: Interface, network: Network | None) -> Chosen:
         """Choose the path of one NIC; the result is cached, so all checks of a pass get the same one."""
@@ -179,15 +177,18 @@ class Chooser:
         definition = self.definition_of(network)
         failure = self.failure(interface.name)
         attempts = attempts_of(record, view=view, operation=operation, definition=definition, failure=failure)
+        is_asked = self._is_asked(interface.name)
         return PathEvidence(
             policy=view.policy,
             operation=operation,
             is_sriov=interface.binding is Binding.SRIOV,
             controller=view.controller,
             failed_attempts=_failed_attempts(attempts, failure),
+            asks_again=view.settings.asks_pods,
+            failed_at=failure.heard_at if failure is not None and attempts.error else None,
             attempts=attempts.count,
             error=attempts.error,
-            waiting_since=self._waiting_since(record, definition),
+            waiting_since=self._waiting_since(record, definition) if is_asked else self.now,
             not_migratable=_not_migratable(view),
             candidates=Candidates(),
             workload_update_allows=view.config is None or view.config.workload_update_allows,
@@ -196,6 +197,7 @@ class Chooser:
             migration_given_up=is_given_up(failures),
             is_retried_alone=failures.retry_alone,
             now=self.now,
+            is_asked=is_asked,
             no_slot=self.slots.refusal(interface.name) if operation is OperationType.PLUG else "",
             rolled_back=self._rolled_back(
                 interface.name, network, operation=operation, record=record, failures=failures
@@ -213,7 +215,13 @@ class Chooser:
 
     def failure(self, name: str) -> PodFailure | None:
         """The last failure reported for its pod interface."""
-        return self.failures.get(self._names.get(name, "")) if self.pod is not None else None
+        names = interface_names(self.view.vmi, self.pod)
+        return self.failures.get(names.get(name, "")) if self.pod is not None else None
+
+    def _is_asked(self, name: str) -> bool:
+        if self.view.settings.asks_pods or self.pod is None:
+            return True
+        return name not in unasked_nics(self.view.vmi, self.pod)
 
     def _waiting_since(self, record: InterfaceOperation | None, definition: AttachmentDefinition | None) -> datetime:
         """Start of the present attempt in place.
@@ -257,16 +265,15 @@ class Chooser:
         """True if it was rolled back; with rollout strategy Stage the VMI's own entries decide for its own network."""
         view, mine = self.view, entry_of(name, self.view.vmi)
         is_staged = view.config is not None and view.config.stages_changes
-        if is_staged and mine is not None and mine[1] == network:
-            return is_left_as_written(name, vmi=view.vmi)
-        return is_rolled_back(name, vm=view.vm, vmi=view.vmi)
+        is_of_vmi = is_staged and mine is not None and mine[1] == network
+        return is_rolled_back(name, vm=None if is_of_vmi else view.vm, vmi=view.vmi)
 
     def _find_blocking_network(self, name: str) -> BlockingNetwork | None:
         """Find another NIC whose network keeps target pods from starting."""
         if self._blocking_networks is None:
             found = find_blocking_networks(self.view.migrations, vmi=self.view.vmi, known=self.view.attachments)
             present = (item for item in found if item.until is None or item.until > self.now)
-            along = (item for item in present if self._comes_along(item.interface))
+            along = (item for item in present if item.is_in_every_pod or self._comes_along(item.interface))
             self._blocking_networks = sorted(along, key=lambda item: item.until or _NEVER, reverse=True)
         return next((item for item in self._blocking_networks if item.interface != name), None)
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from nicplug.model.dynamic_controller import ControllerState
 from nicplug.model.hotplug_policy import DynamicPath, MigrationPolicy, OnFailure
 from nicplug.model.operations import OperationType
-from nicplug.plan.nic.path.evidence import FAILED_ATTEMPTS, PathEvidence
+from nicplug.plan.nic.path.evidence import PathEvidence
 from nicplug.plan.reasons import Reason
 
 CONTROLLER_GRACE = timedelta(seconds=5)
@@ -101,15 +101,11 @@ def _is_always(evidence: PathEvidence) -> bool:
 def _is_coming_back(evidence: PathEvidence) -> bool:
     ends_at = grace_ends_at(evidence)
     is_gone = evidence.controller.is_absent or evidence.controller.state is ControllerState.NOT_READY
-    return is_gone and not _has_failed(evidence) and ends_at is not None and evidence.now < ends_at
+    return is_gone and not evidence.has_failed and ends_at is not None and evidence.now < ends_at
 
 
 def _is_not_ready(evidence: PathEvidence) -> bool:
     return evidence.controller.state is ControllerState.NOT_READY
-
-
-def _has_failed(evidence: PathEvidence) -> bool:
-    return evidence.failed_attempts >= FAILED_ATTEMPTS
 
 
 def _is_late(evidence: PathEvidence) -> bool:
@@ -125,6 +121,7 @@ def _is_held(evidence: PathEvidence) -> bool:
     return evidence.policy.on_failure is not OnFailure.MIGRATE or _is_always(evidence)
 
 
+_FAILED = "two attempts that the controller reported failed"
 IN_PLACE: tuple[Rule, ...] = (
     Rule(
         when="only the link is to be set up or down",
@@ -194,26 +191,25 @@ IN_PLACE: tuple[Rule, ...] = (
         says="{absence}",
     ),
     Rule(
-        when="two attempts that the controller reported failed, or `dynamicTimeout` is over; `onFailure: Rollback`, "
-        "and it is not an unplug",
-        applies=lambda evidence: (_has_failed(evidence) or _is_late(evidence)) and _is_rolled_back(evidence),
+        when=f"{_FAILED}, or `dynamicTimeout` is over; `onFailure: Rollback`, and it is not an unplug",
+        applies=lambda evidence: (evidence.has_failed or _is_late(evidence)) and _is_rolled_back(evidence),
         verdict=Verdict.ROLL_BACK,
         reason=Reason.ROLLED_BACK,
         says="{failed_or_late}; rolled back, as {on_failure}",
         remedy="To try again, change its entry or onFailure",
     ),
     Rule(
-        when="two attempts that the controller reported failed, `onFailure` not `Migrate` or `dynamicPath: Always`",
-        applies=lambda evidence: _has_failed(evidence) and _is_held(evidence),
+        when=f"{_FAILED}, `onFailure` not `Migrate` or `dynamicPath: Always`",
+        applies=lambda evidence: evidence.has_failed and _is_held(evidence),
         verdict=Verdict.HOLD,
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
-        says="{failed}; {held_by}, so it is retried with back-off",
+        says="{failed}; {held_by}, so {pod_retry}",
         remedy="{correct_it}, or let the policy migrate the VM",
     ),
     Rule(
-        when="two attempts that the controller reported failed",
-        applies=_has_failed,
+        when=_FAILED,
+        applies=lambda evidence: evidence.has_failed,
         verdict=Verdict.MIGRATE,
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
@@ -231,7 +227,7 @@ IN_PLACE: tuple[Rule, ...] = (
         applies=lambda evidence: _is_late(evidence) and _is_held(evidence),
         verdict=Verdict.HOLD,
         reason=Reason.DYNAMIC_TIMEOUT,
-        says="{late}; {held_by}, so it is retried with back-off",
+        says="{late}; {held_by}, so {pod_retry}",
         remedy="{correct_it}, or let the policy migrate the VM",
     ),
     Rule(
@@ -256,7 +252,7 @@ IN_PLACE: tuple[Rule, ...] = (
         reason=Reason.ATTACH_FAILED,
         reason_of_unplug=Reason.DETACH_FAILED,
         says="{failed}; retrying",
-        again_at=lambda evidence: evidence.deadline,
+        again_at=lambda evidence: evidence.gives_up_at or evidence.deadline,
     ),
     Rule(
         when="nobody knows whether a controller runs: rights or kinds are missing",
@@ -287,7 +283,7 @@ OBSTACLES: tuple[Rule, ...] = (
         verdict=Verdict.BLOCKED,
         reason=Reason.MIGRATION_FORBIDDEN,
         says="{migration}",
-        remedy="Set migration to Allowed{or_else}",
+        remedy="{allow_migration}{or_else}",
     ),
     Rule(
         when="`workloadUpdateMethods` is set and does not list `LiveMigrate`",
