@@ -78,8 +78,6 @@ async def add(
     from nicplug.cli.lacking_network import check_network
     from nicplug.cli.machines import find_machine, persisted_nics
     from nicplug.cli.operator_health import warn_without_operator
-    from nicplug.cli.template import add_to_template
-    from nicplug.insight.evidence import Target
     from nicplug.insight.nic_names import free_name
     from nicplug.model.requests import AddInterface
 
@@ -89,14 +87,9 @@ async def add(
     name = name or free_name(network, taken=_names(machine))
     request = AddInterface(name=name, network=network)
     is_there = _is_there(machine, request, persist=persist)
-    if machine.is_companions:
-        await add_to_template(session, machine, request, mac=mac or "", kubevirt_namespace=kubevirt_namespace)
-    elif mac:
-        target = Target(namespace=session.namespace, name=vm, kubevirt_namespace=kubevirt_namespace)
-        await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
-    else:
-        body = {"networkAttachmentDefinitionName": network, "name": name}
-        await _put(session, machine, plural, "addinterface", body)
+    await _request_nic(
+        session, machine, request, plural=plural, mac=mac or "", persist=persist, kubevirt_namespace=kubevirt_namespace
+    )
     what = f'NIC "{name}" on network {network}'
     keeps = persist or name in persisted_nics(machine.vm)
     lacking = await check_network(session, network, vm=vm, nic=name, persist=keeps)
@@ -116,6 +109,30 @@ async def add(
         )
         click.echo(f'NIC "{name}" is ready')
     return None
+
+
+async def _request_nic(
+    session: Session,
+    machine: "Machine",
+    request: "AddInterface",
+    *,
+    plural: str,
+    mac: str,
+    persist: bool,
+    kubevirt_namespace: str,
+) -> None:
+    """Beside KubeVirt edit the template; otherwise ask the subresource, which cannot carry a MAC address."""
+    from nicplug.cli.template import add_to_template
+    from nicplug.insight.evidence import Target
+
+    if machine.is_companions:
+        await add_to_template(session, machine, request, mac=mac, kubevirt_namespace=kubevirt_namespace)
+    elif mac:
+        target = Target(namespace=session.namespace, name=machine.name, kubevirt_namespace=kubevirt_namespace)
+        await add_with_mac(session, machine, request, mac=mac, target=target, persist=persist)
+    else:
+        body = {"networkAttachmentDefinitionName": request.network, "name": request.name}
+        await _put(session, machine, plural, "addinterface", body)
 
 
 @click.command(epilog=LOOKS_FOR_OPERATOR)
