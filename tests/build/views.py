@@ -25,7 +25,7 @@ from nicplug.model.interface_report import interfaces_hash, parse_report
 from nicplug.model.keys import PodKey, VmiKey
 from nicplug.model.nad_policy import AttachmentAccess
 from nicplug.model.node import parse_node
-from nicplug.model.pod import LauncherPod
+from nicplug.model.pod import LauncherPod, PodRecord
 from nicplug.model.slot_ledger import MigrationSlot
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.view import CompanionView, SlotShare
@@ -99,7 +99,7 @@ def companion_view(
     if raw is not None:
         digest = interfaces_hash(raw["spec"])
         facts: Json = {"settings": BESIDE_KUBEVIRT, "refusal": refusal, **members}
-        view = vmi_view(_with_records(raw, report, digest=digest), *pods, vm=vm, **facts)
+        view = _with_pods(vmi_view(_with_records(raw, report, digest=digest), *pods, vm=vm, **facts))
         config = effective_config(view.config, ignores_methods=ignores_methods)
         guest = replace(view, config=config, policy=effective_policy(view.policy, report_only=report_only))
     return CompanionView(
@@ -113,6 +113,12 @@ def companion_view(
         refusal=refusal,
         report_pending_since=pending_since,
     )
+
+
+def _with_pods(view: VmiView) -> VmiView:
+    """The view in which each launcher pod counts, as virt-controller has made them."""
+    made = tuple(PodRecord(key=item.key, uid=item.uid, migration_uid=item.migration_uid) for item in view.pods)
+    return replace(view, records=made, vmi=replace(view.vmi, launcher_pods=made))
 
 
 def _with_records(raw: Mapping[str, Any], report: Json | None, *, digest: str) -> Json:

@@ -12,6 +12,7 @@ from nicplug.model.keys import VmiKey
 from nicplug.model.mode import Mode
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.companion.silence import Silence
 from nicplug.plan.companion.target_pods import with_target_pod_failures
 from nicplug.plan.reasons import Reason
 from nicplug.plan.views import VmiView
@@ -57,8 +58,9 @@ def requests_of(evidence: Evidence) -> RequestMigrations:
     share = slots.share_of(VmiKey(evidence.target.namespace, evidence.target.name))
     records = vmi.status.records(now=evidence.clock()) if vmi is not None else {}
     # Only nicplug has seen since when virt-controller does nothing.
-    is_silent = any(item.reason == Reason.VIRT_CONTROLLER_SILENT for item in records.values())
-    return partial(plan_own_migrations, slot=share, is_silent=is_silent)
+    silent = (item for item in records.values() if item.reason == Reason.VIRT_CONTROLLER_SILENT)
+    silence = Silence(nics={item.name: item.start_time for item in silent})
+    return partial(plan_own_migrations, slot=share, silence=silence)
 
 
 def _wake_nobody(_: VmiKey) -> None:

@@ -15,13 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nicplug.model.metadata import mapping
-from nicplug.model.networks_annotation import hashed_interface_name
 from nicplug.model.operations import InterfaceOperation, OperationPath, OperationPhase, OperationType
 from nicplug.model.pod import LauncherPod
 from nicplug.model.times import format_time
 from nicplug.plan.actions import PatchNetworksAnnotation
 from nicplug.plan.companion.counted import count_of, past_time
-from nicplug.plan.nic.observed import elements_asked_for
+from nicplug.plan.nic.observed import elements_asked_for, interface_names
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
 from nicplug.plan.vmi.moving import leaves_its_pod
@@ -68,7 +67,8 @@ def plan_nudges(
     pod = active_pod(view)
     if pod is None or not pod.is_ready or leaves_its_pod(view) or view.controller.is_absent:
         return Nudges()
-    since = [item.start_time for item in operations if _is_stuck(item, pod)]
+    names = interface_names(view.vmi, pod)
+    since = [item.start_time for item in operations if _is_stuck(item, pod, name=names.get(item.name, ""))]
     if not since:
         return Nudges()
     before = _parse(mapping(known.get(NUDGE_MEMBER)), now=now)
@@ -83,9 +83,12 @@ def plan_nudges(
     return Nudges(count=before.count + 1, last_at=now, pod_uid=pod.uid, action=nudge)
 
 
-def _is_stuck(operation: InterfaceOperation, pod: LauncherPod) -> bool:
-    """True if the annotation asks the pod for what the controller has not done."""
-    name = hashed_interface_name(operation.name)
+def _is_stuck(operation: InterfaceOperation, pod: LauncherPod, *, name: str) -> bool:
+    """True if the annotation asks the pod for what the controller has not done.
+
+    Args:
+        name: of its pod interface; "" if its network is in no spec.
+    """
     is_asked, is_attached = name in elements_asked_for(pod), pod.network_status.has(name)
     if operation.path not in (OperationPath.DYNAMIC, OperationPath.NONE) or operation.phase == OperationPhase.READY:
         return False

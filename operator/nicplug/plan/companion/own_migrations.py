@@ -16,6 +16,7 @@ from nicplug.model.times import parse_time
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import Create
 from nicplug.plan.companion.pending import PENDING_LIMIT, Withdrawn, is_own
+from nicplug.plan.companion.silence import Silence
 from nicplug.plan.companion.view import SlotShare
 from nicplug.plan.companion.virt_controller import LIVE_MIGRATE
 from nicplug.plan.nic.path.blame import format_changes
@@ -32,7 +33,7 @@ from nicplug.plan.vmi.migration_request import (
     next_cause,
     withdraw,
 )
-from nicplug.plan.vmi.moving import is_moving
+from nicplug.plan.vmi.moving import brings_unwanted, is_moving
 
 # Seconds after `MigrationRequired` has become True in which the updater creates a migration, if it has a slot for it.
 _UPDATERS_TURN = timedelta(seconds=10)
@@ -44,7 +45,7 @@ def plan_own_migrations(
     report: NicReport,
     *,
     slot: SlotShare,
-    is_silent: bool,
+    silence: Silence,
     withdrawn: Withdrawn = _NONE_WITHDRAWN,
     is_recorded: bool = True,
     now: datetime,
@@ -52,7 +53,7 @@ def plan_own_migrations(
     """Compare what the NICs of a running VMI want with all existing migrations, regardless of who created them.
 
     Args:
-        is_silent: virt-controller does not act: it would serve a migration as late as the request itself.
+        silence: what virt-controller has not acted on: it would serve a migration as late as the request itself.
         withdrawn: those that it has accepted and not begun.
         is_recorded: the report on this VMI exists: whoever cannot report creates none.
     """
@@ -62,7 +63,7 @@ def plan_own_migrations(
     if not report.wanting or others:
         # Another's brings the NICs as well, and two would wait for each other.
         return withdraw(view, own)
-    if _is_to_leave(view.vmi):
+    if is_to_leave(view.vmi):
         # A migration that waits blocks the evacuation, which brings the NICs.
         hold = Hold(
             reason=Reason.EVACUATION_FIRST,
@@ -73,7 +74,9 @@ def plan_own_migrations(
         return _held(withdraw(view, [withdrawn.late]), report, _left_pending(withdrawn))
     if any(item.uid == withdrawn.uid for item in own):
         return _held(MigrationPlan(), report, _left_pending(withdrawn))
-    if under_way or is_moving(view) or is_silent:
+    if doomed := [item for item in own if item.is_stuck and brings_unwanted(view)]:
+        return withdraw(view, doomed)
+    if under_way or is_moving(view) or silence.holds_back(report.wanting, now=now):
         return MigrationPlan(again_at=withdrawn.again_at)
     if (next_at := withdrawn.next_at) is not None and now < next_at:
         return _held(MigrationPlan(again_at=next_at), report, _left_pending(withdrawn))
@@ -82,7 +85,7 @@ def plan_own_migrations(
     return plan if is_recorded or not plan.actions else MigrationPlan()
 
 
-def _is_to_leave(vmi: VirtualMachineInstance) -> bool:
+def is_to_leave(vmi: VirtualMachineInstance) -> bool:
     """True if the VMI is to leave the node that it is on; KubeVirt does not evacuate it from another one.
 
     Source: KubeVirt 1.9 `pkg/virt-controller/watch/drain/evacuation`.

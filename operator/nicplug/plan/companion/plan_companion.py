@@ -14,7 +14,7 @@ from nicplug.model.per_pass import planning_pass
 from nicplug.model.times import format_time
 from nicplug.plan.actions import Action, Delete, Kind
 from nicplug.plan.companion.nudge import Nudges, plan_nudges
-from nicplug.plan.companion.own_migrations import plan_own_migrations
+from nicplug.plan.companion.own_migrations import is_to_leave, plan_own_migrations
 from nicplug.plan.companion.pending import Withdrawn, find_withdrawn
 from nicplug.plan.companion.report import (
     create_report,
@@ -35,6 +35,7 @@ from nicplug.plan.reasons import Reason
 from nicplug.plan.status_patches import changed_members, decide_status, patience
 from nicplug.plan.views import VmiView
 from nicplug.plan.vmi.active_pod import active_pod
+from nicplug.plan.vmi.migration_request import MigrationPlan
 from nicplug.plan.vmi.nics import NicPlan, plan_nics, with_holds
 from nicplug.plan.vmi.vmi_status import is_awaited, report_delay
 
@@ -86,24 +87,38 @@ def decide_companion(view: CompanionView, *, now: datetime) -> CompanionDecision
     if nics.plan is None:
         return CompanionDecision(plan=report)
     request = nics.plan.migration_request
-    actions, announcements = (*request.actions, *report.actions), request.announcements
-    if nics.withdrawn.late is not None:
-        # After the report, which counts it.
-        actions = (*report.actions, *request.actions)
-    if view.refusal is not None:
-        # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
-        actions = (*report.actions, *(item for item in request.actions if isinstance(item, Delete)))
-        announcements = () if nics.plan.created_migration is not None else announcements
+    is_refused_creation = view.refusal is not None and nics.plan.created_migration is not None
+    announcements = () if is_refused_creation else request.announcements
     moments = [item for item in (report.again_at, nics.again_at, *nics.plan.moments) if item is not None]
     plan = replace(
         report,
-        actions=actions,
+        actions=_ordered(view, request, report, counts_withdrawal=nics.withdrawn.late is not None),
         announcements=(*report.announcements, *announcements),
         again_at=min(moments, default=None),
     )
     waiting = {name for name, hold in request.held.items() if hold.reason is Reason.WAITING_FOR_SLOT}
     since = [item.start_time for item in nics.operations if item.name in waiting]
     return CompanionDecision(plan=plan, waits_for_slot_since=min(since, default=None))
+
+
+def _ordered(
+    view: CompanionView, request: MigrationPlan, report: Plan, *, counts_withdrawal: bool
+) -> tuple[Action, ...]:
+    """Return the writes in their order: one that is refused keeps those after it back.
+
+    Args:
+        counts_withdrawal: the report counts a migration that is withdrawn now.
+    """
+    deletions = tuple(item for item in request.actions if isinstance(item, Delete))
+    if view.guest is not None and is_to_leave(view.guest.vmi):
+        # A migration that waits blocks the evacuation, whether or not the report can be written.
+        return (*deletions, *report.actions)
+    if view.refusal is not None:
+        # The refusal is reported first. None is created, but one that stands in the way of others is withdrawn.
+        return (*report.actions, *deletions)
+    if counts_withdrawal:
+        return (*report.actions, *request.actions)
+    return (*request.actions, *report.actions)
 
 
 def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
@@ -121,7 +136,7 @@ def _plan_guest(view: CompanionView, guest: VmiView, *, now: datetime) -> _Nics:
         request_migrations=partial(
             plan_own_migrations,
             slot=view.slot,
-            is_silent=silence.lasts(now),
+            silence=silence,
             withdrawn=withdrawn,
             is_recorded=view.is_recorded,
         ),

@@ -1,6 +1,6 @@
 """Whether virt-controller acts on what a VM requests: while it is down, its VMs wait, and no migration would help."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -21,14 +21,25 @@ class Silence:
     """What virt-controller has not acted on.
 
     Attributes:
-        since: since when the oldest of it waits; None if nothing does.
-        nics: NICs whose change is not in the VMI's spec, or in the pod's annotation, yet.
-        migrations: names of migrations that it has not accepted.
+        nics: NICs whose change is not in the VMI's spec, or in the pod's annotation, yet; since when.
+        migrations: names of migrations that it has not accepted; since when.
     """
 
-    since: datetime | None = None
-    nics: frozenset[str] = frozenset()
-    migrations: frozenset[str] = field(default_factory=frozenset)
+    nics: Mapping[str, datetime] = field(default_factory=dict)
+    migrations: Mapping[str, datetime] = field(default_factory=dict)
+
+    @property
+    def since(self) -> datetime | None:
+        """Since when the oldest of it waits; None if nothing does."""
+        return min((*self.nics.values(), *self.migrations.values()), default=None)
+
+    def holds_back(self, wanting: Collection[str], *, now: datetime) -> bool:
+        """Report whether no migration is created for these NICs.
+
+        A NIC that virt-controller leaves alone, for whatever reason, does not hold up the others.
+        """
+        concerned = (*(since for name, since in self.nics.items() if name in wanting), *self.migrations.values())
+        return any(now - since >= PATIENCE for since in concerned)
 
     def lasts(self, now: datetime) -> bool:
         """Report whether it is longer than virt-controller ever needs."""
@@ -54,11 +65,7 @@ def find_silence(view: VmiView, *, records: Mapping[str, InterfaceOperation]) ->
         for item in view.migrations
         if not item.phase and not item.deleting and item.created is not None
     }
-    return Silence(
-        since=min((*nics.values(), *created.values()), default=None),
-        nics=frozenset(nics),
-        migrations=frozenset(created),
-    )
+    return Silence(nics=nics, migrations=created)
 
 
 def explain_wait(operation: InterfaceOperation, view: VmiView) -> InterfaceOperation:

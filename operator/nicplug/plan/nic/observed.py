@@ -115,6 +115,18 @@ def interface_names(vmi: VirtualMachineInstance, pod: LauncherPod | None) -> Map
     return pod_interface_names(secondary_networks=secondary_names(vmi.networks), ordinal=ordinal)
 
 
+@once_per_pass
+def new_pod_names(vmi: VirtualMachineInstance, pod: LauncherPod) -> Mapping[str, str]:
+    """Pod interface name of each secondary network in a target pod, which may have no network-status yet.
+
+    virt-controller keeps the ordinal names of the source pod up to 1.8, and in 1.9 without the feature gate
+    `PodSecondaryInterfaceNamingUpgrade`. Source: KubeVirt `pkg/network/pod/annotations/generator.go`.
+    """
+    asked = elements_asked_for(pod)
+    ordinal = not pod.made_with and any(map(is_ordinal_name, asked)) and not any(map(is_hashed_name, asked))
+    return pod_interface_names(secondary_networks=secondary_names(vmi.networks), ordinal=ordinal)
+
+
 def _has_ordinal_names(vmi: VirtualMachineInstance, pod: LauncherPod) -> bool:
     """True for a pod of KubeVirt before 1.0, whose networks are `net1`, `net2`, ... in the order of the spec.
 

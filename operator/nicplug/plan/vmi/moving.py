@@ -4,12 +4,12 @@ from datetime import datetime
 
 from nicplug.model.metadata import text
 from nicplug.model.migration import Migration, MigrationPhase
-from nicplug.model.networks_annotation import Element, hashed_interface_name, is_hashed_name
+from nicplug.model.networks_annotation import Element, is_hashed_name, is_ordinal_name
 from nicplug.model.per_pass import once_per_pass
 from nicplug.model.pod import LauncherPod
 from nicplug.model.vmi import VirtualMachineInstance
 from nicplug.plan.actions import PatchMigrationState
-from nicplug.plan.nic.observed import MigrationInProgress, elements_asked_for, networks_asked_for
+from nicplug.plan.nic.observed import MigrationInProgress, elements_asked_for, networks_asked_for, new_pod_names
 from nicplug.plan.nic.path.blame import changes_of
 from nicplug.plan.nic.path.messages import remedy_for
 from nicplug.plan.nic.path.migration_history import backoff_until, spaced_until
@@ -125,6 +125,7 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
     if not view.vmi.migration_state.is_active or not is_moving(view) or target == pod:
         return frozenset()
     brought = elements_asked_for(target) if target is not None else {}
+    names = new_pod_names(vmi, target) if target is not None else {}
     macs = {interface.name: interface.mac_address for interface in vmi.interfaces}
     namespace = vmi.key.namespace
     return frozenset(
@@ -132,7 +133,7 @@ def nics_left_behind(view: VmiView, pod: LauncherPod) -> frozenset[str]:
         for network in vmi.networks
         if network.is_secondary
         and not _brings(
-            brought.get(hashed_interface_name(network.name)),
+            brought.get(names.get(network.name, "")),
             network.attachment_reference(namespace=namespace),
             mac=macs.get(network.name, ""),
             namespace=namespace,
@@ -153,21 +154,23 @@ def brings_unwanted(view: VmiView) -> bool:
     A pod that cannot start because of it would be waited for in vain, and with it the wanted NICs.
     """
     pod, vmi = target_pod(view), view.vmi
-    asked = networks_asked_for(pod, namespace=vmi.key.namespace) if pod is not None else {}
+    if pod is None:
+        return False
+    asked, names = networks_asked_for(pod, namespace=vmi.key.namespace), new_pod_names(vmi, pod)
+    is_a_nics = is_ordinal_name if any(map(is_ordinal_name, names.values())) else is_hashed_name
     absent = {interface.name for interface in vmi.interfaces if interface.is_absent}
     wanted = {
-        hashed_interface_name(network.name): network.reference(namespace=vmi.key.namespace)
+        names[network.name]: network.reference(namespace=vmi.key.namespace)
         for network in vmi.networks
         if network.is_secondary and network.name not in absent
     }
-    return any(is_hashed_name(name) and wanted.get(name) != asked[name] for name in asked)
+    return any(is_a_nics(name) and wanted.get(name) != asked[name] for name in asked)
 
 
 def _networks_of(pod: LauncherPod, vmi: VirtualMachineInstance) -> dict[str, str]:
     """The network that the pod has for each NIC of the spec; a NIC that the pod lacks is missing."""
     asked = networks_asked_for(pod, namespace=vmi.key.namespace)
-    own = {network.name: hashed_interface_name(network.name) for network in vmi.networks if network.is_secondary}
-    return {name: asked[interface] for name, interface in own.items() if interface in asked}
+    return {name: asked[interface] for name, interface in new_pod_names(vmi, pod).items() if interface in asked}
 
 
 def _under_way(view: VmiView) -> list[Migration]:

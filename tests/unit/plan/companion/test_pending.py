@@ -33,6 +33,7 @@ from nicplug.model.frozen_json import thaw
 from nicplug.plan.actions import Create, Delete, Kind, PatchStatus
 from nicplug.plan.companion.plan_companion import CompanionDecision, decide_companion
 from nicplug.plan.reasons import Reason
+from nicplug.plan.views import Refusal
 
 BLUE = nic("blue")
 NO_CONTROLLER = DynamicController(state=ControllerState.NOT_DEPLOYED)
@@ -65,9 +66,17 @@ def own(phase: str = "Pending", *, since: float = -300, accepted: float | None =
     )
 
 
-def decide(*migrations: Json, pods: tuple[Json, ...] = (), **known: Any) -> CompanionDecision:
+def decide(
+    *migrations: Json,
+    pods: tuple[Json, ...] = (),
+    evacuated: bool = False,
+    refusal: Refusal | None = None,
+    **known: Any,
+) -> CompanionDecision:
     """Of a VM whose NIC needs a migration; `known`: more of its report's status."""
     raw = vmi(primary(), BLUE, rows=[primary_row()], conditions=(MIGRATABLE,), owner_uid=VM_UID)
+    if evacuated:
+        raw["status"]["evacuationNodeName"] = "node01"
     config = kubevirt()
     config["spec"]["workloadUpdateStrategy"] = {"workloadUpdateMethods": ["LiveMigrate"]}
     status: Json = {"vmUid": VM_UID, "vmiUid": VMI_UID, "interfaceOperations": [REQUESTED], **known}
@@ -83,6 +92,7 @@ def decide(*migrations: Json, pods: tuple[Json, ...] = (), **known: Any) -> Comp
         pending_since=later(-60),
         vm=vm(primary(), BLUE),
         report=interface_report(**status),
+        refusal=refusal,
     )
     return decide_companion(view, now=NOW)
 
@@ -186,3 +196,11 @@ def test_one_that_begins_ends_the_count() -> None:
 )
 def test_what_somebody_wrote_there_holds_nothing_up(forged: Json) -> None:
     assert (Create, Kind.MIGRATION) in kinds(decide(withdrawnMigrations=forged))
+
+
+def test_before_an_evacuation_it_is_withdrawn_whether_or_not_the_report_can_be_written() -> None:
+    """The report came first; while it was refused, the migration stayed and blocked the evacuation."""
+    found = decide(own(since=-180), evacuated=True)
+    assert kinds(found)[0] == (Delete, Kind.MIGRATION)
+    refused = decide(own(since=-180), evacuated=True, refusal=Refusal(reason=Reason.HOTPLUG_ERROR, message="no"))
+    assert kinds(refused)[0] == (Delete, Kind.MIGRATION)

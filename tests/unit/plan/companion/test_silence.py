@@ -79,7 +79,7 @@ def test_a_nic_of_the_template_alone() -> None:
 def test_a_migration_that_it_has_not_accepted() -> None:
     stamp = later(-20).strftime("%Y-%m-%dT%H:%M:%SZ")
     found = find(migrations=[migration("", creationTimestamp=stamp)])
-    assert found.migrations == {"migration-job"}
+    assert set(found.migrations) == {"migration-job"}
     assert found.lasts(NOW)
     assert find(migrations=[migration("Pending", creationTimestamp=stamp)]) == Silence()
 
@@ -89,3 +89,12 @@ def test_it_has_a_moment() -> None:
     assert not found.lasts(NOW)
     assert found.again_at(NOW) == later(-1) + PATIENCE
     assert found.lasts(NOW + timedelta(seconds=4))
+
+
+def test_only_the_nics_that_it_leaves_alone_are_held_back() -> None:
+    """One NIC that it did not copy from the template kept all others of the VM from being migrated."""
+    found = Silence(nics={"red": later(-60)})
+    assert found.holds_back({"red", "blue"}, now=NOW)
+    assert not found.holds_back({"blue"}, now=NOW)
+    assert Silence(migrations={"job": later(-60)}).holds_back({"blue"}, now=NOW), "it would not accept another one"
+    assert not Silence(nics={"red": later(-1)}).holds_back({"red"}, now=NOW), "it may be about to"

@@ -34,7 +34,7 @@ from tests.build import companion_view as a_view
 from nicplug.model.dynamic_controller import ControllerState, DynamicController
 from nicplug.model.frozen_json import thaw
 from nicplug.model.pod_failures import PodFailure
-from nicplug.plan.actions import Create, Kind, PatchStatus
+from nicplug.plan.actions import Create, Delete, Kind, PatchStatus
 from nicplug.plan.companion.plan_companion import CompanionDecision, decide_companion
 from nicplug.plan.reasons import Reason
 
@@ -343,3 +343,22 @@ def test_a_quota_is_told() -> None:
     guest.job["status"] |= {"phase": "Pending", "conditions": [condition]}
     guest.plan(at=5)
     assert "a quota of the namespace rejects the target pod" in guest.record()["message"]
+
+
+@pytest.mark.parametrize(
+    "nics",
+    [[RED], [nic("blue", attachment="green-net"), RED]],
+    ids=["blue is removed", "blue is corrected"],
+)
+def test_a_migration_whose_pod_waits_for_a_network_that_nobody_wants_is_withdrawn(nics: list[Nic]) -> None:
+    """It went on for 15 minutes, and with it the NIC that could have come."""
+    guest = Guest([BLUE, RED])
+    guest.migrate()
+    waiting = target(networks=[element("blue"), element("red")])
+    guest.plan(waiting, at=5, start_failures=(sandbox(),))
+    before = guest.plan(waiting, at=20, start_failures=(sandbox(),))
+    assert [item for item in before.plan.actions if isinstance(item, Delete)] == []
+    guest.nics = nics
+    after = guest.plan(waiting, at=30, start_failures=(sandbox(),), spec_seen_at=later(20))
+    (deletion,) = [item for item in after.plan.actions if isinstance(item, Delete)]
+    assert (deletion.kind, deletion.uid) == (Kind.MIGRATION, UID)

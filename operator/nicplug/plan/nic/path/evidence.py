@@ -82,8 +82,11 @@ class PathEvidence:
 
     @property
     def gives_up_at(self) -> datetime | None:
-        """When the controller that has reported a failure counts as having given up; None if it is asked again."""
-        return None if self.asks_again or self.failed_at is None else self.failed_at + BURST
+        """When the controller that has reported a failure counts as having given up; None if it is asked again.
+
+        Not later than the deadline: a nudge makes it fail once more.
+        """
+        return None if self.asks_again or self.failed_at is None else min(self.failed_at + BURST, self.deadline)
 
     @property
     def has_failed(self) -> bool:
