@@ -25,6 +25,8 @@ from nicplug.plan.reasons import Reason
 MACHINES = ("vm-a", "vm-b", "vm-c")
 COMPANION = "operator"
 _DEPLOYED = {"phase": "Deployed", "observedDeploymentID": "1", "targetDeploymentID": "1"}
+# All that nicplug reads; the newest counts most.
+_VERSIONS = ("v1.4.0", "v1.5.0", "v1.6.0", "v1.7.0", "v1.8.0", *["v1.9.0"] * 5)
 _ENDED = ("Succeeded", "Failed")
 _CHAOS_STEPS = 4000
 _SETTLE_STEPS = 40000
@@ -152,7 +154,9 @@ class CompanionSchedule:
             "configuration": {"migrations": migrations},
             "workloadUpdateStrategy": {"workloadUpdateMethods": methods},
         }
-        status = {**_DEPLOYED, "observedKubeVirtVersion": "v1.9.0"}
+        # Drawn apart, so that a seed means the same schedule for each version.
+        version = random.Random(f"version/{self.seed}").choice(_VERSIONS)
+        status = {**_DEPLOYED, "observedKubeVirtVersion": version}
         body = {**kubevirt(), "metadata": {"name": "kubevirt"}, "spec": spec, "status": status}
         self.cluster.create(KUBEVIRTS, body, by="admin")
 
