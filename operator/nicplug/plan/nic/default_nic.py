@@ -29,12 +29,16 @@ def with_default_nic(vm: VirtualMachine, *, vmi: VirtualMachineInstance | None, 
     """Return the VM with that NIC in the lists of its template; the VM itself if it gets none.
 
     Args:
-        vmi: the VM's own; None if it does not run. Its NIC has the binding of the time when it was started.
+        vmi: the VM's own; None if it does not run. Its NIC has the binding of the time when it was started. One that
+            was started without the NIC shows that the VM gets none: a preference (`preferredAutoattachPodInterface`)
+            may say so, which nicplug does not read.
         binding: that of the KubeVirt CR.
     """
     if not gets_default_nic(vm):
         return vm
     running = first_by_name(vmi.interfaces).get(DEFAULT_NIC) if vmi is not None else None
+    if vmi is not None and running is None:
+        return vm
     if running is not None and running.binding in _BINDINGS:
         binding = running.binding
     return replace(

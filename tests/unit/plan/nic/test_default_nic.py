@@ -52,6 +52,13 @@ def test_the_api_adds_both() -> None:
     assert lists(asked(BLUE, machine(), instance()).write) == (INTERFACES, NETWORKS)
 
 
+def test_a_vm_that_runs_without_it_gets_none() -> None:
+    """A preference may say so: the VM would have got the pod network at its next start."""
+    without = vmi(owner_uid=VM_UID, rows=[])
+    without["spec"]["domain"]["devices"]["interfaces"] = without["spec"]["networks"] = []
+    assert lists(asked(BLUE, machine(), without).write) == ([INTERFACES[1]], [NETWORKS[1]])
+
+
 @pytest.mark.parametrize("running", [instance(), None], ids=["running", "stopped"])
 def test_a_recorded_request_adds_both(running: Json | None) -> None:
     plan = processed(machine(BLUE), running)
