@@ -186,16 +186,17 @@ class LeaderElector:
         return True
 
     async def _release(self) -> None:
-        if not self._may_hold:
-            return
-        lease = await self._read()
-        if lease is None or _holder(lease) != self._identity:
-            return
-        # Zero is not a valid duration.
-        spec = {**lease["spec"], "holderIdentity": "", "renewTime": None, "leaseDurationSeconds": 1}
-        await self._api.replace(LEASES, {**lease, "spec": spec}, name=self._name, namespace=self._namespace)
-        self._may_hold = False
-        log.info("lease released", lease=self._name, identity=self._identity)
+        while self._may_hold:
+            lease = await self._read()
+            if lease is None or _holder(lease) != self._identity:
+                return
+            # Zero is not a valid duration.
+            spec = {**lease["spec"], "holderIdentity": "", "renewTime": None, "leaseDurationSeconds": 1}
+            # Stale: a renewal that was cancelled on its way has arrived between this read and this write.
+            with contextlib.suppress(Stale):
+                await self._api.replace(LEASES, {**lease, "spec": spec}, name=self._name, namespace=self._namespace)
+                self._may_hold = False
+                log.info("lease released", lease=self._name, identity=self._identity)
 
     async def _read(self) -> Json | None:
         try:

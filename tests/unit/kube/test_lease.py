@@ -10,6 +10,7 @@ import pytest
 import structlog
 from tests.fakes.direct import DirectApi, DirectWorld
 
+from nicplug.kube.api import Json, Resource
 from nicplug.kube.errors import MANIFESTS, Denied, Gone
 from nicplug.kube.lease import LeaderElector, LeaseTiming
 
@@ -182,6 +183,28 @@ async def test_a_released_lease_is_taken_within_a_second(world: DirectWorld, sta
     assert lease(world).get("renewTime") is None
     assert await second.until_leader() - released_at < 1.0
     assert first.diary[-1][0] == "lose"
+
+
+async def test_a_renewal_that_arrives_during_the_release_does_not_keep_the_lease(
+    world: DirectWorld, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API server may finish a renewal after the client has cancelled it."""
+    first = await start("a")
+    await first.until_leader()
+    replace, key = first.api.replace, (NAMESPACE, "nicplug-operator")
+    late = [{"renewTime": "2030-01-01T00:00:00.000000Z"}, {"renewTime": "2030-01-01T00:00:01.000000Z"}]
+
+    async def replace_after_a_late_renewal(resource: Resource, body: Json, **where: Any) -> Json:
+        if late:
+            stored = world.object("leases", key[1], namespace=key[0])
+            assert stored is not None
+            world.writer.update(world.kinds["leases"], key, {**stored, "spec": {**stored["spec"], **late.pop()}})
+        return await replace(resource, body, **where)
+
+    monkeypatch.setattr(first.api, "replace", replace_after_a_late_renewal)
+    await first.stop()
+    assert late == []
+    assert lease(world)["holderIdentity"] == ""
 
 
 async def test_a_leader_that_cannot_renew_stands_back_before_its_lease_is_free(start: Start) -> None:
